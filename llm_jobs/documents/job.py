@@ -1,0 +1,222 @@
+"""The job: a document after validation and resolution, frozen. Plain values; nothing here reads or writes.
+
+Two parts: what is asked (`steps`, `input`, `sample`, `epoch`: identity) and how (`Policy`: never identity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llm_jobs.documents.identity import IDENTITY_VERSION, hash_of
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+Operation = Literal["chat", "responses", "embeddings"]
+InputKind = Literal["inline", "file", "batch"]
+FileFormat = Literal["csv", "json", "jsonl", "parquet"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """Where a request goes, as far as it is identity: no key, no query with secrets."""
+
+    provider: str  # the provider's kind
+    base_url: str  # normalised; empty for providers without one
+    path: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)  # only those that change behaviour
+    identity_url: str | None = None  # stands in for base_url in the identity, pinned by the catalogue
+    digest: str | None = None  # of the model's weights, where the provider tells one
+
+    def identity(self) -> dict[str, object]:
+        """The members of the call hash that the endpoint contributes."""
+        members: dict[str, object] = {
+            "provider": self.provider,
+            "method": self.method,
+            "base_url": self.identity_url or self.base_url,
+            "path": self.path,
+        }
+        if self.headers:
+            members["headers"] = dict(self.headers)
+        if self.digest is not None:
+            members["digest"] = self.digest
+        return members
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRef:
+    """A model as the catalogue resolved it when the job was frozen."""
+
+    name: str  # as asked: a catalogue name or `provider/upstream`
+    provider: str
+    upstream: str  # the name that the provider receives
+    base_url: str
+    identity_url: str | None = None
+    digest: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    role: str
+    content: str  # a Jinja2 template where the step is templated, else the text itself
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptStep:
+    """Asks `model` once per row; the answer becomes the column `name`."""
+
+    name: str
+    model: ModelRef
+    messages: tuple[Message, ...]
+    operation: Operation = "chat"
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)  # members of the request body, as written
+    schema: Mapping[str, JsonValue] | None = None  # the JSON Schema that the answer is declared to have
+    templated: bool = True
+
+    def identity(self) -> dict[str, object]:
+        members: dict[str, object] = {
+            "kind": "prompt",
+            "name": self.name,
+            "operation": self.operation,
+            "model": _model_identity(self.model),
+            "messages": [{"role": message.role, "content": message.content} for message in self.messages],
+            "parameters": dict(self.parameters),
+        }
+        if self.schema is not None:
+            members["schema"] = dict(self.schema)
+        if not self.templated:
+            members["templated"] = False
+        return members
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RequestStep:
+    """Sends whole requests: one made by a command script (`body` given), or one per row of a batch file.
+
+    In a batch file each row holds `custom_id`, `method`, `url` and `body`, and `endpoint` and `body` are None; the
+    model is named in each body.
+    """
+
+    name: str
+    model: ModelRef
+    endpoint: Endpoint | None = None
+    body: Mapping[str, JsonValue] | None = None  # strings in it are templates where `templated`
+    answer_pointer: str | None = None  # RFC 6901 pointer to the text in the answer; None: the provider's own rule
+    templated: bool = False
+
+    def identity(self) -> dict[str, object]:
+        members: dict[str, object] = {"kind": "request", "name": self.name}
+        if self.endpoint is None:
+            members["model"] = _model_identity(self.model)
+        else:
+            members["endpoint"] = self.endpoint.identity()
+            members["body"] = dict(self.body or {})
+        if self.answer_pointer is not None:
+            members["answer_pointer"] = self.answer_pointer
+        if self.templated:
+            members["templated"] = True
+        return members
+
+
+def _model_identity(model: ModelRef) -> dict[str, object]:
+    members: dict[str, object] = {
+        "provider": model.provider,
+        "upstream": model.upstream,
+        "base_url": model.identity_url or model.base_url,
+    }
+    if model.digest is not None:
+        members["digest"] = model.digest
+    return members
+
+
+Step = PromptStep | RequestStep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Input:
+    """The job's table.
+
+    inline: `rows` holds it and `digest` is `identity.rows_digest(rows)`. A prompt without a table has one empty row.
+    file:   `url` is an absolute path or an fsspec URL; `digest` is the SHA-256 of its bytes.
+    batch:  the rows are the lines of the document itself, read from `url`; `digest` is `identity.rows_digest` of them.
+    """
+
+    kind: InputKind
+    digest: str
+    rows: tuple[Mapping[str, JsonValue], ...] = ()
+    url: str | None = None
+    format: FileFormat | None = None
+    types: Mapping[str, str] = field(default_factory=dict)  # declared column types (CSV columns are text otherwise)
+
+    def identity(self) -> dict[str, object]:
+        if self.kind == "file":
+            members: dict[str, object] = {"file": self.digest, "format": self.format}
+            if self.types:
+                members["types"] = dict(self.types)
+            return members
+        return {"rows": self.digest}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """Where a copy of the result is delivered."""
+
+    destination: Literal["file"]
+    path: str
+    format: Literal["csv", "json", "jsonl", "parquet"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    cron: str
+    timezone: str = "UTC"
+    enabled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How a job is carried out. None of it is identity."""
+
+    version: str | None = None
+    description: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    priority: Literal["hot", "cold"] = "cold"
+    concurrency: int | None = None  # calls in flight; None: the engine's default
+    max_retries: int = 6  # attempts after the first, of calls that failed transiently
+    timeout_s: float = 300.0  # one attempt
+    job_timeout_s: float | None = None
+    on_input_error: Literal["skip", "fail"] = "skip"
+    output: Output | None = None
+    schedule: Schedule | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What to ask, of which model, about which rows, plus policy. `hash` is its identity and partition key."""
+
+    name: str
+    steps: tuple[Step, ...]
+    input: Input
+    policy: Policy = field(default_factory=Policy)
+    sample: int = 1  # answers asked for per row and step
+    epoch: str | None = None
+    hash: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.hash:
+            object.__setattr__(self, "hash", job_hash(self))
+
+
+def job_hash(job: Job) -> str:
+    """The job's identity: steps, input, `sample` and `epoch`; 32 lower-case hexadecimal characters."""
+    members: dict[str, object] = {
+        "version": IDENTITY_VERSION,
+        "input": job.input.identity(),
+        "steps": [step.identity() for step in job.steps],
+    }
+    if job.sample != 1:
+        members["sample"] = job.sample
+    if job.epoch is not None:
+        members["epoch"] = job.epoch
+    return hash_of(members)

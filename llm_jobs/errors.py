@@ -1,0 +1,106 @@
+"""The errors of the project. The class of an error is the decision; the message is for a person.
+
+    LlmJobsError
+    ├── DocumentError           what the user wrote is wrong; lists every Problem found       exit 2
+    │   └── InputChanged        an input file differs from the one that was submitted
+    ├── NotFound                no job, model, prompt or result of that name or hash          exit 2
+    ├── SetupError              no key, no server, a database that cannot be used             exit 3
+    ├── ImmutableError          something of record would be overwritten or deleted
+    ├── IntegrityError          a digest does not match what was recorded
+    └── CallError               one call to a model failed
+        ├── PermanentError      the same request would fail again: never retried
+        └── TransientError      may succeed when repeated: retried with backoff
+            ├── RateLimited     the server says when (`wait_s`)
+            └── CallTimeout     no answer within the time allowed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class LlmJobsError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing wrong with a document: what, where, the value seen, the rule, the remedy."""
+
+    what: str
+    file: str | None = None
+    line: int | None = None
+    key: str | None = None
+    value: str | None = None
+    rule: str | None = None
+    remedy: str | None = None
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        text = f"{where}: {self.what}" if where else self.what
+        if self.key is not None:
+            text += f" (key {self.key}" + (f", value {self.value}" if self.value is not None else "") + ")"
+        elif self.value is not None:
+            text += f" (value {self.value})"
+        if self.rule is not None:
+            text += f"; {self.rule}"
+        if self.remedy is not None:
+            text += f"; {self.remedy}"
+        return text
+
+
+class DocumentError(LlmJobsError):
+    """A document was refused before anything was spent. Carries every problem that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class InputChanged(DocumentError):
+    """The bytes of an input differ from those that were digested when the job was submitted."""
+
+
+class NotFound(LlmJobsError):
+    """Nothing of that name or hash exists; the message lists the nearest that do."""
+
+
+class SetupError(LlmJobsError):
+    """The environment lacks something: a key, a server, a database that may be used."""
+
+
+class ImmutableError(LlmJobsError):
+    """Something of record exists already and would be overwritten, changed or deleted."""
+
+
+class IntegrityError(LlmJobsError):
+    """Stored bytes do not have the digest that was recorded for them."""
+
+
+class CallError(LlmJobsError):
+    """One attempt at a call failed. `http_status` is None where no status was received."""
+
+    def __init__(self, message: str, *, http_status: int | None = None) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+
+
+class PermanentError(CallError):
+    """The same request would fail again (400, 401, 404, a script that exits non-zero, ...)."""
+
+
+class TransientError(CallError):
+    """The request may succeed when repeated (5xx, a torn body, a closed connection, ...)."""
+
+
+class RateLimited(TransientError):
+    """The server refused for now (429, 503 or 529 with Retry-After). `wait_s` is None if unsaid."""
+
+    def __init__(self, message: str, *, wait_s: float | None, http_status: int | None = 429) -> None:
+        super().__init__(message, http_status=http_status)
+        self.wait_s = wait_s
+
+
+class CallTimeout(TransientError):
+    """No complete answer arrived within the time allowed for one attempt."""

@@ -1,0 +1,193 @@
+"""The ledger's contract and its records: attempts and answers, append-only, and the claims on calls in flight.
+
+One `exchange` is one synced transaction that settles hundreds of calls: outcomes are written, claims are given back,
+new calls are claimed and their intents committed, answers that exist already are returned. Everything is batched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+# `succeeded` is the only status that makes an answer, i.e. that is never asked again.
+OutcomeStatus = Literal[
+    "succeeded", "truncated", "refused", "filtered", "empty", "failed", "rate_limited", "timed_out", "cancelled"
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwnerIdentity:
+    """A process that claims calls. Alive while the process with this pid and start time runs on this boot of host."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: float  # the process's start time, seconds since 1970
+    run_id: str | None = None  # the Dagster run it works for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What is known of one attempt beside its bodies. None: not stated or not known, never 0."""
+
+    status: OutcomeStatus
+    model_answered: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_usd: float | None = None
+    latency_s: float | None = None
+    http_status: int | None = None
+    error_class: str | None = None
+    error: str | None = None  # for a person; secrets already removed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Want:
+    """A call that is about to be sent. `held`: this owner holds its claim already and asks for the intent of a retry.
+    `behind`: the holder's intent that this call was found to wait for (`Exchange.busy`), None on first asking."""
+
+    call_hash: str
+    job_hash: str
+    submission_id: int
+    provider: str
+    model: str  # as asked
+    attempt: int = 1
+    held: bool = False
+    behind: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """The end of one attempt. `final`: the claim is given back; otherwise a retry follows under the same claim."""
+
+    intent_id: int
+    call_hash: str
+    facts: Facts
+    final: bool
+    request: bytes  # the request body as sent
+    answer: bytes | None  # the answer body, secrets removed; None where none was received
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A recorded answer with its bodies. `answer` is None after an erasure."""
+
+    call_hash: str
+    intent_id: int
+    provider: str
+    model: str
+    facts: Facts
+    answer: bytes | None
+    recorded_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """What became of the wants; every want is in exactly one of the four."""
+
+    granted: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id: claimed, intent committed
+    answered: Mapping[str, Answer] = field(default_factory=dict)
+    busy: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id of the live holder
+    failed: Mapping[str, Facts] = field(default_factory=dict)  # the holder that was waited for failed finally
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """Who submitted what, when, under which name. `document` is the user's text, `job` the frozen job as JSON."""
+
+    job_hash: str
+    name: str
+    document_name: str  # the file's name
+    document: bytes
+    job: bytes
+    submitter: str
+    origin: str  # inbox | cli | python | schedule
+    version: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    id: int | None = None
+    submitted_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultRecord:
+    """A result file of record: its digest, and whether every row of the job is answered in it."""
+
+    job_hash: str
+    path: str  # relative to the store: `<job hash>/<epoch ns>.parquet`
+    epoch_ns: int
+    sha256: str
+    size_bytes: int
+    rows: int
+    succeeded: int
+    failed: int
+    facts: Mapping[str, object] = field(default_factory=dict)  # calls_sent, calls_reused, tokens, cost_usd, seconds, ...
+    recorded_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unrecorded:
+    """A call whose intent is committed and whose outcome is not: it may have been paid."""
+
+    intent_id: int
+    call_hash: str
+    job_hash: str
+    model: str
+    intended_ns: int
+    owner_alive: bool
+
+
+class Ledger(Protocol):
+    """The append-only record. Methods block: call them from a thread where an event loop runs."""
+
+    url: str  # without credentials
+
+    def migrate(self) -> None:
+        """Bring the schema to this version. Safe when several processes do it at once."""
+
+    def close(self) -> None: ...
+
+    def open_owner(self, identity: OwnerIdentity) -> int:
+        """Register a process; returns the owner's id."""
+
+    def heartbeat(self, owner_id: int) -> None: ...
+
+    def close_owner(self, owner_id: int) -> None:
+        """Give back what the owner still claims."""
+
+    def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
+        """Settle a batch in one synced transaction. A dead owner's claims are taken over."""
+
+    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        """The answers that exist among `call_hashes`."""
+
+    def submit(self, submissions: Sequence[Submission]) -> Sequence[int]:
+        """Record submissions; returns their ids."""
+
+    def submissions(
+        self, *, job_hash: str | None = None, name: str | None = None, document_name: str | None = None
+    ) -> Sequence[Submission]:
+        """Submissions, newest first, with bodies; filters combine."""
+
+    def latest_jobs(self, limit: int) -> Sequence[Submission]:
+        """The newest submission of each of the latest `limit` jobs, newest first, `document` and `job` left empty."""
+
+    def record_result(self, record: ResultRecord) -> None: ...
+
+    def results(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[ResultRecord]]:
+        """Result records by job, newest first."""
+
+    def unfinished(self) -> Sequence[str]:
+        """Jobs that were submitted and have no result in which every row succeeded, oldest submission first."""
+
+    def unrecorded(self, job_hash: str | None = None) -> Iterator[Unrecorded]:
+        """Calls that may have been paid and have no outcome."""
+
+    def attempts(self, call_hash: str) -> Sequence[tuple[int, Facts, bytes, bytes | None]]:
+        """Every recorded attempt at a call, oldest first: intent id, facts, request body, answer body."""
+
+    def live_runs(self, host: str) -> Sequence[str]:
+        """Dagster run ids of the owners that are alive."""

@@ -1,0 +1,84 @@
+"""The contract of a provider: a way to reach models.
+
+A provider builds requests (pure), sends one (never sleeps, never retries, raises classified errors) and reads answers
+(pure). It looks its key up by name at the moment of the call and returns bytes from which every form of that key has
+been removed. Retries, quotas, hashing and recording belong to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+
+ReplyStatus = Literal["succeeded", "truncated", "refused", "filtered", "empty"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """One whole request as it reaches the model. Strings in `body` are final."""
+
+    endpoint: Endpoint
+    model: ModelRef
+    body: Mapping[str, JsonValue]
+    answer_pointer: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them. `prompt_tokens` includes `cached_tokens`, `completion_tokens` includes
+    `reasoning_tokens`. None: not stated."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What a raw answer says. `output` is text, or a list of floats for embeddings."""
+
+    status: ReplyStatus
+    output: JsonValue
+    usage: Usage
+    finish_reason: str | None  # the provider's own word
+    model: str | None  # the model that answered, as the provider names it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answered:
+    """The body of a successful HTTP answer, secrets removed, with the response headers in lower case."""
+
+    raw: bytes
+    headers: Mapping[str, str]
+
+
+class Provider(Protocol):
+    """One way to reach models. Instances belong to one event loop between `open` and `aclose`."""
+
+    kind: str
+
+    def endpoint(self, model: ModelRef, operation: Operation) -> Endpoint:
+        """Where `operation` of `model` is asked. Raises DocumentError if the provider does not offer it."""
+
+    def body(
+        self,
+        model: ModelRef,
+        operation: Operation,
+        messages: Sequence[Message],
+        parameters: Mapping[str, JsonValue],
+        schema: Mapping[str, JsonValue] | None,
+    ) -> dict[str, JsonValue]:
+        """The request body for rendered messages. Unknown parameters pass through."""
+
+    async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
+        """One attempt. Raises PermanentError, TransientError, RateLimited or CallTimeout; never anything else."""
+
+    def read(self, request: Request, raw: bytes) -> Reply:
+        """What `raw`, an answer to `request`, says. Raises TransientError if it is not a whole answer."""
+
+    async def aclose(self) -> None:
+        """Give back connections and processes."""

@@ -1,0 +1,77 @@
+"""One frozen `Settings`, read from the environment by entry points only.
+
+Secrets are not settings: a provider looks its key up by name in the environment at the moment of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_MARKER = "pyproject.toml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Where things are and how large they may be. Paths are absolute."""
+
+    home: Path
+    database_url: str
+    results_url: str
+    max_document_bytes: int = 256 * 1024 * 1024
+    script_timeout_s: float = 60.0
+    allowed_roots: tuple[Path, ...] = ()
+
+    @property
+    def inbox(self) -> Path:
+        return self.home / "inbox"
+
+    @property
+    def jobs(self) -> Path:
+        return self.home / "jobs"
+
+    @property
+    def inputs(self) -> Path:
+        return self.home / "inputs"
+
+    @property
+    def rejected(self) -> Path:
+        return self.home / "rejected"
+
+    @property
+    def scripts(self) -> Path:
+        return self.home / "scripts"
+
+    @property
+    def prompts(self) -> Path:
+        return self.home / "prompts"
+
+    @property
+    def models_file(self) -> Path:
+        return self.home / "models.yaml"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], *, working_directory: Path) -> Settings:
+        """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_ALLOWED_ROOTS`.
+
+        The home folder defaults to `data/` of the project that `working_directory` is in, else `data/` under it.
+        """
+        stated = environment.get("LLM_JOBS_HOME")
+        home = Path(stated).expanduser() if stated else project_folder(working_directory) / "data"
+        home = (working_directory / home).resolve()
+        roots = environment.get("LLM_JOBS_ALLOWED_ROOTS", "")
+        return cls(
+            home=home,
+            database_url=environment.get("LLM_JOBS_DATABASE_URL") or f"sqlite:///{home / 'ledger.db'}",
+            results_url=environment.get("LLM_JOBS_RESULTS_URL") or str(home / "results"),
+            allowed_roots=tuple(Path(root).resolve() for root in roots.split(":") if root),
+        )
+
+
+def project_folder(working_directory: Path) -> Path:
+    """The nearest folder at or above `working_directory` that holds a `pyproject.toml`, else itself."""
+    for folder in (working_directory, *working_directory.parents):
+        if (folder / PROJECT_MARKER).exists():
+            return folder
+    return working_directory
