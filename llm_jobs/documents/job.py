@@ -183,7 +183,7 @@ class Policy:
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: Literal["hot", "cold"] = "cold"
     concurrency: int | None = None  # calls in flight; None: the engine's default
-    max_retries: int = 6  # attempts after the first, of calls that failed transiently
+    max_retries: int = 8  # attempts after the first, of calls that failed transiently
     timeout_s: float = 300.0  # one attempt
     job_timeout_s: float | None = None
     on_input_error: Literal["skip", "fail"] = "skip"

@@ -12,7 +12,16 @@ from typing import Literal, Protocol
 
 # `succeeded` is the only status that makes an answer, i.e. that is never asked again.
 OutcomeStatus = Literal[
-    "succeeded", "truncated", "refused", "filtered", "empty", "failed", "rate_limited", "timed_out", "cancelled"
+    "succeeded",
+    "truncated",
+    "refused",
+    "filtered",
+    "empty",
+    "invalid",  # not what the declared schema says
+    "failed",
+    "rate_limited",
+    "timed_out",
+    "cancelled",
 ]
 
 

@@ -1,0 +1,380 @@
+"""The asynchronous caller: look up, claim, limit, call, retry, record, tell.
+
+Invariants: a call is sent only under this process's claim and after its intent is committed; one call hash is in the
+air once; its outcome is durable before anybody is told. Bounded: at most one concurrency window of calls is claimed
+ahead of those in flight. Nothing here knows of rows, jobs' results or Dagster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
+
+import orjson
+
+from llm_jobs.clock import Clock
+from llm_jobs.engine.recorder import Recorder
+from llm_jobs.engine.retry import RetryPolicy
+from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
+from llm_jobs.events import CallAnswered, CallFailed, CallIntended, CallRecorded, CallSent, Listener, QuotaWaited
+from llm_jobs.ledger.base import Answer, Exchange, Facts, Outcome, OutcomeStatus, Want
+from llm_jobs.limits.memory import RequestQuota
+from llm_jobs.providers.base import Provider, Reply, Request, Usage
+
+POLL_S = 0.1  # how often calls that another process holds are asked about
+POLL_BATCH = 256
+UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
+
+Check = Callable[[Reply], None]  # raises ValueError where an answer is not what was declared
+Price = Callable[[Usage], float | None]
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelGate:
+    """What one model allows this process: requests per minute and calls at once."""
+
+    quota: RequestQuota = field(default_factory=lambda: RequestQuota(None))
+    slots: asyncio.Semaphore | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Lane:
+    """The calls of one job: `concurrency` in flight, as many claimed ahead."""
+
+    job_hash: str
+    submission_id: int
+    concurrency: int
+    retry: RetryPolicy
+    timeout_s: float
+    pending: deque[Flight] = field(default_factory=deque)  # not claimed yet
+    ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
+    wanted: int = 0  # asked of the ledger, not decided
+    in_flight: int = 0
+    sent: int = 0
+    closed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One request with all that is needed to send, judge and price it."""
+
+    call_hash: str
+    request: Request
+    provider: Provider
+    gate: ModelGate
+    price: Price
+    check: Check | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """The end of a call: its facts, and what was said where something was."""
+
+    call_hash: str
+    facts: Facts
+    reply: Reply | None
+    reused: bool  # true where nothing was sent for this asking
+    attempts: int
+    answered_ns: int
+
+
+Done = Callable[[Settled], None]
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Flight:
+    call: Call
+    lane: Lane
+    done: list[Done]
+    failures: int = 0
+    rate_limits: int = 0
+    intent_id: int = 0
+    behind: int | None = None
+
+    @property
+    def attempt(self) -> int:
+        return self.failures + self.rate_limits + 1
+
+
+class Caller:
+    """Answers calls for all lanes of one process. Lives in one event loop."""
+
+    def __init__(self, recorder: Recorder, *, clock: Clock, random: Random, emit: Listener) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._random = random
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._flights: dict[str, Flight] = {}
+        self._waiting: deque[Flight] = deque()  # held by another process
+        self._polling = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self, call: Call, lane: Lane, done: Done) -> None:
+        """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
+        flight = self._flights.get(call.call_hash)
+        if flight is not None:
+            flight.done.append(done)
+            return
+        flight = Flight(call=call, lane=lane, done=[done])
+        self._flights[call.call_hash] = flight
+        self._recorder.look_up(call.call_hash, lambda answer: self._looked_up(flight, answer))
+
+    async def aclose(self) -> None:
+        """Stop sending; attempts under way are cancelled and recorded as such."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close_lane(self, lane: Lane) -> None:
+        """Send no more for `lane`; what it has not sent is settled as cancelled, what is in flight comes to its end."""
+        lane.closed = True
+        for flight in lane.ready:
+            self._leave_unsent(flight)
+        for flight in lane.pending:
+            self._settle(flight, UNSENT, None, reused=True)
+        lane.ready.clear()
+        lane.pending.clear()
+
+    def _leave_unsent(self, flight: Flight) -> None:
+        """Its intent is committed, so the ledger is told that nothing was sent."""
+        self._record(flight, UNSENT, None, final=True, recorded=partial(self._settle, flight, UNSENT, None))
+
+    def _looked_up(self, flight: Flight, answer: Answer | None) -> None:
+        if answer is not None:
+            self._reuse(flight, answer)
+        else:
+            flight.lane.pending.append(flight)
+            self._pump(flight.lane)
+
+    def _reuse(self, flight: Flight, answer: Answer) -> None:
+        call = flight.call
+        if answer.answer is None:
+            erased = replace(answer.facts, status="failed", error_class="Erased", error="the answer was erased")
+            self._settle(flight, erased, None, reused=True, answered_ns=answer.recorded_ns)
+            return
+        reply = call.provider.read(call.request, answer.answer)
+        self._settle(flight, answer.facts, reply, reused=True, answered_ns=answer.recorded_ns)
+
+    def _pump(self, lane: Lane) -> None:
+        """Claim up to one window ahead of what is in flight."""
+        while lane.pending and not lane.closed and lane.wanted + len(lane.ready) < lane.concurrency:
+            flight = lane.pending.popleft()
+            lane.wanted += 1
+            self._want(flight, held=False)
+
+    def _want(self, flight: Flight, *, held: bool) -> None:
+        call, lane = flight.call, flight.lane
+        want = Want(
+            call_hash=call.call_hash,
+            job_hash=lane.job_hash,
+            submission_id=lane.submission_id,
+            provider=call.request.endpoint.provider,
+            model=call.request.model.name,
+            attempt=flight.attempt,
+            held=held,
+            behind=flight.behind,
+        )
+        first = not held and flight.behind is None
+        self._recorder.want(want, lambda exchange: self._decided(flight, exchange, first=first))
+
+    def _decided(self, flight: Flight, exchange: Exchange, *, first: bool) -> None:
+        lane, call_hash = flight.lane, flight.call.call_hash
+        lane.wanted -= first
+        if (intent_id := exchange.granted.get(call_hash)) is not None:
+            flight.intent_id = intent_id
+            flight.behind = None
+            self._emit(CallIntended(call_hash))
+            self._granted(flight)
+        elif (answer := exchange.answered.get(call_hash)) is not None:
+            self._reuse(flight, answer)
+        elif (facts := exchange.failed.get(call_hash)) is not None:
+            self._settle(flight, facts, None, reused=True, answered_ns=self._clock.now_ns())
+        else:
+            if flight.behind is None:
+                flight.behind = exchange.busy[call_hash]
+            self._waiting.append(flight)
+            self._poll_later()
+        self._pump(lane)
+
+    def _granted(self, flight: Flight) -> None:
+        if flight.lane.closed:
+            self._leave_unsent(flight)
+        else:
+            flight.lane.ready.append(flight)
+            self._start(flight.lane)
+
+    def _poll_later(self) -> None:
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(POLL_S, self._poll)
+
+    def _poll(self) -> None:
+        self._polling = False
+        for _ in range(min(POLL_BATCH, len(self._waiting))):
+            flight = self._waiting.popleft()
+            if flight.lane.closed:
+                self._settle(flight, UNSENT, None, reused=True)
+            else:
+                self._want(flight, held=False)
+        if self._waiting:
+            self._poll_later()
+
+    def _start(self, lane: Lane) -> None:
+        while lane.ready and lane.in_flight < lane.concurrency and not lane.closed:
+            lane.in_flight += 1
+            task = self._loop.create_task(self._work(lane, lane.ready.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, lane: Lane, flight: Flight) -> None:
+        """One of the lane's slots: attempts what is ready until nothing is."""
+        try:
+            while True:
+                await self._attempt(lane, flight)
+                if not lane.ready or lane.closed:
+                    return
+                flight = lane.ready.popleft()
+                self._pump(lane)
+        finally:
+            lane.in_flight -= 1
+
+    async def _attempt(self, lane: Lane, flight: Flight) -> None:
+        slots = flight.call.gate.slots
+        if slots is None:
+            await self._send(lane, flight)
+        else:
+            async with slots:
+                await self._send(lane, flight)
+
+    async def _send(self, lane: Lane, flight: Flight) -> None:
+        call = flight.call
+        await self._wait_for_quota(call)
+        lane.sent += 1
+        self._emit(CallSent(call.call_hash))
+        started_s = self._loop.time()
+        raw: bytes | None = None
+        try:
+            answered = await call.provider.send(call.request, call_hash=call.call_hash, timeout_s=lane.timeout_s)
+            raw = answered.raw
+            self._emit(CallAnswered(call.call_hash))
+            reply = call.provider.read(call.request, raw)
+        except CallError as error:
+            self._attempt_failed(flight, error, raw, self._loop.time() - started_s)
+        except asyncio.CancelledError:
+            facts = Facts(status="cancelled", error_class="Cancelled", error="stopped before the answer came")
+            self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, None))
+            raise
+        else:
+            self._answered(flight, reply, raw, self._loop.time() - started_s)
+
+    async def _wait_for_quota(self, call: Call) -> None:
+        wait_s = call.gate.quota.reserve(self._loop.time())
+        if wait_s > 0:
+            self._emit(QuotaWaited(call.request.model.name, wait_s))
+            await asyncio.sleep(wait_s)
+
+    def _answered(self, flight: Flight, reply: Reply, raw: bytes, latency_s: float) -> None:
+        call, usage = flight.call, reply.usage
+        status, error = self._judge(call, reply)
+        facts = Facts(
+            status=status,
+            model_answered=reply.model,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            cost_usd=call.price(usage),
+            latency_s=latency_s,
+            error=error,
+        )
+        self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, reply))
+
+    def _judge(self, call: Call, reply: Reply) -> tuple[OutcomeStatus, str | None]:
+        if reply.status != "succeeded":
+            return reply.status, f"the answer is {reply.status} (finish reason {reply.finish_reason})"
+        if call.check is not None:
+            try:
+                call.check(reply)
+            except ValueError as error:
+                return "invalid", str(error)
+        return "succeeded", None
+
+    def _attempt_failed(self, flight: Flight, error: CallError, raw: bytes | None, latency_s: float) -> None:
+        if isinstance(error, RateLimited):
+            flight.rate_limits += 1
+        else:
+            flight.failures += 1
+        delay_s = flight.lane.retry.delay_s(
+            error, failures=flight.failures, rate_limits=flight.rate_limits, random=self._random
+        )
+        facts = Facts(
+            status=_status_of(error),
+            latency_s=latency_s,
+            http_status=error.http_status,
+            error_class=type(error).__name__,
+            error=str(error),
+        )
+        self._emit(CallFailed(flight.call.call_hash, facts.error_class or "", delay_s))
+        if delay_s is None:
+            self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, None))
+        else:
+            again_in_s = delay_s
+            self._record(flight, facts, raw, final=False, recorded=lambda: self._again_later(flight, again_in_s))
+
+    def _again_later(self, flight: Flight, delay_s: float) -> None:
+        self._loop.call_later(delay_s, self._want_again, flight)
+
+    def _want_again(self, flight: Flight) -> None:
+        self._want(flight, held=True)
+
+    def _record(
+        self, flight: Flight, facts: Facts, raw: bytes | None, *, final: bool, recorded: Callable[[], None]
+    ) -> None:
+        outcome = Outcome(
+            intent_id=flight.intent_id,
+            call_hash=flight.call.call_hash,
+            facts=facts,
+            final=final,
+            request=orjson.dumps(flight.call.request.body),
+            answer=raw,
+        )
+        self._recorder.record(outcome, recorded)
+
+    def _settle(
+        self, flight: Flight, facts: Facts, reply: Reply | None, *, reused: bool = False, answered_ns: int | None = None
+    ) -> None:
+        """Tell everybody who asked. Only the first of them paid."""
+        call_hash = flight.call.call_hash
+        self._flights.pop(call_hash, None)
+        if not reused:
+            self._emit(
+                CallRecorded(call_hash, facts.status, facts.prompt_tokens, facts.completion_tokens, facts.cost_usd)
+            )
+        settled = Settled(
+            call_hash=call_hash,
+            facts=facts,
+            reply=reply,
+            reused=reused,
+            attempts=0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None)),
+            answered_ns=answered_ns if answered_ns is not None else self._clock.now_ns(),
+        )
+        flight.done[0](settled)
+        if len(flight.done) > 1:
+            again = replace(settled, reused=True, attempts=0)
+            for done in flight.done[1:]:
+                done(again)
+
+
+def _status_of(error: CallError) -> OutcomeStatus:
+    if isinstance(error, RateLimited):
+        return "rate_limited"
+    if isinstance(error, CallTimeout):
+        return "timed_out"
+    assert isinstance(error, PermanentError | TransientError)
+    return "failed"

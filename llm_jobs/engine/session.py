@@ -1,0 +1,75 @@
+"""An open caller: this process's owner in the ledger, its threads, providers and gates, closed in order.
+
+Order of closing: stop sending, commit what was answered, give the claims back, then close connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from random import Random
+
+from llm_jobs.clock import Clock
+from llm_jobs.engine.caller import Caller, ModelGate
+from llm_jobs.engine.recorder import Recorder
+from llm_jobs.events import Listener
+from llm_jobs.ledger.base import Ledger, OwnerIdentity
+from llm_jobs.providers.base import Provider
+
+OpenProvider = Callable[[str], Provider]
+OpenGate = Callable[[str], ModelGate]
+
+
+class Session:
+    """Providers by kind and gates by model, opened when first asked for; shared by all jobs of the process."""
+
+    def __init__(self, caller: Caller, recorder: Recorder, open_provider: OpenProvider, open_gate: OpenGate) -> None:
+        self.caller = caller
+        self.recorder = recorder
+        self._open_provider = open_provider
+        self._open_gate = open_gate
+        self._providers: dict[str, Provider] = {}
+        self._gates: dict[str, ModelGate] = {}
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        return self._providers
+
+    def provider(self, kind: str) -> Provider:
+        if kind not in self._providers:
+            self._providers[kind] = self._open_provider(kind)
+        return self._providers[kind]
+
+    def gate(self, model: str) -> ModelGate:
+        if model not in self._gates:
+            self._gates[model] = self._open_gate(model)
+        return self._gates[model]
+
+
+@asynccontextmanager
+async def open_session(
+    *,
+    ledger: Ledger,
+    owner: OwnerIdentity,
+    open_provider: OpenProvider,
+    open_gate: OpenGate,
+    clock: Clock,
+    random: Random,
+    emit: Listener,
+) -> AsyncIterator[Session]:
+    """A session in the running loop. On leaving, answers that came are recorded and claims given back."""
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="ledger-writer") as writer,
+        ThreadPoolExecutor(1, thread_name_prefix="ledger-reader") as reader,
+    ):
+        recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
+        caller = Caller(recorder, clock=clock, random=random, emit=emit)
+        session = Session(caller, recorder, open_provider, open_gate)
+        try:
+            yield session
+        finally:
+            await caller.aclose()
+            await recorder.aclose()
+            for provider in session.providers.values():
+                await provider.aclose()

@@ -1,0 +1,118 @@
+"""From a row to a call: each step of a job compiled once, then applied to every row.
+
+Pure: renders, builds the request, hashes it. A row that cannot be rendered raises RowError, which is that row's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from llm_jobs.documents.identity import CallIdentity
+from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, Operation, PromptStep, RequestStep, Step
+from llm_jobs.engine.caller import Call, Check, ModelGate, Price
+from llm_jobs.errors import RowError
+from llm_jobs.prompts.rendering import compile_messages, compile_value
+from llm_jobs.providers.base import Provider, Request
+
+Row = Mapping[str, JsonValue]
+OPERATION_OF_URL: Mapping[str, Operation] = {
+    "/v1/chat/completions": "chat",
+    "/v1/responses": "responses",
+    "/v1/embeddings": "embeddings",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """What a step's calls are made with."""
+
+    provider: Provider
+    gate: ModelGate
+    price: Price
+    check: Check | None = None
+
+
+class PreparedStep:
+    """One step, ready to turn rows into calls. `name` is the column that the answer becomes."""
+
+    def __init__(self, step: Step, means: Means, *, epoch: str | None) -> None:
+        self.name = step.name
+        self.step = step
+        self._means = means
+        self._epoch = epoch
+        self._request = _request_builder(step, means.provider)
+        self._last: tuple[Endpoint, int, CallIdentity] | None = None
+
+    def call(self, row: Row, sample: int) -> Call:
+        """The call that asks this step about `row`. Raises RowError."""
+        request = self._request(row)
+        try:
+            call_hash = self._identity(request.endpoint, sample).hash(request.body)
+        except ValueError as error:
+            raise RowError(f"the request cannot be identified: {error}") from None
+        means = self._means
+        return Call(
+            call_hash=call_hash,
+            request=request,
+            provider=means.provider,
+            gate=means.gate,
+            price=means.price,
+            check=means.check,
+        )
+
+    def _identity(self, endpoint: Endpoint, sample: int) -> CallIdentity:
+        last = self._last
+        if last is None or last[0] is not endpoint or last[1] != sample:
+            identity = CallIdentity(endpoint.identity(), epoch=self._epoch, sample=sample)
+            self._last = last = (endpoint, sample, identity)
+        return last[2]
+
+
+def _request_builder(step: Step, provider: Provider) -> Callable[[Row], Request]:
+    if isinstance(step, PromptStep):
+        return _prompt_requests(step, provider)
+    if step.endpoint is not None:
+        return _made_requests(step, step.endpoint)
+    return _whole_requests(step, provider)
+
+
+def _prompt_requests(step: PromptStep, provider: Provider) -> Callable[[Row], Request]:
+    render = compile_messages(step.messages, templated=step.templated)
+    endpoint = provider.endpoint(step.model, step.operation)
+
+    def build(row: Row) -> Request:
+        body = provider.body(step.model, step.operation, render(row), step.parameters, step.schema)
+        return Request(endpoint=endpoint, model=step.model, body=body)
+
+    return build
+
+
+def _made_requests(step: RequestStep, endpoint: Endpoint) -> Callable[[Row], Request]:
+    fill = compile_value(dict(step.body or {}), templated=step.templated)
+
+    def build(row: Row) -> Request:
+        body = fill(row)
+        assert isinstance(body, dict)
+        return Request(endpoint=endpoint, model=step.model, body=body, answer_pointer=step.answer_pointer)
+
+    return build
+
+
+def _whole_requests(step: RequestStep, provider: Provider) -> Callable[[Row], Request]:
+    endpoints: dict[str, Endpoint] = {}
+
+    def build(row: Row) -> Request:
+        url, body = row["url"], row["body"]
+        assert isinstance(url, str)
+        assert isinstance(body, dict)
+        if url not in endpoints:
+            endpoints[url] = provider.endpoint(step.model, OPERATION_OF_URL[url])
+        return Request(endpoint=endpoints[url], model=step.model, body=_with_model(body, step.model))
+
+    return build
+
+
+def _with_model(body: dict[str, JsonValue], model: ModelRef) -> dict[str, JsonValue]:
+    """The body with the name that the provider receives, its members in the user's order."""
+    return body if body.get("model") == model.upstream else {**body, "model": model.upstream}

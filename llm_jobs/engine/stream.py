@@ -1,0 +1,121 @@
+"""Rows in, completed rows out, in input order, with a bounded number of rows open.
+
+Each row walks through the job's steps on its own: the answer of one step is a column for the next, and row 7 may be
+in step 3 while row 9 is in step 1. A row that fails ends there, with a status and a reason; its neighbours go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from llm_jobs.documents.job import JsonValue
+from llm_jobs.engine.caller import Caller, Lane, Settled
+from llm_jobs.engine.steps import PreparedStep, Row
+from llm_jobs.errors import RowError
+from llm_jobs.events import Listener, RowCompleted
+
+ROWS_PER_WAKE = 256  # completed rows are handed on by the hundreds, so that waking costs nothing per row
+ROWS_PER_TURN = 32  # rendered between two looks at the network: about a millisecond, or answers would wait for it
+OPEN_ROWS = 16_384  # one slow row holds back the rows behind it; this many may pile up before reading pauses
+LEAST_UNDONE_ROWS = 1024
+UNDONE_ROWS_PER_CALL = 8
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class OpenRow:
+    """A row under way, and what it became. `status` is `succeeded` or says why not; None while it is open."""
+
+    values: dict[str, JsonValue]  # input columns and the outputs so far
+    sample: int
+    settled: list[Settled] = field(default_factory=list)  # one per step that was asked
+    status: str | None = None
+    error: str | None = None
+
+
+class RowStream:
+    """Drives the rows of one job through its steps."""
+
+    def __init__(
+        self, *, steps: Sequence[PreparedStep], samples: int, caller: Caller, lane: Lane, emit: Listener
+    ) -> None:
+        self._steps = steps
+        self._samples = samples
+        self._caller = caller
+        self._lane = lane
+        self._emit = emit
+        self._undone_limit = max(LEAST_UNDONE_ROWS, UNDONE_ROWS_PER_CALL * lane.concurrency)
+        self._open: deque[OpenRow] = deque()
+        self._undone = 0
+        self._fresh = 0  # completed since the last waking
+        self._wake = asyncio.Event()
+
+    async def complete(self, rows: Iterator[Row], broken: asyncio.Future[None]) -> AsyncIterator[list[OpenRow]]:
+        """Completed rows in input order, some hundreds at a time. Raises what `broken` holds as soon as it does."""
+        broken.add_done_callback(lambda _: self._wake.set())
+        more = True
+        while more or self._open:
+            while more and len(self._open) < OPEN_ROWS and self._undone < self._undone_limit:
+                more = self._feed(rows)
+                await asyncio.sleep(0)
+            if self._undone and self._fresh < ROWS_PER_WAKE:
+                await self._wake.wait()
+            if broken.done():
+                await broken
+            self._wake.clear()
+            self._fresh = 0
+            if done := self._drain():
+                yield done
+
+    def _feed(self, rows: Iterator[Row]) -> bool:
+        for row in (turn := list(islice(rows, ROWS_PER_TURN))):
+            for sample in range(self._samples):
+                self._begin(dict(row), sample)
+        return len(turn) == ROWS_PER_TURN
+
+    def _begin(self, values: dict[str, JsonValue], sample: int) -> None:
+        row = OpenRow(values=values, sample=sample)
+        self._open.append(row)
+        self._undone += 1
+        self._ask(row, 0)
+
+    def _ask(self, row: OpenRow, index: int) -> None:
+        if self._lane.closed:
+            self._finish(row, "cancelled", "not asked: the job was stopped or its time was over")
+            return
+        try:
+            call = self._steps[index].call(row.values, row.sample)
+        except RowError as error:
+            self._finish(row, "invalid_input", str(error))
+            return
+        self._caller.ask(call, self._lane, lambda settled: self._answered(row, index, settled))
+
+    def _answered(self, row: OpenRow, index: int, settled: Settled) -> None:
+        row.settled.append(settled)
+        if settled.reply is not None:
+            row.values[self._steps[index].name] = settled.reply.output
+        if settled.facts.status != "succeeded":
+            self._finish(row, settled.facts.status, settled.facts.error)
+        elif index + 1 < len(self._steps):
+            self._ask(row, index + 1)
+        else:
+            self._finish(row, "succeeded", None)
+
+    def _finish(self, row: OpenRow, status: str, error: str | None) -> None:
+        row.status = status
+        row.error = error
+        self._undone -= 1
+        self._fresh += 1
+        reused = all(settled.reused for settled in row.settled)
+        self._emit(RowCompleted(self._lane.job_hash, status, reused))
+        if not self._undone or self._fresh >= ROWS_PER_WAKE:
+            self._wake.set()
+
+    def _drain(self) -> list[OpenRow]:
+        done: list[OpenRow] = []
+        while self._open and self._open[0].status is not None:
+            done.append(self._open.popleft())
+        return done
