@@ -7,6 +7,8 @@
     ├── SetupError              no key, no server, a database that cannot be used             exit 3
     ├── ImmutableError          something of record would be overwritten or deleted
     ├── IntegrityError          a digest does not match what was recorded
+    ├── RowError                one row cannot be asked; its neighbours go on
+    │   └── RenderError         a template does not fit the row: a missing or empty column, too long a text
     └── CallError               one call to a model failed
         ├── PermanentError      the same request would fail again: never retried
         └── TransientError      may succeed when repeated: retried with backoff
@@ -76,6 +78,14 @@ class ImmutableError(LlmJobsError):
 
 class IntegrityError(LlmJobsError):
     """Stored bytes do not have the digest that was recorded for them."""
+
+
+class RowError(LlmJobsError):
+    """One row cannot be asked. It becomes a failed row; its neighbours are not concerned."""
+
+
+class RenderError(RowError):
+    """A prompt's template cannot be filled from one row."""
 
 
 class CallError(LlmJobsError):
