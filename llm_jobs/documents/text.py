@@ -1,0 +1,188 @@
+"""From the bytes of a document to plain JSON values that know the lines they stand on.
+
+Invariant: what comes out is a JSON value that `identity.canonical_json` accepts, the same for YAML and for JSON, and
+nothing in it was guessed: a repeated key, a second document, NaN, an integer that JSON cannot hold exactly, bytes that
+are not UTF-8 and text that multiplies itself by aliases are refused, all at once, each with its line.
+
+What the keys mean belongs to `models`; this module only asks whether the text is sound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from json import dumps
+
+from llm_jobs.documents.identity import LARGEST_EXACT_INTEGER
+from llm_jobs.documents.job import JsonValue
+from llm_jobs.errors import DocumentError, Problem
+
+KeyPath = tuple[str | int, ...]
+
+MAX_DEPTH = 100
+SHOWN_VALUE_CHARS = 80
+# Fields whose value is never repeated, not even in an error.
+CREDENTIAL_KEYS = frozenset(
+    {"access_token", "api_key", "apikey", "auth", "authorization", "password", "secret", "token", "x-api-key"}
+)
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The line (from 1) of one value, and of what it holds by key or index."""
+
+    line: int
+    children: Mapping[str | int, Lines]
+
+
+NO_CHILDREN: Mapping[str | int, Lines] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document's value, and where each part of it stands."""
+
+    file: str
+    value: JsonValue
+    lines: Lines
+
+    def line_of(self, path: KeyPath) -> int:
+        """The line of the value at `path`, or of the nearest part above it that exists."""
+        here = self.lines
+        for part in path:
+            below = here.children.get(part)
+            if below is None:
+                break
+            here = below
+        return here.line
+
+    def problem(
+        self,
+        path: KeyPath,
+        what: str,
+        *,
+        value: JsonValue | None = None,
+        rule: str | None = None,
+        remedy: str | None = None,
+    ) -> Problem:
+        """A Problem at `path`. A credential's value is left out."""
+        shown = None if value is None or CREDENTIAL_KEYS.intersection(map(str, path)) else shown_value(value)
+        return Problem(
+            what=what,
+            file=self.file,
+            line=self.line_of(path),
+            key=dotted(path) or None,
+            value=shown,
+            rule=rule,
+            remedy=remedy,
+        )
+
+
+class Findings:
+    """Gathers the problems of one text, so that all are reported at once."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def add(
+        self, what: str, *, line: int, path: KeyPath = (), value: str | None = None, rule: str, remedy: str
+    ) -> None:
+        shown = None if CREDENTIAL_KEYS.intersection(map(str, path)) else value
+        self.problems.append(
+            Problem(
+                what=what,
+                file=self.file,
+                line=line,
+                key=dotted(path) or None,
+                value=shown,
+                rule=rule,
+                remedy=remedy,
+            )
+        )
+
+    def refuse(self) -> None:
+        """Raise DocumentError if anything was found."""
+        if self.problems:
+            raise DocumentError(sorted(self.problems, key=lambda problem: problem.line or 0))
+
+    def repeated_key(self, path: KeyPath, *, line: int, first_line: int) -> None:
+        self.add(
+            f"the key {path[-1]!r} is written twice, first on line {first_line}",
+            line=line,
+            path=path,
+            rule="a key stands once in its mapping",
+            remedy="remove or rename one of the two",
+        )
+
+    def check_integer(self, value: int, path: KeyPath, line: int) -> None:
+        if not -LARGEST_EXACT_INTEGER <= value <= LARGEST_EXACT_INTEGER:
+            self.add(
+                "the integer is too large to be exact",
+                line=line,
+                path=path,
+                value=f"{value}"[:SHOWN_VALUE_CHARS] if abs(value) < 10**80 else None,
+                rule="JSON numbers are exact within ±(2^53 - 1)",
+                remedy="write it as text, in quotes",
+            )
+
+    def not_a_number(self, text: str, path: KeyPath, line: int) -> None:
+        self.add(
+            f"{text} is not a JSON number",
+            line=line,
+            path=path,
+            rule="numbers are finite",
+            remedy="leave the key out, write null, or put the word in quotes",
+        )
+
+    def too_deep(self, line: int) -> None:
+        self.add(
+            f"values are nested more than {MAX_DEPTH} deep",
+            line=line,
+            rule=f"at most {MAX_DEPTH} levels",
+            remedy="write the document flatter",
+        )
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A key path for a person: `job.prompts[0].model`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.fullmatch(part):
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part!r}]"
+    return text
+
+
+def shown_value(value: JsonValue) -> str:
+    """`value` as an error shows it: JSON, cut short."""
+    text = dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN_VALUE_CHARS else text[: SHOWN_VALUE_CHARS - 1] + "…"
+
+
+def decode(file: str, content: bytes, *, max_bytes: int) -> str:
+    """`content` as text. Raises DocumentError if it is larger than `max_bytes`, or not UTF-8."""
+    findings = Findings(file)
+    if len(content) > max_bytes:
+        findings.add(
+            f"the document has {len(content):,} bytes",
+            line=1,
+            rule=f"at most {max_bytes:,} bytes are read",
+            remedy="put the rows into a file of their own and name it under input.path",
+        )
+        findings.refuse()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        findings.add(
+            f"byte {content[error.start]:#04x} at offset {error.start} is not UTF-8",
+            line=content.count(b"\n", 0, error.start) + 1,
+            rule="documents are UTF-8",
+            remedy="save the file as UTF-8",
+        )
+    raise DocumentError(findings.problems)
