@@ -1,0 +1,161 @@
+"""What Dagster is told of a job: the events and the metadata that people look for. Values in, events out.
+
+A job with `preview: off` arrives here without preview and sample, so nothing of its rows reaches Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from typing import Any
+
+import dagster as dg
+
+from llm_jobs.operations.records import DeliveryReport, JobAudit, JobLine, JobReport, SubmittedJob
+
+JOB_DOCUMENTS = dg.AssetKey("job_documents")
+INPUTS = dg.AssetKey("inputs")
+RESULTS = dg.AssetKey("results")
+
+EVERY_ROW_ANSWERED = "every_row_answered"
+DIGEST_INTACT = "digest_intact"
+NOTHING_PAID_TWICE = "nothing_paid_twice"
+
+JobEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+
+
+def submission_events(job: SubmittedJob, selected: Set[dg.AssetKey]) -> Iterator[JobEvent]:
+    """The job's document and input are there before it runs."""
+    if JOB_DOCUMENTS in selected:
+        yield _made(JOB_DOCUMENTS, job.job_hash, _document_metadata(job))
+    if INPUTS in selected:
+        yield _made(INPUTS, job.job_hash, _input_metadata(job))
+
+
+def result_event(report: JobReport) -> JobEvent:
+    """A result was made; or, where there is none, an observation that says why."""
+    if report.status == "failed":
+        metadata = {"job": report.name, "error": report.error or "no row was answered"}
+        return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
+    return _made(RESULTS, report.job_hash, result_metadata(report))
+
+
+def check_events(report: JobReport, audit: JobAudit) -> Iterator[JobEvent]:
+    """Every row answered, digest intact, nothing paid twice: of one partition."""
+    unanswered = {"failed rows": report.failed, "rows": report.rows}
+    yield _checked(report, EVERY_ROW_ANSWERED, audit.rows_answered, unanswered, dg.AssetCheckSeverity.WARN)
+    yield _checked(report, DIGEST_INTACT, audit.digest_intact, {"sha256": report.sha256 or ""})
+    yield _checked(report, NOTHING_PAID_TWICE, audit.paid_twice == 0, {"calls paid twice": audit.paid_twice})
+
+
+def result_metadata(report: JobReport) -> dict[str, Any]:
+    """Metadata of a materialised result."""
+    return {
+        "job": report.name,
+        "status": report.status,
+        "dagster/row_count": report.rows,
+        "rows answered": report.succeeded,
+        "rows failed": report.failed,
+        "calls sent": report.calls_sent,
+        "calls reused": report.calls_reused,
+        "prompt tokens": report.prompt_tokens,
+        "completion tokens": report.completion_tokens,
+        "cost (USD)": report.cost_usd if report.cost_usd is not None else "not known",
+        "seconds": round(report.seconds, 3),
+        "submitter": report.submitter,
+        **{f"latency {name} (s)": round(value, 3) for name, value in report.latency_percentiles.items()},
+        **_texts(report),
+    }
+
+
+def delivery_event(asset: dg.AssetKey, report: DeliveryReport) -> dg.AssetMaterialization:
+    metadata: dict[str, Any] = {"destination": report.destination, "dagster/row_count": report.rows}
+    if report.size_bytes is not None:
+        metadata["size (bytes)"] = report.size_bytes
+    return dg.AssetMaterialization(asset, partition=report.job_hash, metadata=metadata)
+
+
+def job_table(lines: Sequence[JobLine]) -> dict[str, Any]:
+    """The latest jobs as a table: hexadecimal keys need a face."""
+    return {"jobs": table([_line(line) for line in lines]), "shown": len(lines)}
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:
+    """A metadata table; cells that are no plain values are shown as text."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    records = [dg.TableRecord({name: _cell(row.get(name)) for name in names}) for row in rows]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, _kind(name, records)) for name in names])
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def _texts(report: JobReport) -> dict[str, Any]:
+    texts: dict[str, Any] = {}
+    if report.result is not None:
+        texts["path"] = dg.MetadataValue.path(report.result)
+    if report.sha256 is not None:
+        texts["sha256"] = report.sha256
+    if report.error is not None:
+        texts["error"] = report.error
+    if report.preview:
+        texts["preview"] = table(list(report.preview))
+    if report.sample_request is not None:
+        texts["sample request"] = dg.MetadataValue.md(f"```\n{report.sample_request}\n```")
+    return texts
+
+
+def _document_metadata(job: SubmittedJob) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"job": job.name, "submitter": job.submitter, "providers": ", ".join(job.providers)}
+    if job.document_path is not None:
+        metadata["path"] = dg.MetadataValue.path(job.document_path)
+    return metadata
+
+
+def _input_metadata(job: SubmittedJob) -> dict[str, Any]:
+    """Every job has an input: Dagster would show a partition without one as failed when its run fails."""
+    if job.input_path is None:
+        return {"job": job.name, "rows": "in the document"}
+    return {"job": job.name, "path": dg.MetadataValue.path(job.input_path)}
+
+
+def _made(asset: dg.AssetKey, job_hash: str, metadata: Mapping[str, Any]) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(asset, partition=job_hash, metadata=metadata)
+
+
+def _checked(
+    report: JobReport,
+    name: str,
+    passed: bool,
+    metadata: Mapping[str, Any],
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
+) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=RESULTS,
+        check_name=name,
+        passed=passed,
+        metadata={"job": report.name, **metadata},
+        severity=severity,
+        partition=report.job_hash,
+    )
+
+
+def _line(line: JobLine) -> dict[str, Any]:
+    return {
+        "name": line.name,
+        "status": line.status,
+        "rows": line.rows,
+        "failed": line.failed,
+        "cost (USD)": line.cost_usd,
+        "submitted": line.submitted_at,
+        "key": line.job_hash,
+        "result": line.result,
+    }
+
+
+def _cell(value: object) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _kind(name: str, records: Sequence[dg.TableRecord]) -> str:
+    values = [record.data[name] for record in records if record.data[name] is not None]
+    if values and all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return "int"
+    return "float" if values and all(isinstance(value, int | float) for value in values) else "string"

@@ -1,0 +1,53 @@
+"""What orchestration asks of the rooms below it: one interface.
+
+Assets, sensors and schedules call nothing else, so that they can be tried against a small fake. The real one
+(`resources.BoundUseCases`) passes every call to the operation of the same name. Nothing of Dagster belongs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Protocol
+
+from llm_jobs.events import Listener
+from llm_jobs.operations.records import (
+    DeliveryReport,
+    IntakeReport,
+    Inventory,
+    JobAudit,
+    JobLine,
+    JobReport,
+    SubmittedJob,
+)
+
+JobReports = Generator[JobReport, None, None]
+
+
+class UseCases(Protocol):
+    """The operations that Dagster sets off. All block; none knows Dagster."""
+
+    def intake(self, *, budget_s: float) -> IntakeReport:
+        """Resolve what lies in the inbox, for `budget_s` seconds at most; move and record it."""
+
+    def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
+        """The newest submission of each of `job_hashes` that the ledger knows."""
+
+    def unfinished(self) -> Sequence[SubmittedJob]:
+        """Jobs that another run could complete, oldest submission first."""
+
+    def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
+        """Run many jobs at once; yield each report as its job ends. Closing the generator stops the work."""
+
+    def verify_job(self, job_hash: str) -> JobAudit: ...
+
+    def latest_jobs(self, limit: int) -> Sequence[JobLine]: ...
+
+    def undelivered(self) -> Sequence[str]:
+        """Jobs with an output and a result that has not been delivered."""
+
+    def deliver(self, job_hash: str) -> DeliveryReport | None:
+        """Deliver the newest result; None where the job has no output."""
+
+    def prompt_library(self) -> Inventory: ...
+
+    def model_catalogue(self) -> Inventory: ...

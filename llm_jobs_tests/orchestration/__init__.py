@@ -1,0 +1,1 @@
+"""Orchestration, on real Dagster instances."""

@@ -1,0 +1,138 @@
+"""A small stand-in for the operations: jobs are values, their fate is written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from llm_jobs.events import Listener
+from llm_jobs.operations.records import (
+    DeliveryReport,
+    IntakeReport,
+    Inventory,
+    JobAudit,
+    JobLine,
+    JobReport,
+    JobStatus,
+    SubmittedJob,
+)
+from llm_jobs.orchestration.use_cases import JobReports
+
+
+def key(number: int) -> str:
+    """A job hash whose order as text is not its number's."""
+    return f"{(number * 0x9E3779B97F4A7C15) % 2**64:032x}"
+
+
+def job(number: int, *, name: str | None = None, providers: tuple[str, ...] = ("simulated",)) -> SubmittedJob:
+    return SubmittedJob(
+        job_hash=key(number),
+        name=name or f"job {number}",
+        submitter="ada",
+        priority="cold",
+        submitted_ns=1_000 + number,
+        providers=providers,
+        document_path=f"jobs/{key(number)}/1_job.yaml",
+        input_path=f"inputs/{key(number)}.parquet" if number % 2 else None,
+    )
+
+
+def report_of(submitted: SubmittedJob, status: JobStatus) -> JobReport:
+    succeeded = {"done": 4, "partial": 3, "failed": 0}[status]
+    return JobReport(
+        job_hash=submitted.job_hash,
+        name=submitted.name,
+        status=status,
+        rows=4,
+        succeeded=succeeded,
+        failed=4 - succeeded,
+        calls_sent=4,
+        calls_reused=0,
+        prompt_tokens=40,
+        completion_tokens=20,
+        cost_usd=None,
+        result=None if status == "failed" else f"results/{submitted.job_hash}/1.parquet",
+        sha256=None if status == "failed" else "0" * 64,
+        seconds=0.01,
+        latency_percentiles={"p50": 0.05, "p99": 0.2},
+        error="every call was refused" if status == "failed" else None,
+        preview=[{"id": 1, "answer": "blue"}],
+        submitter=submitted.submitter,
+        providers=submitted.providers,
+    )
+
+
+@dataclass(kw_only=True)
+class FakeUseCases:
+    """Jobs end as `fates` says, `done` by default. `finished` and `delivered` are what would be stored."""
+
+    jobs: dict[str, SubmittedJob] = field(default_factory=dict)
+    fates: dict[str, JobStatus] = field(default_factory=dict)
+    inbox: list[IntakeReport] = field(default_factory=list)
+    finished: dict[str, JobReport] = field(default_factory=dict)
+    outputs: set[str] = field(default_factory=set)
+    delivered: list[str] = field(default_factory=list)
+    ran: list[tuple[str, ...]] = field(default_factory=list)
+
+    def submit(self, *jobs: SubmittedJob, status: JobStatus = "done") -> None:
+        for submitted in jobs:
+            self.jobs[submitted.job_hash] = submitted
+            self.fates[submitted.job_hash] = status
+
+    def intake(self, *, budget_s: float) -> IntakeReport:
+        return self.inbox.pop(0) if self.inbox else IntakeReport()
+
+    def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
+        return {job_hash: self.jobs[job_hash] for job_hash in job_hashes if job_hash in self.jobs}
+
+    def unfinished(self) -> Sequence[SubmittedJob]:
+        done = {job_hash for job_hash, report in self.finished.items() if report.status == "done"}
+        return [job for job in self.jobs.values() if job.job_hash not in done]
+
+    def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
+        self.ran.append(tuple(job_hashes))
+        for job_hash in job_hashes:
+            report = report_of(self.jobs[job_hash], self.fates[job_hash])
+            if report.result is not None:
+                self.finished[job_hash] = report
+            yield report
+
+    def verify_job(self, job_hash: str) -> JobAudit:
+        return JobAudit(
+            job_hash=job_hash, rows_answered=self.finished[job_hash].failed == 0, digest_intact=True, paid_twice=0
+        )
+
+    def latest_jobs(self, limit: int) -> Sequence[JobLine]:
+        return [self._line(job) for job in list(self.jobs.values())[:limit]]
+
+    def undelivered(self) -> Sequence[str]:
+        return [key for key in self.outputs if key in self.finished and key not in self.delivered]
+
+    def deliver(self, job_hash: str) -> DeliveryReport | None:
+        if job_hash not in self.outputs:
+            return None
+        self.delivered.append(job_hash)
+        return DeliveryReport(job_hash=job_hash, destination="out.csv", rows=4)
+
+    def prompt_library(self) -> Inventory:
+        return Inventory(digest="p1", rows=[{"name": "greet", "version": "1.0.0"}])
+
+    def model_catalogue(self) -> Inventory:
+        return Inventory(digest="m1", rows=[{"name": "simulated/echo"}])
+
+    def resubmit(self, job_hash: str, *, submitted_ns: int) -> None:
+        self.jobs[job_hash] = replace(self.jobs[job_hash], submitted_ns=submitted_ns)
+
+    def _line(self, job: SubmittedJob) -> JobLine:
+        report = self.finished.get(job.job_hash)
+        return JobLine(
+            name=job.name,
+            job_hash=job.job_hash,
+            status=report.status if report else "null-result",
+            rows=report.rows if report else None,
+            succeeded=report.succeeded if report else None,
+            failed=report.failed if report else None,
+            cost_usd=None,
+            submitted_at="2026-11-21T06:00:00Z",
+            result=report.result if report else None,
+        )
