@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.text import LARGEST_ROW_BYTES, text_lines
 from llm_jobs.sources.types import DeclaredTypes
+
+if TYPE_CHECKING:
+    import _csv
 
 
 def csv_rows(stream: BinaryIO, types: DeclaredTypes, problems: Problems) -> Iterator[tuple[int, dict[str, JsonValue]]]:
@@ -42,7 +45,10 @@ def _header(reader: Iterator[list[str]], problems: Problems) -> list[str]:
     for index, name in enumerate(header):
         if not name.strip():
             problems.add(
-                f"column {index + 1} has no name", line=1, rule="every column has a name", remedy="name it in the header"
+                f"column {index + 1} has no name",
+                line=1,
+                rule="every column has a name",
+                remedy="name it in the header",
             )
         elif name in header[:index]:
             problems.add(
@@ -53,7 +59,7 @@ def _header(reader: Iterator[list[str]], problems: Problems) -> list[str]:
 
 
 def _records(
-    reader: csv._reader, header: list[str], types: DeclaredTypes, problems: Problems
+    reader: _csv.Reader, header: list[str], types: DeclaredTypes, problems: Problems
 ) -> Iterator[tuple[int, dict[str, JsonValue]]]:
     width = len(header)
     line = reader.line_num + 1

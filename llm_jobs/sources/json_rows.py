@@ -68,7 +68,11 @@ def _line(text: str, line: int, problems: Problems) -> Row | None:
         row = DECODER.decode(text)
         refuse_surrogates(row, text)
     except ValueError as error:
-        what = f"broken JSON: {error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        what = (
+            f"broken JSON: {error.msg} at column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error)
+        )
         problems.add(what, line=line, value=text.rstrip(), rule=LINE_RULE, remedy=LINE_REMEDY)
     except RecursionError:
         problems.add("the JSON is nested too deeply", line=line, rule=LINE_RULE, remedy="flatten the row")
@@ -112,7 +116,7 @@ DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_float=_finite, pars
 
 
 class _Window:
-    """The part of a JSON text that is being read. Grows until the value at its start is whole, never by a whole file."""
+    """The part of a JSON text that is read. Grows until the value at its start is whole."""
 
     def __init__(self, stream: BinaryIO, problems: Problems) -> None:
         self._stream = stream
@@ -186,7 +190,7 @@ class _Window:
             raise self.broken(str(error), ARRAY_RULE) from None
         self._line += text.count("\n")
         self._at = end
-        return value  # type: ignore[no-any-return]
+        return value
 
     def _fill(self) -> bool:
         """Read as much again as is held, so that a long row is tried a few times only. False at the end."""

@@ -22,7 +22,14 @@ class Problems:
         return bool(self._found)
 
     def add(
-        self, what: str, *, rule: str, remedy: str, line: int | None = None, key: str | None = None, value: object = None
+        self,
+        what: str,
+        *,
+        rule: str,
+        remedy: str,
+        line: int | None = None,
+        key: str | None = None,
+        value: object = None,
     ) -> None:
         """Note one problem. `value` is what was seen, shortened."""
         shown = None if value is None else shortened(value)
@@ -38,7 +45,14 @@ class Problems:
             raise DocumentError(self._found)
 
     def fatal(
-        self, what: str, *, rule: str, remedy: str, line: int | None = None, key: str | None = None, value: object = None
+        self,
+        what: str,
+        *,
+        rule: str,
+        remedy: str,
+        line: int | None = None,
+        key: str | None = None,
+        value: object = None,
     ) -> DocumentError:
         """The error to raise where reading cannot go on: everything found so far and this."""
         shown = None if value is None else shortened(value)

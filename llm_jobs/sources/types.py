@@ -74,7 +74,11 @@ class DeclaredTypes:
         for name, kind in types.items():
             if kind not in CONVERTERS:
                 problems.add(
-                    "unknown column type", key=name, value=kind, rule=f"types are {', '.join(CONVERTERS)}", remedy="use one"
+                    "unknown column type",
+                    key=name,
+                    value=kind,
+                    rule=f"types are {', '.join(CONVERTERS)}",
+                    remedy="use one",
                 )
         problems.refuse()
         self.types = dict(types)

@@ -1,0 +1,62 @@
+"""One reading of one text file of rows: opened, decompressed, decoded, digested. A second pass is a second reading.
+
+Which reader a format has is decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from llm_jobs.documents.job import Input, JsonValue
+from llm_jobs.sources.batch_rows import batch_rows
+from llm_jobs.sources.csv_rows import csv_header, csv_rows
+from llm_jobs.sources.digest import DigestingReader, open_bytes
+from llm_jobs.sources.json_rows import json_array_rows, json_line_rows
+from llm_jobs.sources.problems import Problems
+from llm_jobs.sources.text import decompressed
+from llm_jobs.sources.types import DeclaredTypes
+
+Located = tuple[int, dict[str, JsonValue]]
+Reader = Callable[[BinaryIO, DeclaredTypes, Problems], Iterator[Located]]
+READERS: Mapping[str, Reader] = {"csv": csv_rows, "json": json_array_rows, "jsonl": json_line_rows}
+
+
+class Reading:
+    """A text input that is being read. Raises DocumentError when it cannot be opened."""
+
+    def __init__(self, source: Input) -> None:
+        self._source = source
+        self.url = url_of(source)
+        self.problems = Problems(self.url)
+        self._bytes = DigestingReader(open_bytes(self.url))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bytes.close()
+
+    def rows(self) -> Iterator[Located]:
+        """(line, row) in order, once. Raises DocumentError."""
+        read = batch_rows if self._source.kind == "batch" else READERS[str(self._source.format)]
+        types = DeclaredTypes(self._source.types, self.problems)
+        return read(decompressed(self._bytes, self.url), types, self.problems)
+
+    def header(self) -> list[str]:
+        """The column names of a CSV file. Raises DocumentError."""
+        return csv_header(decompressed(self._bytes, self.url), self.problems)
+
+    def digest(self) -> str:
+        """SHA-256 of the stored bytes, once the rows are read."""
+        return self._bytes.finish()
+
+
+def url_of(source: Input) -> str:
+    """Where an input that is not inline lies."""
+    if source.url is None:
+        raise ValueError(f"an input of kind {source.kind} has a URL")
+    return source.url
