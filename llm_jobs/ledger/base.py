@@ -119,6 +119,7 @@ class Submission:
     labels: Mapping[str, str] = field(default_factory=dict)
     id: int | None = None
     submitted_ns: int | None = None
+    as_of_ns: int | None = None  # the time that queries and HTTP sources are asked about; None: there is none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +134,9 @@ class ResultRecord:
     rows: int
     succeeded: int
     failed: int
-    facts: Mapping[str, object] = field(default_factory=dict)  # calls_sent, calls_reused, tokens, cost_usd, seconds, ...
+    facts: Mapping[str, object] = field(
+        default_factory=dict
+    )  # calls_sent, calls_reused, tokens, cost_usd, seconds, ...
     recorded_ns: int | None = None
 
 
@@ -147,6 +150,69 @@ class Unrecorded:
     model: str
     intended_ns: int
     owner_alive: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerAudit:
+    """What the ledger holds, counted, and what should not be there. `inconsistencies` are sentences for a person."""
+
+    submissions: int
+    intents: int
+    outcomes: int
+    answers: int
+    late: int  # answers that came after another one was recorded: kept, paid, not used
+    paid_twice: int  # calls with more than one recorded success
+    unrecorded: int  # intents without an outcome, those in flight included
+    inconsistencies: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spend:
+    """What a job's own attempts used, reused answers not included. A sum of nothing known is None, never 0."""
+
+    attempts: int = 0
+    calls: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost_usd: float | None = None
+    unpriced: int = 0  # recorded attempts whose cost is not known
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """A copy of a result was handed over. `destination` holds no credentials."""
+
+    job_hash: str
+    result_path: str
+    destination: str
+    sha256: str | None = None
+    rows: int | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+    recorded_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelVersion:
+    """A model's catalogue entry as somebody set it. The newest of a name is in force."""
+
+    name: str
+    definition: Mapping[str, object]
+    who: str
+    why: str | None = None
+    recorded_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """Something that could not be carried out and is kept. `kind`: document, call, delivery, message, ..."""
+
+    kind: str
+    reference: str
+    reason: str
+    job_hash: str | None = None
+    call_hash: str | None = None
+    body: bytes | None = None
+    recorded_ns: int | None = None
 
 
 class Ledger(Protocol):
@@ -200,3 +266,30 @@ class Ledger(Protocol):
 
     def live_runs(self, host: str) -> Sequence[str]:
         """Dagster run ids of the owners that are alive."""
+
+    def record_model_version(self, version: ModelVersion) -> None: ...
+
+    def model_versions(self) -> Sequence[ModelVersion]:
+        """Every version of every model, oldest first."""
+
+    def record_receipt(self, receipt: Receipt) -> None: ...
+
+    def receipts(self, job_hash: str) -> Sequence[Receipt]:
+        """Deliveries of a job's results, oldest first."""
+
+    def record_dead_letter(self, letter: DeadLetter) -> None: ...
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """Every dead letter, oldest first."""
+
+    def erase(self, *, call_hashes: Sequence[str] = (), job_hashes: Sequence[str] = (), who: str, why: str) -> int:
+        """Delete the bodies of calls, and the documents of jobs, and record who asked for it and why.
+
+        Facts, costs and hashes stay, and an erased answer still counts as an answer. Returns the bodies deleted.
+        """
+
+    def audit(self) -> LedgerAudit:
+        """Count everything and look for what contradicts itself. Reads the whole ledger."""
+
+    def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
+        """What each job's attempts used, by job; jobs that asked nothing are left out."""

@@ -1,0 +1,84 @@
+"""Opens the ledger that a URL names: SQLite (a file, or memory) or PostgreSQL, brought to this version's schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from llm_jobs.clock import Clock
+from llm_jobs.errors import SetupError
+from llm_jobs.ledger.base import Ledger
+from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
+from llm_jobs.ledger.postgres import PostgresLedger
+from llm_jobs.ledger.sqlite import SqliteLedger
+
+# Locks and shared memory do not hold across the machines of these; SQLite's documentation warns of corruption.
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afs", "afpfs", "ceph", "glusterfs", "lustre", "webdav"}
+    | {"fuse.sshfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.rclone", "fuse.cephfs", "davfs"}
+)
+
+
+def open_ledger(url: str, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> Ledger:
+    """The ledger at `url`: `sqlite:///path`, `sqlite://` (in memory) or `postgresql://user@host/database`.
+
+    `owner_timeout_s`: after how long without a heartbeat an owner on another machine counts as dead. Raises
+    SetupError if the database cannot be used.
+    """
+    parsed = _parsed(url)
+    ledger: SqliteLedger | PostgresLedger
+    if parsed.get_backend_name() == "sqlite":
+        ledger = SqliteLedger(_sqlite_path(parsed), clock=clock, owner_timeout_s=owner_timeout_s)
+    else:
+        ledger = PostgresLedger(parsed, clock=clock, owner_timeout_s=owner_timeout_s)
+    try:
+        ledger.migrate()
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _parsed(url: str) -> URL:
+    remedy = "LLM_JOBS_DATABASE_URL is sqlite:///path/to/ledger.db or postgresql://user@host/database"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:  # its text holds the URL, and the URL may hold a password
+        raise SetupError(f"the ledger's URL cannot be read; {remedy}") from None
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise SetupError(f"the ledger cannot be kept in {parsed.get_backend_name()!r}; {remedy}")
+    return parsed
+
+
+def _sqlite_path(url: URL) -> Path | None:
+    if url.database in (None, "", ":memory:"):
+        return None
+    path = Path(str(url.database)).absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SetupError(f"the ledger's folder {path.parent} cannot be made: {error.strerror}") from error
+    kind = file_system(path.parent.resolve(), _mounts())
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise SetupError(
+            f"the ledger {path} would lie on a network file system ({kind}), where SQLite loses data; put the home "
+            "folder on a local disk, or set LLM_JOBS_DATABASE_URL to a PostgreSQL URL"
+        )
+    return path
+
+
+def _mounts() -> list[tuple[str, str]]:
+    return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+
+
+def file_system(folder: Path, mounts: list[tuple[str, str]]) -> str | None:
+    """The kind of file system that holds `folder`, given (mount point, kind) of each in the order they were mounted."""
+    holding = [
+        (len(Path(point).parts), number, kind)
+        for number, (point, kind) in enumerate(mounts)
+        if folder.is_relative_to(point)
+    ]
+    return max(holding)[2] if holding else None

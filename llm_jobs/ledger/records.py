@@ -1,0 +1,68 @@
+"""Rows and the records they stand for. Facts go in and out in one order, that of `FACT_COLUMNS`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+from llm_jobs.ledger.base import Answer, Facts, OwnerIdentity
+from llm_jobs.ledger.payloads import PayloadCodec
+
+FACT_COLUMNS = tuple(field.name for field in fields(Facts))
+fact_values = attrgetter(*FACT_COLUMNS)
+
+# An answer with its facts and body, from answers a, intents i, outcomes o and payloads p.
+ANSWER_COLUMNS = "a.call_hash, a.intent_id, i.provider, i.model, p.answer, o.recorded_ns, " + ", ".join(
+    f"o.{name}" for name in FACT_COLUMNS
+)
+_FACTS_START = 6
+
+
+def facts_of(values: Sequence[Any]) -> Facts:
+    """Facts from a row's values in the order of `FACT_COLUMNS`."""
+    return Facts(**dict(zip(FACT_COLUMNS, values, strict=True)))
+
+
+def answer_of(row: Sequence[Any], codec: PayloadCodec) -> Answer:
+    """An answer from a row of `ANSWER_COLUMNS`."""
+    call_hash, intent_id, provider, model, body, recorded_ns = row[:_FACTS_START]
+    return Answer(
+        call_hash=call_hash,
+        intent_id=intent_id,
+        provider=provider,
+        model=model,
+        facts=facts_of(row[_FACTS_START:]),
+        answer=codec.unpack_optional(body),
+        recorded_ns=recorded_ns,
+    )
+
+
+class OwnerRow(NamedTuple):
+    """A row of the owners table."""
+
+    id: int
+    host: str
+    boot_id: str
+    pid: int
+    started: float
+    run_id: str | None
+    heartbeat_ns: int
+    closed_ns: int | None
+
+
+OWNER_COLUMNS = OwnerRow._fields
+
+
+def owner_of(row: OwnerRow) -> OwnerIdentity:
+    return OwnerIdentity(host=row.host, boot_id=row.boot_id, pid=row.pid, started=row.started, run_id=row.run_id)
+
+
+def to_json(value: Mapping[str, object]) -> str:
+    return json.dumps(dict(value), ensure_ascii=False, sort_keys=True)
+
+
+def from_json(text: str | None) -> dict[str, Any]:
+    return {} if text is None else json.loads(text)

@@ -1,0 +1,274 @@
+"""What both databases share: connections, errors, owners, and everything that is not `exchange`.
+
+Every method is one transaction of its own on a pooled connection, so any thread may call any method while another
+thread is inside `exchange`, which keeps a connection to itself. The queries are in the modules by subject; the hot
+path is in `sqlite.py` and `postgres.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from llm_jobs.clock import Clock
+from llm_jobs.errors import SetupError
+from llm_jobs.ledger import audits, finished, submitted
+from llm_jobs.ledger.append_only import Dialect
+from llm_jobs.ledger.base import (
+    Answer,
+    DeadLetter,
+    Exchange,
+    Facts,
+    LedgerAudit,
+    ModelVersion,
+    Outcome,
+    OwnerIdentity,
+    Receipt,
+    ResultRecord,
+    Spend,
+    Submission,
+    Unrecorded,
+    Want,
+)
+from llm_jobs.ledger.faults import classified
+from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
+from llm_jobs.ledger.owners import is_alive
+from llm_jobs.ledger.records import OWNER_COLUMNS, OwnerRow, owner_of
+from llm_jobs.ledger.tables import claims, owners, schema_versions
+
+_OWNER = [owners.c[name] for name in OWNER_COLUMNS]
+
+
+class SqlLedger(ABC):
+    """A ledger in a database that SQLAlchemy speaks to."""
+
+    dialect: Dialect
+
+    def __init__(self, engine: Engine, *, url: str, clock: Clock, owner_timeout_s: float) -> None:
+        self.url = url
+        self._engine = engine
+        self._clock = clock
+        self._owner_timeout_s = owner_timeout_s
+        driver = engine.dialect.import_dbapi()
+        self._driver_error: type[Exception] = driver.Error
+
+    @abstractmethod
+    def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange: ...
+
+    @abstractmethod
+    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]: ...
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @abstractmethod
+    def _alone(self) -> AbstractContextManager[None]:
+        """Held by the one process that migrates."""
+
+    @abstractmethod
+    def _begin(self, connection: Connection, *, writing: bool) -> None:
+        """Open the transaction."""
+
+    def _shared_now_ns(self) -> int:
+        """The time by which owners on all machines are compared."""
+        return self._clock.now_ns()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with classified(self.url, self._driver_error), self._engine.connect() as connection:
+            self._begin(connection, writing=False)
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with classified(self.url, self._driver_error), self._engine.connect() as connection:
+            self._begin(connection, writing=True)
+            yield connection
+            connection.commit()
+
+    def migrate(self) -> None:
+        with classified(self.url, self._driver_error):
+            if self._version() != LATEST:
+                with self._alone():
+                    self._apply_migrations()
+
+    def _version(self) -> int:
+        """The schema's version, 0 where there is none. Raises SetupError for one that this program does not know."""
+        with self._reading() as connection:
+            if not self._engine.dialect.has_table(connection, schema_versions.name):
+                return 0
+            version = connection.execute(select(schema_versions.c.version).order_by(schema_versions.c.version.desc()))
+            found = int(version.scalars().first() or 0)
+        if found > LATEST:
+            raise SetupError(
+                f"ledger {self.url}: its schema is version {found}, this program knows {LATEST}; upgrade llm-jobs"
+            )
+        return found
+
+    def _apply_migrations(self) -> None:
+        applied = self._version()
+        for migration in migrations(self.dialect):
+            if migration.version > applied:
+                with self._writing() as connection:
+                    for statement in (VERSIONS_TABLE, *migration.statements):
+                        connection.exec_driver_sql(statement)
+                    values = {
+                        "version": migration.version,
+                        "name": migration.name,
+                        "applied_ns": self._clock.now_ns(),
+                    }
+                    connection.execute(insert(schema_versions).values(values))
+
+    # Owners
+
+    def open_owner(self, identity: OwnerIdentity) -> int:
+        now_ns = self._shared_now_ns()
+        values = {
+            "host": identity.host,
+            "boot_id": identity.boot_id,
+            "pid": identity.pid,
+            "started": identity.started,
+            "run_id": identity.run_id,
+            "opened_ns": now_ns,
+            "heartbeat_ns": now_ns,
+        }
+        with self._writing() as connection:
+            return int(connection.execute(insert(owners).values(values).returning(owners.c.id)).scalar_one())
+
+    def heartbeat(self, owner_id: int) -> None:
+        beat = update(owners).where(owners.c.id == owner_id).values(heartbeat_ns=self._shared_now_ns())
+        with self._writing() as connection:
+            connection.execute(beat)
+
+    def close_owner(self, owner_id: int) -> None:
+        with self._writing() as connection:
+            connection.execute(delete(claims).where(claims.c.owner_id == owner_id))
+            closed = update(owners).where(owners.c.id == owner_id).values(closed_ns=self._shared_now_ns())
+            connection.execute(closed)
+
+    def live_runs(self, host: str) -> Sequence[str]:
+        """Run ids of the owners that are alive, oldest first. Owners on other hosts than `host` count as alive
+        within the timeout of their last heartbeat."""
+        query = select(*_OWNER).where(owners.c.run_id.is_not(None), owners.c.closed_ns.is_(None)).order_by(owners.c.id)
+        with self._reading() as connection:
+            rows = connection.execute(query).all()
+        return list(dict.fromkeys(row.run_id for row in rows if self._is_alive(OwnerRow(*row))))
+
+    def _is_alive(self, row: OwnerRow | None) -> bool:
+        """Whether the owner still runs; None is an owner that never was."""
+        if row is None or row.closed_ns is not None:
+            return False
+        return is_alive(
+            owner_of(row),
+            last_heartbeat_ns=row.heartbeat_ns,
+            now_ns=self._shared_now_ns(),
+            timeout_s=self._owner_timeout_s,
+        )
+
+    # Submissions, results, and what lies beside them
+
+    def submit(self, submissions: Sequence[Submission]) -> Sequence[int]:
+        with self._writing() as connection:
+            return submitted.insert_submissions(connection, submissions, now_ns=self._clock.now_ns())
+
+    def submissions(
+        self, *, job_hash: str | None = None, name: str | None = None, document_name: str | None = None
+    ) -> Sequence[Submission]:
+        with self._reading() as connection:
+            return submitted.select_submissions(connection, job_hash=job_hash, name=name, document_name=document_name)
+
+    def latest_jobs(self, limit: int) -> Sequence[Submission]:
+        with self._reading() as connection:
+            return submitted.select_latest_jobs(connection, limit)
+
+    def unfinished(self) -> Sequence[str]:
+        with self._reading() as connection:
+            return submitted.select_unfinished(connection)
+
+    def record_result(self, record: ResultRecord) -> None:
+        with self._writing() as connection:
+            finished.insert_result(connection, record, now_ns=self._clock.now_ns())
+
+    def results(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[ResultRecord]]:
+        with self._reading() as connection:
+            return finished.select_results(connection, job_hashes)
+
+    def record_receipt(self, receipt: Receipt) -> None:
+        with self._writing() as connection:
+            finished.insert_receipt(connection, receipt, now_ns=self._clock.now_ns())
+
+    def receipts(self, job_hash: str) -> Sequence[Receipt]:
+        with self._reading() as connection:
+            return finished.select_receipts(connection, job_hash)
+
+    def record_model_version(self, version: ModelVersion) -> None:
+        with self._writing() as connection:
+            finished.insert_model_version(connection, version, now_ns=self._clock.now_ns())
+
+    def model_versions(self) -> Sequence[ModelVersion]:
+        with self._reading() as connection:
+            return finished.select_model_versions(connection)
+
+    def record_dead_letter(self, letter: DeadLetter) -> None:
+        with self._writing() as connection:
+            finished.insert_dead_letter(connection, letter, now_ns=self._clock.now_ns())
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        with self._reading() as connection:
+            return finished.select_dead_letters(connection)
+
+    def erase(self, *, call_hashes: Sequence[str] = (), job_hashes: Sequence[str] = (), who: str, why: str) -> int:
+        deleted = 0
+        with self._writing() as connection:
+            for kind, references in (("call", call_hashes), ("job", job_hashes)):
+                now_ns = self._clock.now_ns()
+                deleted += finished.erase_bodies(connection, kind, references, who=who, why=why, now_ns=now_ns)
+        self._scrub()
+        return deleted
+
+    @abstractmethod
+    def _scrub(self) -> None:
+        """Make sure that deleted bodies do not linger in the database's files."""
+
+    # The record as a whole
+
+    def attempts(self, call_hash: str) -> Sequence[tuple[int, Facts, bytes, bytes | None]]:
+        with self._reading() as connection:
+            return audits.select_attempts(connection, call_hash)
+
+    def unrecorded(self, job_hash: str | None = None) -> Iterator[Unrecorded]:
+        """Pages of one short transaction each, so that a slow reader holds nobody up."""
+        alive: dict[int, bool] = {}
+        after_id = 0
+        while True:
+            with self._reading() as connection:
+                page = audits.select_unrecorded(connection, job_hash=job_hash, after_id=after_id)
+                for owner_id in {row.owner_id for row in page} - alive.keys():
+                    alive[owner_id] = self._is_alive(self._owner(connection, owner_id))
+            for row in page:
+                yield Unrecorded(
+                    intent_id=row.id,
+                    call_hash=row.call_hash,
+                    job_hash=row.job_hash,
+                    model=row.model,
+                    intended_ns=row.intended_ns,
+                    owner_alive=alive[row.owner_id],
+                )
+            if len(page) < audits.PAGE_ROWS:
+                return
+            after_id = page[-1].id
+
+    def _owner(self, connection: Connection, owner_id: int) -> OwnerRow | None:
+        row = connection.execute(select(*_OWNER).where(owners.c.id == owner_id)).first()
+        return None if row is None else OwnerRow(*row)
+
+    def audit(self) -> LedgerAudit:
+        with self._reading() as connection:
+            return audits.audit(connection)
+
+    def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
+        with self._reading() as connection:
+            return dict(audits.select_spend(connection, job_hashes))
