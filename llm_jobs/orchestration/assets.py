@@ -9,20 +9,17 @@ from contextlib import closing
 
 import dagster as dg
 
+from llm_jobs.errors import LlmJobsError
 from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.coverage import DELIVER_OP_NAME, OP_NAME
 from llm_jobs.orchestration.partitions import JOBS
 from llm_jobs.orchestration.pools import Pools
 from llm_jobs.orchestration.resources import Audience
 from llm_jobs.orchestration.scope import Scope, providers_of
 from llm_jobs.orchestration.use_cases import UseCases
 
-OP_NAME = "answer_jobs"
-DELIVER_OP_NAME = "deliver_results"
-DELIVERIES = dg.AssetKey("deliveries")
-JOB_TABLE = dg.AssetKey("jobs")
-PROMPT_LIBRARY = dg.AssetKey("prompt_library")
-MODEL_CATALOGUE = dg.AssetKey("model_catalogue")
-LATEST_JOBS = 200
+GROUP = "llm_jobs"
+OWNERS = ["team:llm-jobs"]
 
 
 class JobSelection(dg.Config):
@@ -40,7 +37,8 @@ JOB_SPECS = (
         evidence.JOB_DOCUMENTS,
         description="The documents as they were submitted: one partition per job, its hash the key.",
         kinds={"yaml"},
-        group_name="llm_jobs",
+        group_name=GROUP,
+        owners=OWNERS,
         skippable=True,
     ),
     dg.AssetSpec(
@@ -48,15 +46,17 @@ JOB_SPECS = (
         deps=[evidence.JOB_DOCUMENTS],
         description="Tables frozen as Parquet when they were first read. Inline rows and Parquet files need none.",
         kinds={"parquet"},
-        group_name="llm_jobs",
+        group_name=GROUP,
+        owners=OWNERS,
         skippable=True,
     ),
     dg.AssetSpec(
         evidence.RESULTS,
-        deps=[evidence.JOB_DOCUMENTS, evidence.INPUTS, PROMPT_LIBRARY, MODEL_CATALOGUE],
+        deps=[evidence.JOB_DOCUMENTS, evidence.INPUTS, evidence.PROMPT_LIBRARY, evidence.MODEL_CATALOGUE],
         description="One immutable Parquet table per job: every row with its answers, or with the reason why not.",
         kinds={"parquet", "llm"},
-        group_name="llm_jobs",
+        group_name=GROUP,
+        owners=OWNERS,
         skippable=True,
     ),
 )
@@ -87,10 +87,70 @@ def answer_jobs(
     jobs = use_cases.submitted(scope.job_hashes)
     scope.begin(jobs)
     if evidence.RESULTS in context.selected_asset_keys:
-        with pools.held(context.instance, context.run_id, names=providers_of(jobs.values())):
-            with closing(use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=context.run_id)) as reports:
-                for report in audience.told(reports):
-                    audit = None if report.status == "failed" else use_cases.verify_job(report.job_hash)
-                    scope.ended(report, audit)
+        work = use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=context.run_id)
+        with pools.held(context.instance, context.run_id, names=providers_of(jobs.values())), closing(work) as reports:
+            for report in audience.told(reports):
+                scope.ended(report, None if report.status == "failed" else use_cases.verify_job(report.job_hash))
     scope.finish()
     yield from ()
+
+
+@dg.multi_asset(
+    name=DELIVER_OP_NAME,
+    specs=[
+        dg.AssetSpec(
+            evidence.DELIVERIES,
+            deps=[evidence.RESULTS],
+            description="Copies of results, handed to the destinations that the jobs state.",
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"file"},
+            skippable=True,
+        )
+    ],
+    partitions_def=JOBS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def deliver_results(
+    context: dg.AssetExecutionContext, config: JobSelection, use_cases: dg.ResourceParam[UseCases]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Deliver the newest result of each job of this run; one that cannot be delivered stops no other."""
+    scope = Scope.of(context, listed=config.job_hashes)
+    scope.begin(use_cases.submitted(scope.job_hashes))
+    for job_hash in scope.jobs:
+        try:
+            scope.delivered(use_cases.deliver(job_hash))
+        except LlmJobsError as error:
+            scope.failed(job_hash, str(error))
+    scope.finish()
+    yield from ()
+
+
+@dg.asset(
+    key=evidence.JOB_TABLE,
+    deps=[evidence.RESULTS],
+    description="The latest jobs by name, with key, status, rows and cost. Kept up to date by a sensor.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"table"},
+)
+def jobs(use_cases: dg.ResourceParam[UseCases]) -> dg.MaterializeResult[None]:
+    """The latest jobs as a table in the metadata."""
+    return dg.MaterializeResult(metadata=evidence.job_table(use_cases.latest_jobs(evidence.LATEST_JOBS)))
+
+
+@dg.observable_source_asset(key=evidence.PROMPT_LIBRARY, description="Prompts by name and version.", group_name=GROUP)
+def prompt_library(use_cases: dg.ResourceParam[UseCases]) -> dg.ObserveResult:
+    """What the prompt library holds now."""
+    return evidence.observed(use_cases.prompt_library())
+
+
+@dg.observable_source_asset(
+    key=evidence.MODEL_CATALOGUE, description="Models by name: provider, upstream name, quota, price.", group_name=GROUP
+)
+def model_catalogue(use_cases: dg.ResourceParam[UseCases]) -> dg.ObserveResult:
+    """What the model catalogue holds now."""
+    return evidence.observed(use_cases.model_catalogue())
+
+
+ASSETS = (answer_jobs, deliver_results, jobs, prompt_library, model_catalogue)

@@ -17,6 +17,9 @@ RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 DEFERRED_TAG = "dagster/defer_asset_events"
 
+OP_NAME = "answer_jobs"  # the operation behind `results`
+DELIVER_OP_NAME = "deliver_results"  # the operation behind `deliveries`
+
 # A run costs seconds of process start: short ranges are gathered into one list rather than started one by one.
 SHORTEST_RANGE = 16
 # Dagster writes one planned event per asset and partition before a run starts, some 13 ms each.

@@ -10,11 +10,16 @@ from typing import Any
 
 import dagster as dg
 
-from llm_jobs.operations.records import DeliveryReport, JobAudit, JobLine, JobReport, SubmittedJob
+from llm_jobs.operations.records import DeliveryReport, Inventory, JobAudit, JobLine, JobReport, SubmittedJob
 
 JOB_DOCUMENTS = dg.AssetKey("job_documents")
 INPUTS = dg.AssetKey("inputs")
 RESULTS = dg.AssetKey("results")
+DELIVERIES = dg.AssetKey("deliveries")
+JOB_TABLE = dg.AssetKey("jobs")
+PROMPT_LIBRARY = dg.AssetKey("prompt_library")
+MODEL_CATALOGUE = dg.AssetKey("model_catalogue")
+LATEST_JOBS = 200
 
 EVERY_ROW_ANSWERED = "every_row_answered"
 DIGEST_INTACT = "digest_intact"
@@ -67,16 +72,40 @@ def result_metadata(report: JobReport) -> dict[str, Any]:
     }
 
 
-def delivery_event(asset: dg.AssetKey, report: DeliveryReport) -> dg.AssetMaterialization:
+def line_event(line: JobLine) -> JobEvent:
+    """A result that was made outside Dagster, as far as its line tells."""
+    metadata = {
+        "job": line.name,
+        "status": line.status,
+        "dagster/row_count": line.rows,
+        "rows failed": line.failed,
+        "cost (USD)": line.cost_usd if line.cost_usd is not None else "not known",
+        "path": dg.MetadataValue.path(str(line.result)),
+    }
+    return _made(RESULTS, line.job_hash, metadata)
+
+
+def delivery_event(report: DeliveryReport) -> JobEvent:
+    """A copy of a result was handed over."""
     metadata: dict[str, Any] = {"destination": report.destination, "dagster/row_count": report.rows}
     if report.size_bytes is not None:
         metadata["size (bytes)"] = report.size_bytes
-    return dg.AssetMaterialization(asset, partition=report.job_hash, metadata=metadata)
+    return _made(DELIVERIES, report.job_hash, metadata)
 
 
 def job_table(lines: Sequence[JobLine]) -> dict[str, Any]:
     """The latest jobs as a table: hexadecimal keys need a face."""
     return {"jobs": table([_line(line) for line in lines]), "shown": len(lines)}
+
+
+def observed(inventory: Inventory) -> dg.ObserveResult:
+    """What a library or catalogue holds; its digest is the data version."""
+    version = dg.DataVersion(inventory.digest)
+    return dg.ObserveResult(metadata=inventory_metadata(inventory), data_version=version)
+
+
+def inventory_metadata(inventory: Inventory) -> dict[str, Any]:
+    return {"entries": table(inventory.rows)}
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> dg.MetadataValue:

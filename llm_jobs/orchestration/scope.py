@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import dagster as dg
 
-from llm_jobs.operations.records import JobAudit, JobReport, SubmittedJob
+from llm_jobs.operations.records import DeliveryReport, JobAudit, JobReport, SubmittedJob
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.owners import sign
 from llm_jobs.orchestration.planned import report_planned
@@ -43,18 +43,22 @@ class Scope:
             report_planned(self.context, self.job_hashes)
         for job_hash in self.job_hashes:
             if job_hash not in jobs:
-                self._fail(job_hash, "no job of that hash was submitted")
+                self.failed(job_hash, "no job of that hash was submitted")
             elif evidence.RESULTS not in self.context.selected_asset_keys:
                 self._tell(evidence.submission_events(jobs[job_hash], self.context.selected_asset_keys))
 
     def ended(self, report: JobReport, audit: JobAudit | None) -> None:
-        """Tell of a job, its document and input included. Not earlier: events cost milliseconds, calls wait for none."""
+        """Tell of a job with its document and input. Not earlier: events cost milliseconds, calls wait for none."""
         self._tell(evidence.submission_events(self.jobs[report.job_hash], self.context.selected_asset_keys))
         self._tell([evidence.result_event(report)])
         if audit is not None:
             self._tell(evidence.check_events(report, audit))
         if report.status == "failed":
-            self._fail(report.job_hash, f"{report.name}: {report.error or 'no row was answered'}")
+            self.failed(report.job_hash, f"{report.name}: {report.error or 'no row was answered'}")
+
+    def delivered(self, report: DeliveryReport | None) -> None:
+        if report is not None:
+            self._tell([evidence.delivery_event(report)])
 
     def finish(self) -> None:
         """Raises Failure, which Dagster does not retry, if a job has no result."""
@@ -68,7 +72,8 @@ class Scope:
         for event in events:
             self.context.log_event(event)
 
-    def _fail(self, job_hash: str, reason: str) -> None:
+    def failed(self, job_hash: str, reason: str) -> None:
+        """Keep the reason for the end of the run, so that the other jobs go on."""
         self.failures.append(f"{job_hash} {reason}")
         self.context.log.error(f"{job_hash} {reason}")
 

@@ -42,7 +42,7 @@ class UseCases(Protocol):
 
     def latest_jobs(self, limit: int) -> Sequence[JobLine]: ...
 
-    def undelivered(self) -> Sequence[str]:
+    def undelivered(self) -> Sequence[SubmittedJob]:
         """Jobs with an output and a result that has not been delivered."""
 
     def deliver(self, job_hash: str) -> DeliveryReport | None:

@@ -105,8 +105,9 @@ class FakeUseCases:
     def latest_jobs(self, limit: int) -> Sequence[JobLine]:
         return [self._line(job) for job in list(self.jobs.values())[:limit]]
 
-    def undelivered(self) -> Sequence[str]:
-        return [key for key in self.outputs if key in self.finished and key not in self.delivered]
+    def undelivered(self) -> Sequence[SubmittedJob]:
+        waiting = self.outputs & self.finished.keys() - set(self.delivered)
+        return [self.jobs[job_hash] for job_hash in self.jobs if job_hash in waiting]
 
     def deliver(self, job_hash: str) -> DeliveryReport | None:
         if job_hash not in self.outputs:

@@ -1,0 +1,68 @@
+"""The sensors: documents in, runs out. They keep nothing between ticks and run unless somebody stops them.
+
+No annotations from the future here: Dagster reads them.
+"""
+
+import dagster as dg
+
+from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.jobs import DELIVER, RUN_JOBS, deliver, intake, run_jobs
+from llm_jobs.orchestration.launching import run_requests
+from llm_jobs.orchestration.owners import UNFINISHED, bury_dead_runs
+from llm_jobs.orchestration.partitions import register
+from llm_jobs.orchestration.recording import observe, record_work_done_elsewhere, refresh_job_table
+from llm_jobs.orchestration.use_cases import UseCases
+
+INTERVAL_S = 5  # the floor of the daemon's own loop
+RECORD_INTERVAL_S = 15
+TICK_BUDGET_S = 20.0  # a tick is cut off after 60 s
+LINES_COMPARED = 1_000
+RUNNING = dg.DefaultSensorStatus.RUNNING
+
+
+@dg.sensor(name="intake", job=intake, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+def intake_sensor(
+    context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
+) -> dg.RunRequest | dg.SkipReason:
+    """Take documents from the inbox: accepted ones become partitions, rejected ones get their error beside them."""
+    report = use_cases.intake(budget_s=TICK_BUDGET_S)
+    register(context.instance, (document.job_hash for document in report.accepted))
+    for rejected in report.rejected:
+        context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
+    taking_in = dg.RunsFilter(job_name=intake.name, statuses=UNFINISHED)
+    if report.remaining and not context.instance.get_runs(taking_in, limit=1):
+        return dg.RunRequest()
+    return dg.SkipReason(f"{len(report.accepted)} documents accepted, {len(report.rejected)} rejected")
+
+
+@dg.sensor(name="launch", job=run_jobs, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+def launch_sensor(
+    context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for runs of the jobs that are unfinished and that no run covers."""
+    requests = run_requests(context.instance, RUN_JOBS, use_cases.unfinished())
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("No job waits for a run.")
+
+
+@dg.sensor(name="deliver", job=deliver, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+def deliver_sensor(
+    context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for runs of the jobs whose newest result has not reached its destination."""
+    requests = run_requests(context.instance, DELIVER, use_cases.undelivered())
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("No result waits for its delivery.")
+
+
+@dg.sensor(name="record", minimum_interval_seconds=RECORD_INTERVAL_S, default_status=RUNNING)
+def record_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]) -> dg.SkipReason:
+    """Keep the catalogue true: results made elsewhere, the table of jobs, the prompts and the models."""
+    going = bury_dead_runs(context.instance)
+    lines = use_cases.latest_jobs(LINES_COMPARED)
+    elsewhere = record_work_done_elsewhere(context.instance, use_cases, lines, going=going)
+    refresh_job_table(context.instance, lines)
+    observe(context.instance, evidence.PROMPT_LIBRARY, use_cases.prompt_library())
+    observe(context.instance, evidence.MODEL_CATALOGUE, use_cases.model_catalogue())
+    return dg.SkipReason(f"{len(elsewhere)} results were made outside this instance")
+
+
+SENSORS = (intake_sensor, launch_sensor, deliver_sensor, record_sensor)
