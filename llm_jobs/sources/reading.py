@@ -31,6 +31,7 @@ class Reading:
         self.url = url_of(source)
         self.problems = Problems(self.url)
         self._bytes = DigestingReader(open_bytes(self.url))
+        self._text = decompressed(self._bytes, self.url)  # closes what is below it when it is dropped: kept
 
     def __enter__(self) -> Self:
         return self
@@ -44,11 +45,11 @@ class Reading:
         """(line, row) in order, once. Raises DocumentError."""
         read = batch_rows if self._source.kind == "batch" else READERS[str(self._source.format)]
         types = DeclaredTypes(self._source.types, self.problems)
-        return read(decompressed(self._bytes, self.url), types, self.problems)
+        return read(self._text, types, self.problems)
 
     def header(self) -> list[str]:
         """The column names of a CSV file. Raises DocumentError."""
-        return csv_header(decompressed(self._bytes, self.url), self.problems)
+        return csv_header(self._text, self.problems)
 
     def digest(self) -> str:
         """SHA-256 of the stored bytes, once the rows are read."""
