@@ -1,0 +1,79 @@
+"""Counts what a job's rows and calls came to, in memory that does not grow with the job."""
+
+from __future__ import annotations
+
+from random import Random
+
+from llm_jobs.engine.caller import Settled
+from llm_jobs.engine.stream import OpenRow
+
+RESERVOIR = 4096
+
+
+class Tally:
+    """Rows, calls, tokens, cost and latency of one job in one run.
+
+    Latency percentiles come from a uniform sample of 4,096 calls (reservoir sampling, algorithm R: J. Vitter, "Random
+    Sampling with a Reservoir", ACM TOMS 11, 1985).
+    """
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._latencies: list[float] = []
+        self._timed = 0
+        self._unpriced = 0
+        self.rows = 0
+        self.succeeded = 0
+        self.calls_reused = 0
+        self.calls_answered = 0
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.cost = 0.0
+        self.first_error: str | None = None
+
+    @property
+    def failed(self) -> int:
+        return self.rows - self.succeeded
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What this run's calls cost; None if one of them has no known price."""
+        return None if self._unpriced else self.cost
+
+    def row(self, row: OpenRow) -> None:
+        self.rows += 1
+        if row.status == "succeeded":
+            self.succeeded += 1
+        elif self.first_error is None:
+            self.first_error = f"{row.status}: {row.error}"
+        for settled in row.settled:
+            self._call(settled)
+
+    def _call(self, settled: Settled) -> None:
+        if settled.reused:
+            self.calls_reused += 1
+            return
+        self.calls_answered += 1
+        facts = settled.facts
+        self.prompt_tokens += facts.prompt_tokens or 0
+        self.completion_tokens += facts.completion_tokens or 0
+        if facts.cost_usd is not None:
+            self.cost += facts.cost_usd
+        elif settled.reply is not None:
+            self._unpriced += 1
+        if facts.latency_s is not None:
+            self._time(facts.latency_s)
+
+    def _time(self, latency_s: float) -> None:
+        self._timed += 1
+        if len(self._latencies) < RESERVOIR:
+            self._latencies.append(latency_s)
+        elif (place := self._random.randrange(self._timed)) < RESERVOIR:
+            self._latencies[place] = latency_s
+
+    def latency_s(self) -> dict[str, float]:
+        """The 50th, 90th and 99th percentile in seconds (nearest rank); empty where nothing was sent."""
+        ordered = sorted(self._latencies)
+        if not ordered:
+            return {}
+        return {f"p{share}": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] for share in (50, 90, 99)}

@@ -1,0 +1,91 @@
+"""Accept documents: parse, freeze into jobs, keep the text, record who submitted it. Nothing is spent here.
+
+Accepting is idempotent: the same document again is one more submission of the same job. The document is kept before
+the submission is recorded, so that a kill in between leaves a file too many and never a row without its document.
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_jobs.documents.frozen import job_to_json
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.parsing import parse_document
+from llm_jobs.ledger.base import Submission
+from llm_jobs.operations.keep import keep
+from llm_jobs.operations.resolve import resolve
+from llm_jobs.operations.services import Services
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overrides:
+    """What the command line says over the document."""
+
+    models: tuple[str, ...] = ()
+    profile: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    input: str | None = None
+    epoch: str | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    job: Job
+    submission_id: int
+    document_name: str
+
+
+def read_jobs(services: Services, path: Path, overrides: Overrides) -> list[Job]:
+    """The jobs that a document describes, frozen; writes nothing. Raises DocumentError with all that is wrong."""
+    return _jobs(services, path, path.read_bytes(), overrides)
+
+
+def _jobs(services: Services, path: Path, text: bytes, overrides: Overrides) -> list[Job]:
+    parsed = parse_document(
+        path.name,
+        text,
+        profile=overrides.profile,
+        parameters=overrides.parameters,
+        input_override=overrides.input,
+        epoch=overrides.epoch,
+        models=overrides.models,
+        environment=services.environment,
+    )
+    return [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
+
+
+def accept(
+    services: Services, path: Path, *, origin: str, overrides: Overrides = Overrides(), submitter: str | None = None
+) -> list[Accepted]:
+    """Accept one document; returns its jobs. Raises DocumentError before anything is recorded."""
+    text = path.read_bytes()
+    jobs = _jobs(services, path, text, overrides)
+    for job in jobs:
+        keep(services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{path.name}", text)
+    ids = services.ledger.submit(
+        [_submission(job, path.name, text, origin, submitter or getpass.getuser()) for job in jobs]
+    )
+    return [
+        Accepted(job=job, submission_id=submission_id, document_name=path.name)
+        for job, submission_id in zip(jobs, ids, strict=True)
+    ]
+
+
+def _submission(job: Job, document_name: str, text: bytes, origin: str, submitter: str) -> Submission:
+    return Submission(
+        job_hash=job.hash,
+        name=job.name,
+        document_name=document_name,
+        document=text,
+        job=job_to_json(job),
+        submitter=submitter,
+        origin=origin,
+        version=job.policy.version,
+        labels=job.policy.labels,
+    )
+
+

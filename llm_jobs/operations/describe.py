@@ -1,0 +1,121 @@
+"""What is known of jobs, told from the ledger and the names of files; no document, input or result is opened."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.documents.identity import HASH_LENGTH
+from llm_jobs.errors import NotFound
+from llm_jobs.ledger.base import ResultRecord, Submission
+from llm_jobs.operations.records import JobLine, SubmittedJob, status_of
+from llm_jobs.operations.services import Services
+
+NULL_RESULT = "null-result"
+LARGEST_LISTING = 100_000
+
+
+def latest_jobs(services: Services, limit: int = LARGEST_LISTING) -> list[JobLine]:
+    """The latest `limit` jobs, newest first, each with its newest result or `null-result`."""
+    submissions = services.ledger.latest_jobs(limit)
+    return job_lines(services, submissions)
+
+
+def job_lines(services: Services, submissions: Sequence[Submission]) -> list[JobLine]:
+    """One line per submission, with the job's newest result."""
+    records = services.ledger.results([submission.job_hash for submission in submissions])
+    return [_line(services, submission, records.get(submission.job_hash, ())) for submission in submissions]
+
+
+def _line(services: Services, submission: Submission, records: Sequence[ResultRecord]) -> JobLine:
+    record = records[0] if records else None
+    return JobLine(
+        name=submission.name,
+        job_hash=submission.job_hash,
+        status=status_of(record.rows, record.succeeded) if record else NULL_RESULT,
+        rows=record.rows if record else None,
+        succeeded=record.succeeded if record else None,
+        failed=record.failed if record else None,
+        cost_usd=_cost(records),
+        submitted_at=_time_text(submission.submitted_ns),
+        result=services.store.locate(record.path) if record else None,
+    )
+
+
+def _cost(records: Sequence[ResultRecord]) -> float | None:
+    """What all runs of the job cost; None while nothing ran or a price is not known."""
+    costs = [record.facts.get("cost_usd") for record in records]
+    known = [cost for cost in costs if isinstance(cost, int | float)]
+    return sum(known) if known and len(known) == len(costs) else None
+
+
+def _time_text(time_ns: int | None) -> str:
+    return datetime.fromtimestamp((time_ns or 0) / 1e9, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def find_job(services: Services, hash_or_name: str) -> Submission:
+    """The newest submission of a job by its hash, a unique beginning of it (8 characters or more), or its name.
+
+    Raises NotFound, with the nearest names.
+    """
+    if _looks_like_hash(hash_or_name) and (found := services.ledger.submissions(job_hash=hash_or_name)):
+        return found[0]
+    if found := services.ledger.submissions(name=hash_or_name):
+        return found[0]
+    latest = services.ledger.latest_jobs(LARGEST_LISTING)
+    beginning = [job for job in latest if len(hash_or_name) >= 8 and job.job_hash.startswith(hash_or_name)]
+    if len(beginning) == 1:
+        return services.ledger.submissions(job_hash=beginning[0].job_hash)[0]
+    near = difflib.get_close_matches(hash_or_name, {job.name for job in latest}, n=3)
+    hint = f"; nearest names: {', '.join(near)}" if near else ""
+    raise NotFound(f"no job with hash or name {hash_or_name!r}{hint}; `llm-jobs status` lists the jobs")
+
+
+def _looks_like_hash(text: str) -> bool:
+    return len(text) == HASH_LENGTH and all(character in "0123456789abcdef" for character in text)
+
+
+def submitted(services: Services, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
+    """The newest submission of each of `job_hashes` that the ledger knows."""
+    found = {}
+    for job_hash in job_hashes:
+        if submissions := services.ledger.submissions(job_hash=job_hash):
+            found[job_hash] = _submitted_job(services, submissions[0])
+    return found
+
+
+def unfinished(services: Services) -> list[SubmittedJob]:
+    """Jobs that another run could complete, oldest submission first."""
+    hashes = services.ledger.unfinished()
+    tries = _tries(services, hashes)
+    return [
+        _submitted_job(services, submissions[0], tries.get(job_hash, 0))
+        for job_hash in hashes
+        if (submissions := services.ledger.submissions(job_hash=job_hash))
+    ]
+
+
+def _tries(services: Services, job_hashes: Sequence[str]) -> dict[str, int]:
+    """How many runs left each job unfinished: its results with failures, and the runs that left none."""
+    tries = {job_hash: len(records) for job_hash, records in services.ledger.results(job_hashes).items()}
+    for letter in services.ledger.dead_letters():
+        if letter.kind == "job" and letter.job_hash is not None:
+            tries[letter.job_hash] = tries.get(letter.job_hash, 0) + 1
+    return tries
+
+
+def _submitted_job(services: Services, submission: Submission, tries: int = 0) -> SubmittedJob:
+    job = job_from_json(submission.job)
+    return SubmittedJob(
+        job_hash=submission.job_hash,
+        name=submission.name,
+        submitter=submission.submitter,
+        priority=job.policy.priority,
+        submitted_ns=submission.submitted_ns or 0,
+        providers=tuple(sorted({step.model.provider for step in job.steps})),
+        document_path=str(services.settings.jobs / submission.job_hash),
+        input_path=job.input.url,
+        tries=tries,
+    )

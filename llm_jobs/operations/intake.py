@@ -1,0 +1,71 @@
+"""The inbox: what lies there is accepted and kept under its job, or rejected with its error beside it.
+
+Nothing in the inbox is deleted: a document leaves it only after its text is kept under `jobs/` or `rejected/`. Two
+intakes at once may record one document twice, which is one submission too many and no call.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from llm_jobs.errors import DocumentError, LlmJobsError, NotFound
+from llm_jobs.operations.accept import accept
+from llm_jobs.operations.keep import keep
+from llm_jobs.operations.records import AcceptedDocument, IntakeReport, RejectedDocument
+from llm_jobs.operations.services import Services
+
+QUIET_NS = 1_000_000_000  # a file written to within the last second may not be whole yet
+
+
+def intake(services: Services, *, budget_s: float) -> IntakeReport:
+    """Resolve what lies in the inbox, for `budget_s` seconds at most (one document at least)."""
+    deadline_ns = services.clock.now_ns() + int(budget_s * 1e9)
+    accepted: list[AcceptedDocument] = []
+    rejected: list[RejectedDocument] = []
+    waiting = waiting_documents(services)
+    for done, path in enumerate(waiting):
+        if done and services.clock.now_ns() > deadline_ns:
+            return IntakeReport(accepted=tuple(accepted), rejected=tuple(rejected), remaining=len(waiting) - done)
+        try:
+            accepted += _accept(services, path)
+        except (DocumentError, NotFound) as error:
+            rejected.append(_reject(services, path, error))
+        except FileNotFoundError:
+            continue  # another intake was quicker
+    return IntakeReport(accepted=tuple(accepted), rejected=tuple(rejected))
+
+
+def waiting_documents(services: Services) -> list[Path]:
+    """Whole files in the inbox in the order of their names; hidden ones are being written."""
+    settings = services.settings
+    if not settings.inbox.is_dir():
+        return []
+    quiet_before_ns = services.clock.now_ns() - QUIET_NS
+    found = []
+    for entry in sorted(os.scandir(settings.inbox), key=lambda entry: entry.name):
+        if not entry.name.startswith(".") and entry.is_file() and entry.stat().st_mtime_ns <= quiet_before_ns:
+            found.append(Path(entry.path))
+    return found
+
+
+def _accept(services: Services, path: Path) -> list[AcceptedDocument]:
+    accepted = accept(services, path, origin="inbox")
+    path.unlink()
+    return [
+        AcceptedDocument(document_name=path.name, job_hash=each.job.hash, job_name=each.job.name) for each in accepted
+    ]
+
+
+def _reject(services: Services, path: Path, error: LlmJobsError) -> RejectedDocument:
+    settings = services.settings
+    name = f"{services.clock.now_ns()}_{path.name}"
+    moved = keep(settings.rejected / name, path.read_bytes())
+    keep(settings.rejected / f"{name}.error.txt", f"{error}\n".encode())
+    path.unlink()
+    return RejectedDocument(document_name=path.name, error=str(error), moved_to=str(moved))
+
+
+def place_in_inbox(services: Services, path: Path) -> Path:
+    """Put a copy of a document into the inbox, whole or not at all. Raises ImmutableError if one of its name waits."""
+    return keep(services.settings.inbox / path.name, path.read_bytes())

@@ -1,0 +1,157 @@
+"""What operations tell: frozen facts about jobs, documents and deliveries. The CLI prints them, Dagster shows them,
+Python returns them. None means not known or not there, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+JobStatus = Literal["done", "partial", "failed"]
+Priority = Literal["hot", "cold"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptedDocument:
+    document_name: str
+    job_hash: str
+    job_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RejectedDocument:
+    document_name: str
+    error: str
+    moved_to: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntakeReport:
+    """What became of the inbox. `remaining`: documents that the time budget left there."""
+
+    accepted: tuple[AcceptedDocument, ...] = ()
+    rejected: tuple[RejectedDocument, ...] = ()
+    remaining: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SubmittedJob:
+    """A job as it lies in the ledger, before or after it ran. `tries` counts the runs that left it unfinished."""
+
+    job_hash: str
+    name: str
+    submitter: str
+    priority: Priority
+    submitted_ns: int  # of the newest submission
+    providers: tuple[str, ...]
+    document_path: str | None
+    input_path: str | None
+    tries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobReport:
+    """What became of a job in one run.
+
+    `done`: every row succeeded; `partial`: some did; `failed`: none did, or there is no result at all. Calls, tokens
+    and cost are those of this run: an answer that was reused costs nothing again.
+    """
+
+    job_hash: str
+    name: str
+    status: JobStatus
+    rows: int
+    succeeded: int
+    failed: int
+    calls_sent: int
+    calls_reused: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    result: str | None  # where the Parquet file lies
+    sha256: str | None
+    seconds: float
+    latency_percentiles: Mapping[str, float] = field(default_factory=dict)  # seconds by name: p50, p90, p99
+    error: str | None = None  # why there is no result, or the first failed row's reason
+    preview: Sequence[Mapping[str, object]] = ()
+    sample_request: str | None = None
+    submitter: str = ""
+    providers: tuple[str, ...] = ()
+    input_path: str | None = None
+    document_path: str | None = None
+
+    def facts(self) -> dict[str, object]:
+        """The members of a line of `llm-jobs run --json`, in their order."""
+        return {
+            "job_hash": self.job_hash,
+            "name": self.name,
+            "status": self.status,
+            "rows": self.rows,
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "calls_sent": self.calls_sent,
+            "calls_reused": self.calls_reused,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cost_usd": self.cost_usd,
+            "result": self.result,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def status_of(rows: int, succeeded: int) -> JobStatus:
+    """`done` when every row succeeded (a table without rows too), `failed` when none did."""
+    if succeeded == rows:
+        return "done"
+    return "partial" if succeeded else "failed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobLine:
+    """A job in one line, for lists. `status` is `null-result` where it has no result yet (J26)."""
+
+    name: str
+    job_hash: str
+    status: str
+    rows: int | None
+    succeeded: int | None
+    failed: int | None
+    cost_usd: float | None
+    submitted_at: str
+    result: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobAudit:
+    """What was found when the newest result of a job was recomputed from the files and the ledger."""
+
+    job_hash: str
+    rows_answered: bool
+    digest_intact: bool
+    paid_twice: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryReport:
+    job_hash: str
+    destination: str
+    rows: int
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inventory:
+    """A catalogue or library at one moment; two of them differ exactly when their digests do."""
+
+    digest: str
+    rows: Sequence[Mapping[str, object]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecurringDocument:
+    path: str
+    name: str
+    cron: str
+    timezone: str
+    enabled: bool

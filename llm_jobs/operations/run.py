@@ -1,0 +1,191 @@
+"""Run jobs: many at once, each reported as it ends. What is finished already is reported without a call.
+
+Invariant: a job's failure is its own; it becomes a report. Only what breaks everything (the ledger) is raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
+
+from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.documents.job import Job
+from llm_jobs.engine.session import Session, open_session
+from llm_jobs.errors import LlmJobsError, NotFound
+from llm_jobs.events import Listener
+from llm_jobs.ledger.base import DeadLetter, ResultRecord, Submission
+from llm_jobs.ledger.owners import this_process
+from llm_jobs.operations.background import consume
+from llm_jobs.operations.produce import concurrency_of, produce
+from llm_jobs.operations.records import JobReport, status_of
+from llm_jobs.operations.services import Services, model_gate
+
+CALLS_AT_ONCE = 256  # over all jobs of one run, unless a single job asks for more
+
+
+def run_jobs(
+    services: Services, job_hashes: Sequence[str], *, listener: Listener, run_id: str | None = None
+) -> Iterator[JobReport]:
+    """Run accepted jobs; yields each report as its job ends. Blocks. Raises NotFound for a hash the ledger lacks.
+
+    Closing the iterator stops sending, records what was answered and gives the claims back.
+    """
+    return consume(lambda: run_jobs_async(services, job_hashes, listener=listener, run_id=run_id))
+
+
+async def run_jobs_async(
+    services: Services, job_hashes: Sequence[str], *, listener: Listener, run_id: str | None = None
+) -> AsyncIterator[JobReport]:
+    """The same in a running event loop."""
+    records = services.ledger.results(job_hashes)
+    unfinished = []
+    for job_hash in dict.fromkeys(job_hashes):
+        record = next((record for record in records.get(job_hash, ()) if not record.failed), None)
+        if record is None:
+            unfinished.append(job_hash)
+        else:
+            yield finished_report(services, newest_submission(services, job_hash), record)
+    if unfinished:
+        async with aclosing(_run_unfinished(services, unfinished, listener, run_id)) as reports:
+            async for report in reports:
+                yield report
+
+
+def newest_submission(services: Services, job_hash: str) -> Submission:
+    """The newest submission of a job, bodies included. Raises NotFound."""
+    submissions = services.ledger.submissions(job_hash=job_hash)
+    if not submissions:
+        raise NotFound(f"no job {job_hash} in the ledger {services.ledger.url}; `llm-jobs status` lists the jobs")
+    return submissions[0]
+
+
+async def _run_unfinished(
+    services: Services, job_hashes: Sequence[str], listener: Listener, run_id: str | None
+) -> AsyncIterator[JobReport]:
+    async with open_session(
+        ledger=services.ledger,
+        owner=this_process(run_id=run_id),
+        open_provider=services.open_provider,
+        open_gate=lambda model: model_gate(services, model),
+        clock=services.clock,
+        random=services.random,
+        emit=listener,
+    ) as session:
+        ended: asyncio.Queue[JobReport | BaseException] = asyncio.Queue()
+        feeder = asyncio.create_task(_start_all(services, session, job_hashes, listener, ended))
+        try:
+            for _ in job_hashes:
+                report = await ended.get()
+                if isinstance(report, BaseException):
+                    raise report
+                yield report
+        finally:
+            feeder.cancel()
+            await asyncio.gather(feeder, return_exceptions=True)
+
+
+async def _start_all(
+    services: Services,
+    session: Session,
+    job_hashes: Sequence[str],
+    listener: Listener,
+    ended: asyncio.Queue[JobReport | BaseException],
+) -> None:
+    """Start the jobs in order, as many at once as the calls allow."""
+
+    async def one(submission: Submission, job: Job, weight: int) -> None:
+        try:
+            await ended.put(await _run_one(services, session, submission, job, listener))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the reports are read
+            await ended.put(error)
+        finally:
+            admission.leave(weight)
+
+    admission = _Admission(CALLS_AT_ONCE)
+    async with asyncio.TaskGroup() as group:
+        for job_hash in job_hashes:
+            submission = newest_submission(services, job_hash)
+            job = job_from_json(submission.job)
+            weight = await admission.enter(concurrency_of(job))
+            group.create_task(one(submission, job, weight))
+
+
+async def _run_one(
+    services: Services, session: Session, submission: Submission, job: Job, listener: Listener
+) -> JobReport:
+    started_ns = services.clock.now_ns()
+    try:
+        return await produce(services, session, submission, job, listener)
+    except LlmJobsError as error:
+        if session.recorder.broken.done():
+            raise
+        services.ledger.record_dead_letter(
+            DeadLetter(kind="job", reference=job.name, reason=str(error), job_hash=job.hash)
+        )
+        return _failed_report(submission, str(error), (services.clock.now_ns() - started_ns) / 1e9)
+
+
+def _failed_report(submission: Submission, error: str, seconds: float) -> JobReport:
+    return JobReport(
+        job_hash=submission.job_hash,
+        name=submission.name,
+        status="failed",
+        rows=0,
+        succeeded=0,
+        failed=0,
+        calls_sent=0,
+        calls_reused=0,
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost_usd=None,
+        result=None,
+        sha256=None,
+        seconds=seconds,
+        error=error,
+        submitter=submission.submitter,
+        document_path=submission.document_name,
+    )
+
+
+def finished_report(services: Services, submission: Submission, record: ResultRecord) -> JobReport:
+    """The report of a job whose result is of record: nothing was sent, every answer was reused."""
+    return JobReport(
+        job_hash=submission.job_hash,
+        name=submission.name,
+        status=status_of(record.rows, record.succeeded),
+        rows=record.rows,
+        succeeded=record.succeeded,
+        failed=record.failed,
+        calls_sent=0,
+        calls_reused=int(str(record.facts.get("calls", record.rows))),
+        prompt_tokens=0,
+        completion_tokens=0,
+        cost_usd=0.0,
+        result=services.store.locate(record.path),
+        sha256=record.sha256,
+        seconds=0.0,
+        submitter=submission.submitter,
+        document_path=submission.document_name,
+    )
+
+
+class _Admission:
+    """Lets jobs in while their calls at once fit; one that asks for more than fits runs alone."""
+
+    def __init__(self, calls: int) -> None:
+        self._calls = calls
+        self._free = calls
+        self._changed = asyncio.Event()
+
+    async def enter(self, calls: int) -> int:
+        weight = min(calls, self._calls)
+        while self._free < weight:
+            self._changed.clear()
+            await self._changed.wait()
+        self._free -= weight
+        return weight
+
+    def leave(self, weight: int) -> None:
+        self._free += weight
+        self._changed.set()

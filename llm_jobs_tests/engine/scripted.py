@@ -1,0 +1,77 @@
+"""A provider whose answers and faults are scripted, in order. It counts what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import orjson
+
+from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.errors import CallError
+from llm_jobs.providers.base import Answered, Reply, Request, Usage
+
+MODEL = ModelRef(name="scripted/m", provider="scripted", upstream="m", base_url="")
+Fault = CallError | None
+
+
+class ScriptedProvider:
+    """Answers `answer to <prompt>` after `latency_s`, unless `faults` holds an error for that prompt's next attempt."""
+
+    kind = "scripted"
+
+    def __init__(
+        self,
+        *,
+        latency_s: float = 0.0,
+        faults: Mapping[str, Sequence[Fault]] | None = None,
+        status: Callable[[str], str] = lambda prompt: "succeeded",
+    ) -> None:
+        self.sent: Counter[str] = Counter()
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._latency_s = latency_s
+        self._faults = {prompt: list(script) for prompt, script in (faults or {}).items()}
+        self._status = status
+
+    def endpoint(self, model: ModelRef, operation: Operation) -> Endpoint:
+        return Endpoint(provider="scripted", base_url="", path=f"/{operation}")
+
+    def body(
+        self,
+        model: ModelRef,
+        operation: Operation,
+        messages: Sequence[Message],
+        parameters: Mapping[str, JsonValue],
+        schema: Mapping[str, JsonValue] | None,
+    ) -> dict[str, JsonValue]:
+        return {"model": model.upstream, "prompt": messages[-1].content, **parameters}
+
+    async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
+        prompt = str(request.body["prompt"])
+        self.sent[prompt] += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self._latency_s)
+        finally:
+            self.in_flight -= 1
+        script = self._faults.get(prompt)
+        fault = script.pop(0) if script else None
+        if fault is not None:
+            raise fault
+        return Answered(raw=orjson.dumps({"text": f"answer to {prompt}", "status": self._status(prompt)}), headers={})
+
+    def read(self, request: Request, raw: bytes) -> Reply:
+        members = orjson.loads(raw)
+        return Reply(
+            status=members["status"],
+            output=members["text"],
+            usage=Usage(prompt_tokens=3, completion_tokens=2),
+            finish_reason="stop",
+            model="scripted-1",
+        )
+
+    async def aclose(self) -> None:
+        return None
