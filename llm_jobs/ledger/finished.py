@@ -1,23 +1,18 @@
-"""Rows written beside the calls: results, receipts, model versions, dead letters, erasures."""
+"""Rows written beside the calls: results, receipts, model versions, dead letters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
 from llm_jobs.ledger.base import DeadLetter, ModelVersion, Receipt, ResultRecord
 from llm_jobs.ledger.records import from_json, to_json
 from llm_jobs.ledger.tables import (
     dead_letters,
-    documents,
-    erasures,
-    intents,
     model_versions,
-    payloads,
     receipts,
     results,
-    submissions,
 )
 
 _RESULT_COLUMNS = ("job_hash", "path", "epoch_ns", "sha256", "size_bytes", "rows", "succeeded", "failed")
@@ -118,21 +113,3 @@ def select_dead_letters(connection: Connection) -> list[DeadLetter]:
         )
         for row in rows
     ]
-
-
-def erase_bodies(
-    connection: Connection, kind: str, references: Sequence[str], *, who: str, why: str, now_ns: int
-) -> int:
-    """Name `references` (call hashes for `call`, job hashes for `job`) as erased and delete their bodies."""
-    deleted = 0
-    for reference in dict.fromkeys(references):
-        values = {"kind": kind, "reference": reference, "who": who, "why": why, "recorded_ns": now_ns}
-        connection.execute(insert(erasures).values(values))
-        if kind == "call":
-            attempts = select(intents.c.id).where(intents.c.call_hash == reference)
-            statement = delete(payloads).where(payloads.c.intent_id.in_(attempts))
-        else:
-            submitted = select(submissions.c.id).where(submissions.c.job_hash == reference)
-            statement = delete(documents).where(documents.c.submission_id.in_(submitted))
-        deleted += connection.execute(statement).rowcount
-    return deleted

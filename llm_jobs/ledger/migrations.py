@@ -33,6 +33,8 @@ _TYPES: dict[Dialect, dict[str, str]] = {
 }
 
 # Of record. Times are nanoseconds since 1970; `details` is JSON for what is known of some rows only.
+# A call hash is random, so each index on it dirties a page per call, which is what a commit costs: `answers` has the
+# only full one; the partial one on outcomes finds the rest (`outcomes_of_calls` in audits.py).
 _RECORDS = """
 CREATE TABLE submissions (
     id {serial},
@@ -72,10 +74,10 @@ CREATE TABLE intents (
     intended_ns {int} NOT NULL,
     details TEXT
 );
-CREATE INDEX intents_by_call ON intents (call_hash);
 CREATE INDEX intents_by_job ON intents (job_hash);
 CREATE TABLE outcomes (
     intent_id {key} REFERENCES intents (id),
+    call_hash TEXT NOT NULL,
     status TEXT NOT NULL,
     final {bool} NOT NULL,
     late {bool} NOT NULL,
@@ -93,6 +95,7 @@ CREATE TABLE outcomes (
     recorded_ns {int} NOT NULL,
     details TEXT
 );
+CREATE INDEX outcomes_without_answer ON outcomes (call_hash) WHERE late OR status <> 'succeeded';
 CREATE TABLE answers (
     call_hash TEXT PRIMARY KEY,
     intent_id {int} NOT NULL REFERENCES intents (id)
@@ -176,7 +179,6 @@ CREATE TABLE claims (
     owner_id {int} NOT NULL,
     intent_id {int} NOT NULL
 ){by_text_key};
-CREATE INDEX claims_by_owner ON claims (owner_id);
 CREATE TABLE tasks (
     id {serial},
     kind TEXT NOT NULL,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
-from llm_jobs.ledger import audits, finished, submitted
+from llm_jobs.ledger import audits, erasing, finished, submitted
 from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import (
     Answer,
@@ -221,11 +221,10 @@ class SqlLedger(ABC):
             return finished.select_dead_letters(connection)
 
     def erase(self, *, call_hashes: Sequence[str] = (), job_hashes: Sequence[str] = (), who: str, why: str) -> int:
-        deleted = 0
+        now_ns = self._clock.now_ns()
         with self._writing() as connection:
-            for kind, references in (("call", call_hashes), ("job", job_hashes)):
-                now_ns = self._clock.now_ns()
-                deleted += finished.erase_bodies(connection, kind, references, who=who, why=why, now_ns=now_ns)
+            deleted = erasing.erase_bodies(connection, "call", call_hashes, who=who, why=why, now_ns=now_ns)
+            deleted += erasing.erase_bodies(connection, "job", job_hashes, who=who, why=why, now_ns=now_ns)
         self._scrub()
         return deleted
 

@@ -54,18 +54,18 @@ _SELECT_CLAIMS = (
     "SELECT c.call_hash, c.owner_id, c.intent_id FROM json_each(?) w CROSS JOIN claims c ON c.call_hash = w.value"
 )
 _SELECT_FAILURES = f"""
-SELECT i.call_hash, o.intent_id, {", ".join(f"o.{name}" for name in FACT_COLUMNS)} FROM json_each(?) w
-CROSS JOIN intents i ON i.call_hash = w.value
-CROSS JOIN outcomes o ON o.intent_id = i.id
+SELECT o.call_hash, o.intent_id, {", ".join(f"o.{name}" for name in FACT_COLUMNS)} FROM json_each(?) w
+CROSS JOIN outcomes o ON o.call_hash = w.value AND (o.late OR o.status <> 'succeeded')
 WHERE o.final AND o.status <> 'succeeded' ORDER BY o.intent_id
 """
 _SELECT_OWNER = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners WHERE id = ?"
+# The hash is the intent's own: an outcome filed under another call's hash would poison that call's answer.
+_OUTCOME_VALUES = 4 + len(FACT_COLUMNS)
 _INSERT_OUTCOME = (
-    f"INSERT INTO outcomes (intent_id, final, late, recorded_ns, {', '.join(FACT_COLUMNS)})"
-    f" VALUES (?, ?, ?, ?{', ?' * len(FACT_COLUMNS)})"
+    f"INSERT INTO outcomes (intent_id, call_hash, final, late, recorded_ns, {', '.join(FACT_COLUMNS)})"
+    f" VALUES (?1, (SELECT call_hash FROM intents WHERE id = ?1), {', '.join(f'?{n}' for n in range(2, _OUTCOME_VALUES + 1))})"
 )
 _INSERT_PAYLOAD = "INSERT INTO payloads (intent_id, request, answer) VALUES (?, ?, ?)"
-# The hash is the intent's own: an outcome filed under another call's hash would poison that call's answer.
 _INSERT_ANSWER = "INSERT INTO answers (call_hash, intent_id) SELECT call_hash, id FROM intents WHERE id = ?"
 _RELEASE = "DELETE FROM claims WHERE call_hash = ? AND owner_id = ?"
 _INSERT_INTENT = (

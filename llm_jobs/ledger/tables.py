@@ -50,6 +50,7 @@ intents = _table(
 outcomes = _table(
     "outcomes",
     intent_id=BigInteger,
+    call_hash=Text,
     status=Text,
     final=Boolean,
     late=Boolean,
