@@ -28,6 +28,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)  # only those that change behaviour
     identity_url: str | None = None  # stands in for base_url in the identity, pinned by the catalogue
     digest: str | None = None  # of the model's weights, where the provider tells one
+    # Header name, or `?` and a query name -> text with `${NAME}`, filled in at the call; never identity.
+    credentials: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> dict[str, object]:
         """The members of the call hash that the endpoint contributes."""
@@ -54,6 +56,7 @@ class ModelRef:
     base_url: str
     identity_url: str | None = None
     digest: str | None = None
+    key: str | None = None  # NAME of the key's variable where the document names one; never identity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
