@@ -98,12 +98,6 @@ def job_table(lines: Sequence[JobLine]) -> dict[str, Any]:
     return {"jobs": table([_line(line) for line in lines]), "shown": len(lines)}
 
 
-def observed(inventory: Inventory) -> dg.ObserveResult:
-    """What a library or catalogue holds; its digest is the data version."""
-    version = dg.DataVersion(inventory.digest)
-    return dg.ObserveResult(metadata=inventory_metadata(inventory), data_version=version)
-
-
 def inventory_metadata(inventory: Inventory) -> dict[str, Any]:
     return {"entries": table(inventory.rows)}
 

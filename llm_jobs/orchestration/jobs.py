@@ -10,6 +10,7 @@ from llm_jobs.orchestration.use_cases import UseCases
 
 RUN_JOBS = Target(job_name="run_jobs", op_name=OP_NAME, asset_key=evidence.RESULTS)
 DELIVER = Target(job_name="deliver", op_name=DELIVER_OP_NAME, asset_key=evidence.DELIVERIES)
+INTAKE_NAME = "intake"
 INTAKE_BUDGET_S = 3_600.0
 
 run_jobs = dg.define_asset_job(
@@ -36,7 +37,7 @@ def take_in(context: dg.OpExecutionContext, use_cases: dg.ResourceParam[UseCases
     context.log.info(f"{len(report.accepted)} documents accepted, {len(report.rejected)} rejected")
 
 
-@dg.job(description="Take in the documents that are too slow for a sensor: scripts, large files.")
+@dg.job(name=INTAKE_NAME, description="Take in the documents that are too slow for a sensor: scripts, large files.")
 def intake() -> None:
     """One step."""
     take_in()

@@ -6,7 +6,7 @@ No annotations from the future here: Dagster reads them.
 import dagster as dg
 
 from llm_jobs.orchestration import evidence
-from llm_jobs.orchestration.jobs import DELIVER, RUN_JOBS, deliver, intake, run_jobs
+from llm_jobs.orchestration.jobs import DELIVER, INTAKE_NAME, RUN_JOBS
 from llm_jobs.orchestration.launching import run_requests
 from llm_jobs.orchestration.owners import UNFINISHED, bury_dead_runs
 from llm_jobs.orchestration.partitions import register
@@ -20,7 +20,7 @@ LINES_COMPARED = 1_000
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
-@dg.sensor(name="intake", job=intake, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(name="intake", job_name=INTAKE_NAME, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
 def intake_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.RunRequest | dg.SkipReason:
@@ -29,13 +29,13 @@ def intake_sensor(
     register(context.instance, (document.job_hash for document in report.accepted))
     for rejected in report.rejected:
         context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
-    taking_in = dg.RunsFilter(job_name=intake.name, statuses=UNFINISHED)
+    taking_in = dg.RunsFilter(job_name=INTAKE_NAME, statuses=UNFINISHED)
     if report.remaining and not context.instance.get_runs(taking_in, limit=1):
         return dg.RunRequest()
     return dg.SkipReason(f"{len(report.accepted)} documents accepted, {len(report.rejected)} rejected")
 
 
-@dg.sensor(name="launch", job=run_jobs, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(name="launch", job_name=RUN_JOBS.job_name, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
 def launch_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.SensorResult | dg.SkipReason:
@@ -44,7 +44,7 @@ def launch_sensor(
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("No job waits for a run.")
 
 
-@dg.sensor(name="deliver", job=deliver, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(name="deliver", job_name=DELIVER.job_name, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
 def deliver_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.SensorResult | dg.SkipReason:
