@@ -147,9 +147,13 @@ def rows_digest(rows: Iterable[Mapping[str, object]]) -> str:
     """SHA-256 (hexadecimal) of inline rows, in order, one canonical line each. Streams."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(canonical_json(row))
-        digest.update(b"\n")
+        digest.update(canonical_line(row))
     return digest.hexdigest()
+
+
+def canonical_line(row: Mapping[str, object]) -> bytes:
+    """What one row contributes to `rows_digest`. Raises as `canonical_json`."""
+    return canonical_json(row) + b"\n"
 
 
 def normalised_url(url: str) -> str:

@@ -10,7 +10,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # public, missing in the stubs
 from typing import Any, NoReturn
 
 from llm_jobs.documents.job import JsonValue

@@ -68,7 +68,7 @@ class Source:
         remedy: str | None = None,
     ) -> Problem:
         """A Problem at `path`. A credential's value is left out."""
-        shown = None if value is None or CREDENTIAL_KEYS.intersection(map(str, path)) else shown_value(value)
+        shown = None if value is None or is_credential(path) else shown_value(value)
         return Problem(
             what=what,
             file=self.file,
@@ -90,7 +90,7 @@ class Findings:
     def add(
         self, what: str, *, line: int, path: KeyPath = (), value: str | None = None, rule: str, remedy: str
     ) -> None:
-        shown = None if CREDENTIAL_KEYS.intersection(map(str, path)) else value
+        shown = None if is_credential(path) else value
         self.problems.append(
             Problem(
                 what=what,
@@ -144,6 +144,11 @@ class Findings:
             rule=f"at most {MAX_DEPTH} levels",
             remedy="write the document flatter",
         )
+
+
+def is_credential(path: Sequence[str | int]) -> bool:
+    """Whether a key on the way to this value is named like a credential."""
+    return any(isinstance(part, str) and part.lower() in CREDENTIAL_KEYS for part in path)
 
 
 def dotted(path: Sequence[str | int]) -> str:

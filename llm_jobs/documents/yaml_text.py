@@ -93,7 +93,7 @@ class _Builder:
             done = self._open.pop()
             self._place((done.value, Lines(done.line, done.children), done.size), done.anchor, done.line)
         elif isinstance(event, yaml.AliasEvent):
-            self._alias(event.anchor, line)
+            self._alias(str(event.anchor), line)
         elif isinstance(event, yaml.DocumentStartEvent):
             self._start_document(line)
 

@@ -209,7 +209,7 @@ def _fill_columns(parts: Sequence[tuple[str, bool]], template: str, where: str) 
 
 def _fill_template(tree: nodes.Template, template: str, where: str) -> Fill:
     compiled = _ENVIRONMENT.from_string(tree)
-    counted = tree.find((nodes.For, nodes.Call, nodes.CallBlock)) is not None
+    counted = any(True for _ in tree.find_all((nodes.For, nodes.Call, nodes.CallBlock)))
     wants_row = any(name.name == WHOLE_ROW for name in tree.find_all(nodes.Name))
 
     def fill(row: Row) -> str:

@@ -156,7 +156,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     # The parameters' names are Jinja2's own: a template's keyword arguments may be called anything else.
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         spend_step(__context)
         _check_arguments(args)
         _check_arguments(kwargs.values())

@@ -1,0 +1,186 @@
+"""Format 2: the YAML job (`job: {name, input, prompts, output, ...}`), of one prompt or several in sequence.
+
+Precedence of what reaches the model, weakest first: the library prompt, `job.model`, the prompt, the profile, then
+`--param` and `--model`. A prompt with `text` or `messages` is written in line; one without is the library's prompt of
+that name and `version`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llm_jobs.documents.checks import NO_TABLE, Checks
+from llm_jobs.documents.choices import Choices, overridden, per_model, unknown_parameters
+from llm_jobs.documents.formats.policies import policy_of
+from llm_jobs.documents.job import JsonValue, Message
+from llm_jobs.documents.models import InputModel, JobDocument, JobModel, ProfileModel, PromptModel
+from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt
+from llm_jobs.documents.text import KeyPath, Source
+from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
+from llm_jobs.documents.variables import Variables
+
+_NO_PROFILE = ProfileModel()
+
+
+def parse(source: Source, choices: Choices) -> list[ParsedDocument]:
+    """The document once per chosen model. Raises DocumentError with every problem found."""
+    variables = Variables(choices.variables, choices.environment)
+    value = variables.fill(source)
+    document, problems = validate(JobDocument, source, value)
+    if document is None or variables.problems:
+        raise_if_any([*variables.problems, *problems])
+    assert document is not None
+    parser = _JobParser(source, document.job, choices)
+    parsed = parser.parse(variables.used)
+    raise_if_any(parser.checks.problems)
+    return per_model(parsed, choices.models)
+
+
+class _JobParser:
+    def __init__(self, source: Source, job: JobModel, choices: Choices) -> None:
+        self.checks = Checks(source)
+        self.job = job
+        self.choices = choices
+        self.profile = self._profile()
+
+    def parse(self, variables: Mapping[str, str]) -> ParsedDocument:
+        job, profile = self.job, self.profile
+        steps = tuple(self._prompt(prompt, ("job", "prompts", index)) for index, prompt in enumerate(job.prompts))
+        self._check_names(steps)
+        self._check_overrides(steps)
+        table = self._table()
+        self.checks.columns(table, [step.name for step in steps])
+        policy, notes = policy_of(job, profile, self.checks)
+        epoch = self.choices.epoch if self.choices.epoch is not None else profile.epoch or job.epoch
+        return ParsedDocument(
+            format="job",
+            name=job.name,
+            steps=steps,
+            input=table,
+            policy=policy,
+            sample=profile.sample or job.sample,
+            epoch=epoch,
+            variables=dict(variables),
+            notes=notes,
+            source=self.checks.source,
+        )
+
+    def _profile(self) -> ProfileModel:
+        name = self.choices.profile
+        if name is None or name in self.job.profiles:
+            return _NO_PROFILE if name is None else self.job.profiles[name]
+        known = list(self.job.profiles)
+        self.checks.refuse(
+            ("job", "profiles"),
+            f"no profile {name!r}",
+            rule=f"known here: {', '.join(known) or 'none'}",
+            remedy=did_you_mean(name, known, otherwise="choose one of these, or add it under job.profiles"),
+        )
+        return _NO_PROFILE
+
+    def _prompt(self, prompt: PromptModel, at: KeyPath) -> ParsedPrompt:
+        checks, profile = self.checks, self.profile
+        checks.column(prompt.name, (*at, "name"))
+        messages = self._messages(prompt, at)
+        model = profile.model or prompt.model or self.job.model
+        if messages is not None and model is None and not self.choices.models:
+            self._refuse_without_model(at)
+        return ParsedPrompt(
+            name=prompt.name,
+            model=model,
+            messages=messages,
+            library=None if messages else LibraryRef(name=prompt.name, version=prompt.version),
+            parameters=overridden(self._parameters(prompt, at), self.choices.parameters),
+            schema=prompt.answer_schema,
+            operation=prompt.operation,
+            endpoint=checks.endpoint(prompt.endpoint, (*at, "endpoint")),
+            api_key=checks.api_key(prompt.api_key, (*at, "api_key")),
+            purpose=prompt.purpose,
+            at=at,
+        )
+
+    def _refuse_without_model(self, at: KeyPath) -> None:
+        self.checks.refuse(
+            at,
+            "no model is named for this prompt",
+            rule="a prompt in line has no model of its own",
+            remedy="write `model:` in the prompt or in the job, or give --model",
+        )
+
+    def _messages(self, prompt: PromptModel, at: KeyPath) -> tuple[Message, ...] | None:
+        """The messages of a prompt in line; None for one of the library."""
+        if prompt.text is None and prompt.messages is None:
+            return None
+        if prompt.text is not None and prompt.messages is not None:
+            self._refuse_second(at, "messages", "the prompt is written twice: text and messages")
+        if prompt.version is not None:
+            self._refuse_second(at, "version", "a prompt in line has no version")
+        if prompt.text is not None:
+            return (Message(role="user", content=prompt.text),)
+        assert prompt.messages is not None
+        if prompt.operation == "embeddings" and len(prompt.messages) > 1:
+            self._refuse_second(at, "messages", "embeddings are made of one text, not of several messages")
+        return tuple(Message(role=message.role, content=message.content) for message in prompt.messages)
+
+    def _refuse_second(self, at: KeyPath, key: str, what: str) -> None:
+        self.checks.refuse(
+            (*at, key),
+            what,
+            rule="a prompt is one of: text, messages, or a name and version of the library",
+            remedy=f"remove `{key}`, or what contradicts it",
+        )
+
+    def _parameters(self, prompt: PromptModel, at: KeyPath) -> dict[str, JsonValue]:
+        """The parameters of the prompt and the profile; keys of their own join them."""
+        own = _joined(prompt)
+        for key in ("temperature", "max_tokens"):
+            if getattr(prompt, key) is not None and key in prompt.parameters:
+                self.checks.refuse(
+                    (*at, "parameters", key),
+                    f"{key} is said twice, here and in the prompt",
+                    rule="each parameter is said once",
+                    remedy="remove one of the two",
+                )
+        self.checks.parameters(prompt.parameters, (*at, "parameters"))
+        if self.choices.profile is not None:
+            self.checks.parameters(self.profile.parameters, ("job", "profiles", self.choices.profile, "parameters"))
+        return {**own, **_joined(self.profile)}
+
+    def _table(self) -> ParsedInput:
+        if self.choices.input_override is not None:
+            return override_table(self.choices.input_override, self.checks)
+        model, at = self.job.input, ("job", "input")
+        changes = self.profile.input
+        if changes is not None and self.choices.profile is not None:
+            if changes.rows is not None or changes.path is not None:  # another table altogether
+                model, at = changes, ("job", "profiles", self.choices.profile, "input")  # type: ignore[assignment]
+            else:
+                model = (model or InputModel()).merged(changes)
+        return self.checks.table(model, at) or NO_TABLE
+
+    def _check_names(self, steps: tuple[ParsedPrompt, ...]) -> None:
+        seen: set[str] = set()
+        for step in steps:
+            if step.name in seen:
+                self.checks.refuse(
+                    (*step.at, "name"),
+                    f"a second prompt is named {step.name!r}",
+                    rule="each prompt's answers are a column of their own",
+                    remedy="rename one of the two",
+                )
+            seen.add(step.name)
+
+    def _check_overrides(self, steps: tuple[ParsedPrompt, ...]) -> None:
+        declared = [name for prompt in self.job.prompts for name in _joined(prompt)] + list(_joined(self.profile))
+        self.checks.problems += unknown_parameters(self.checks.source.file, declared, self.choices.parameters)
+
+
+def _joined(stated: PromptModel | ProfileModel) -> dict[str, JsonValue]:
+    """`temperature`, `max_tokens` and `parameters` as one mapping."""
+    own = {key: getattr(stated, key) for key in ("temperature", "max_tokens")}
+    return {**stated.parameters, **{key: value for key, value in own.items() if value is not None}}
+
+
+def override_table(path: str, checks: Checks) -> ParsedInput:
+    """The file of `--input`."""
+    return ParsedInput(kind="file", path=path, format=checks.format_of(path, ()), beside="working_directory")

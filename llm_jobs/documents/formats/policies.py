@@ -1,0 +1,76 @@
+"""From the sections of a YAML job that say how it is carried out to its Policy, profile applied. Never identity."""
+
+from __future__ import annotations
+
+from llm_jobs.documents.checks import Checks
+from llm_jobs.documents.job import Output, Policy, Schedule
+from llm_jobs.documents.models import (
+    ErrorHandlingModel,
+    ExecutionModel,
+    JobModel,
+    OutputModel,
+    ProfileModel,
+    ScheduleModel,
+)
+from llm_jobs.documents.text import KeyPath
+
+_DEFAULT = Policy()
+
+
+def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Policy, tuple[str, ...]]:
+    """The policy, and notes about keys that are accepted and change nothing in this version."""
+    execution = job.execution.merged(profile.execution)
+    handling = job.error_handling.merged(profile.error_handling)
+    output = profile.output or job.output
+    policy = Policy(
+        version=job.version,
+        description=job.description,
+        labels={**job.labels, **profile.labels},
+        priority=profile.priority or job.priority,
+        concurrency=execution.concurrency,
+        max_retries=_max_retries(execution, handling, checks),
+        timeout_s=_DEFAULT.timeout_s if execution.timeout is None else execution.timeout,
+        job_timeout_s=execution.job_timeout,
+        on_input_error=handling.on_input_error.strategy if handling.on_input_error else "skip",
+        output=_output(output, ("job", "output"), checks),
+        schedule=_schedule(job.schedule),
+    )
+    return policy, _notes(job, profile, handling)
+
+
+def _max_retries(execution: ExecutionModel, handling: ErrorHandlingModel, checks: Checks) -> int:
+    failure = handling.on_prompt_failure
+    said = [execution.retry_on_failure, failure.max_retries if failure else None]
+    numbers = {number for number in said if number is not None}
+    if len(numbers) > 1:
+        checks.refuse(
+            ("job", "error_handling", "on_prompt_failure", "max_retries"),
+            f"{said[1]} retries here and {said[0]} in execution.retry_on_failure",
+            rule="the number of retries is said once",
+            remedy="remove one of the two",
+        )
+    return numbers.pop() if numbers else _DEFAULT.max_retries
+
+
+def _output(model: OutputModel | None, at: KeyPath, checks: Checks) -> Output | None:
+    if model is None:
+        return None
+    file_format = model.format or checks.format_of(model.path, (*at, "path"))
+    return Output(destination=model.destination, path=model.path, format=file_format or "jsonl")
+
+
+def _schedule(model: ScheduleModel | None) -> Schedule | None:
+    if model is None:
+        return None
+    return Schedule(cron=model.cron, timezone=model.timezone, enabled=model.enabled)
+
+
+def _notes(job: JobModel, profile: ProfileModel, handling: ErrorHandlingModel) -> tuple[str, ...]:
+    notes = []
+    if profile.batch_size or (job.input and job.input.batch_size):
+        notes.append("batch_size changes nothing: rows are streamed one by one")
+    if handling.on_input_error and handling.on_input_error.log is False:
+        notes.append("on_input_error.log: false changes nothing: a skipped row is always recorded with its reason")
+    if handling.on_output_error and handling.on_output_error.alert:
+        notes.append("on_output_error.alert changes nothing in this version: a failed delivery fails its run")
+    return tuple(notes)

@@ -1,0 +1,237 @@
+"""What a user may write, key by key: the models of format 1 (the pair) and format 2 (the YAML job).
+
+Validation is strict (no text where a number belongs, no unknown key) and happens once, here. What the values mean
+together is decided in `formats`; nothing here looks at files or at the environment. `Any` stands for a JSON value: the
+text was read by `text`, which makes nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from llm_jobs.documents.job import FileFormat, Operation
+from llm_jobs.documents.schedules import check_cron, check_timezone
+
+LATER_KEYS = {
+    "stack": "prompting stacks",
+    "stack_version": "prompting stacks",
+    "phases": "phases",
+    "triggers": "triggers",
+    "conditions": "conditions",
+    "monitoring": "metrics stated in documents",
+    "logging": "logging stated in documents",
+    "alerts": "alerts",
+    "on_complete": "notifications",
+    "batch_strategy": "batch strategies",
+    "query": "database inputs",
+    "connection": "database inputs",
+    "auth": "API inputs",
+    "table": "database outputs",
+    "method": "API outputs",
+    "pipeline": "pipelines",
+    "template": "job templates",
+    "depends_on": "dependencies between jobs",
+}
+
+_Positive = Annotated[int, Field(ge=1)]
+_Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
+_Cron = Annotated[str, AfterValidator(check_cron)]
+_Zone = Annotated[str, AfterValidator(check_timezone)]
+
+
+def _later(name: str, known: tuple[str, ...]) -> BeforeValidator:
+    """Refuse values that another version will read, by name."""
+    later = {"database", "postgresql", "sqlite", "api", "http", "kafka"}
+
+    def check(value: Any) -> Any:
+        if isinstance(value, str) and value in later:
+            raise PydanticCustomError(
+                "later_value",
+                "{name} {value} is not read by this version",
+                {"name": name, "value": value, "known": ", ".join(known)},
+            )
+        return value
+
+    return BeforeValidator(check)
+
+
+def _as_member(key: str) -> BeforeValidator:
+    """Text stands for a mapping with one member."""
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+class Model(BaseModel):
+    """Frozen, strict, and closed: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def merged(self, changes: Self | None) -> Self:
+        """This section with the keys that `changes` states."""
+        if changes is None:
+            return self
+        return self.model_copy(update={key: getattr(changes, key) for key in changes.model_fields_set})
+
+
+class MessageModel(Model):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+
+class PromptModel(Model):
+    """One prompt: from the library by name and version, or in line by text or messages."""
+
+    name: str
+    version: str | None = None
+    text: str | None = Field(default=None, min_length=1)
+    messages: list[MessageModel] | None = Field(default=None, min_length=1)
+    model: str | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: _Positive | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    purpose: str | None = None
+    answer_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    operation: Operation = "chat"
+    endpoint: str | None = None
+    api_key: str | None = None
+
+
+ColumnType = Literal["text", "integer", "number", "boolean"]
+
+
+class InputModel(Model):
+    """The table. `batch_size` is checked and changes nothing: rows are streamed one by one."""
+
+    source: Annotated[Literal["file", "inline"] | None, _later("source", ("file", "inline"))] = None
+    rows: list[dict[str, Any]] | None = Field(default=None, min_length=1)
+    path: str | None = None
+    format: FileFormat | None = None
+    types: dict[str, ColumnType] = Field(default_factory=dict)
+    batch_size: _Positive | None = None
+
+
+class OutputModel(Model):
+    destination: Annotated[Literal["file"], _later("destination", ("file",))] = "file"
+    path: str
+    format: FileFormat | None = None
+
+
+class ExecutionModel(Model):
+    concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    retry_on_failure: Annotated[int, Field(ge=0, le=100)] | None = None
+    timeout: _Seconds | None = None
+    job_timeout: _Seconds | None = None
+
+
+class PromptFailureModel(Model):
+    strategy: Literal["retry"] = "retry"
+    max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
+    backoff: Literal["exponential"] = "exponential"
+
+
+class InputErrorModel(Model):
+    strategy: Literal["skip", "fail"] = "skip"
+    log: bool = True
+
+
+class OutputErrorModel(Model):
+    strategy: Literal["fail"] = "fail"
+    alert: bool = False
+
+
+class ErrorHandlingModel(Model):
+    on_prompt_failure: PromptFailureModel | None = None
+    on_input_error: InputErrorModel | None = None
+    on_output_error: OutputErrorModel | None = None
+
+
+class ScheduleModel(Model):
+    cron: _Cron
+    timezone: _Zone = "UTC"
+    enabled: bool = True
+
+
+class ProfileModel(Model):
+    """What a profile sets. Each key replaces the document's own; sections are merged key by key."""
+
+    model: str | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: _Positive | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    batch_size: _Positive | None = None
+    input: InputModel | None = None
+    execution: ExecutionModel | None = None
+    error_handling: ErrorHandlingModel | None = None
+    output: OutputModel | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    priority: Literal["hot", "cold"] | None = None
+    epoch: str | None = None
+    sample: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class JobModel(Model):
+    name: str = Field(min_length=1, max_length=200)
+    version: str | None = None
+    description: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    priority: Literal["hot", "cold"] = "cold"
+    model: str | None = None
+    input: InputModel | None = None
+    prompts: list[PromptModel] = Field(min_length=1)
+    output: OutputModel | None = None
+    execution: ExecutionModel = ExecutionModel()
+    error_handling: ErrorHandlingModel = ErrorHandlingModel()
+    schedule: ScheduleModel | None = None
+    profiles: dict[str, ProfileModel] = Field(default_factory=dict)
+    epoch: str | None = None
+    sample: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class JobDocument(Model):
+    job: JobModel
+
+
+class ScriptModel(Model):
+    """A script in the allowed folder and its arguments."""
+
+    script: str
+    arguments: list[str] = Field(default_factory=list)
+
+
+class DataModel(Model):
+    description: str | None = None
+    input: InputModel | None = None
+
+
+class PairPromptModel(Model):
+    """Texts that make one prompt, or the script that prints it."""
+
+    base: str | None = None
+    prepend: str | None = None
+    append: str | None = None
+    data: Annotated[DataModel | None, _as_member("description")] = None
+    script: str | None = None
+    arguments: list[str] = Field(default_factory=list)
+
+
+class ConfigurationModel(Model):
+    """Any further key is a parameter of the request, whether this project knows it or not."""
+
+    model_config = ConfigDict(extra="allow")
+
+    llm_name: str | None = Field(default=None, alias="LLM_name")
+    model: str | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    command: Annotated[ScriptModel | None, _as_member("script")] = None
+    operation: Operation = "chat"
+    answer_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    endpoint: str | None = None
+    api_key: str | None = None
+    timeout: _Seconds | None = None  # of one attempt; it never reaches the model
+
+
+class PairDocument(Model):
+    configuration: ConfigurationModel
+    prompt: Annotated[PairPromptModel, _as_member("base")]

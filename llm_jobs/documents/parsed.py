@@ -1,0 +1,115 @@
+"""A document as it was understood and not yet resolved: models, prompts, scripts and files are names here.
+
+Every format ends in this one value; `operations` turns it into a frozen `Job`. Two documents that mean the same are
+equal, whatever their order, syntax or layout: where things stand in the text (`source`, `at`) does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llm_jobs.documents.job import FileFormat, JsonValue, Message, Operation, Policy
+from llm_jobs.documents.text import KeyPath, Source
+from llm_jobs.errors import Problem
+
+FormatName = Literal["pair", "job", "batch"]
+
+# The column that holds the answers of a pair or a batch file, which name none.
+ANSWER_COLUMN = "answer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LibraryRef:
+    """A prompt of the library. `version`: exact, `^…`, `~…`; None: the latest."""
+
+    name: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScriptRef:
+    """A script of the allowed folder (relative, without `..`) and its arguments."""
+
+    script: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedPrompt:
+    """One question per row. Exactly one of `messages`, `library` and `script` says what is asked.
+
+    `parameters` are the document's, in their final precedence; those that a template names fill it, the others are
+    members of the request body (`prompts.rendering.bind_parameters`). A library prompt's own parameters stand below
+    them, and its model below `model`.
+    """
+
+    name: str  # the column that the answer becomes
+    model: str | None = None  # None: the library prompt's own
+    messages: tuple[Message, ...] | None = None
+    library: LibraryRef | None = None
+    script: ScriptRef | None = None
+    command: ScriptRef | None = None  # builds the whole request (J12)
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    schema: Mapping[str, JsonValue] | None = None
+    operation: Operation = "chat"
+    templated: bool = True
+    endpoint: str | None = None  # a base URL in place of the model's
+    api_key: str | None = None  # the NAME of the environment variable that holds the key
+    purpose: str | None = None  # for people; never identity
+    at: KeyPath = field(default=(), compare=False)  # where it stands in the document
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedRequests:
+    """The whole requests of a batch file. `replaced`: `model` was given for it and stands for every `body.model`."""
+
+    model: str
+    operation: Operation
+    name: str = ANSWER_COLUMN
+    replaced: bool = False
+
+
+ParsedStep = ParsedPrompt | ParsedRequests
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedInput:
+    """The table. inline: `rows`; file: `path` and `format`; batch: the lines of the document, digested.
+
+    A relative `path` of a document is relative to `beside`: the document's folder, or, for a file given beside the
+    document (`--input`), the working directory.
+    """
+
+    kind: Literal["inline", "file", "batch"]
+    rows: tuple[Mapping[str, JsonValue], ...] = ()
+    path: str | None = None
+    format: FileFormat | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+    beside: Literal["document", "working_directory"] = "document"
+    digest: str | None = None  # of a batch file: identity.rows_digest of its lines
+    row_count: int | None = None  # of a batch file
+    at: KeyPath = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedDocument:
+    """What one document asks of one choice of models."""
+
+    format: FormatName
+    name: str
+    steps: tuple[ParsedStep, ...]
+    input: ParsedInput
+    policy: Policy = field(default_factory=Policy)
+    sample: int = 1
+    epoch: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)  # the `${NAME}` that were filled in, for the record
+    notes: tuple[str, ...] = ()  # what is accepted and changes nothing in this version
+    source: Source = field(compare=False, repr=False)
+
+    def problem(
+        self, at: KeyPath, what: str, *, value: JsonValue = None, rule: str | None = None, remedy: str | None = None
+    ) -> Problem:
+        """A Problem of this document at a key path (see `at` of its parts), with file and line."""
+        return self.source.problem(at, what, value=value, rule=rule, remedy=remedy)

@@ -1,0 +1,129 @@
+"""The door of this room: bytes of any accepted format in, parsed documents out. The content decides the format."""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
+from os import fspath
+from pathlib import PurePath
+
+from llm_jobs.documents.choices import Choices
+from llm_jobs.documents.formats import batch, job, pair
+from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_text import read_json, read_line
+from llm_jobs.documents.models import LATER_KEYS
+from llm_jobs.documents.parsed import FormatName, ParsedDocument
+from llm_jobs.documents.text import Source, decode
+from llm_jobs.documents.validation import did_you_mean
+from llm_jobs.documents.yaml_text import read_yaml
+from llm_jobs.errors import DocumentError
+
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+
+_FIRST_LINE_BYTES = 4 * 1024 * 1024
+_LINES_SUFFIXES = (".jsonl", ".ndjson")
+_TOP_KEYS = ("job", "configuration", "prompt")
+# The key by which a format that this version does not read is known, and what it is.
+_LATER_FORMATS = {
+    "nodes": "pipelines of nodes and edges",
+    "edges": "pipelines of nodes and edges",
+    "pipeline_id": "pipelines of nodes and edges",
+    "tasks": "task graphs",
+    "dataflows": "task graphs",
+    "task_type": "task messages",
+    "pipeline": LATER_KEYS["pipeline"],
+    "template": LATER_KEYS["template"],
+}
+
+
+def parse_document(
+    file: str | PurePath,
+    content: bytes,
+    *,
+    profile: str | None = None,
+    parameters: Mapping[str, JsonValue] | None = None,
+    input_override: str | None = None,
+    epoch: str | None = None,
+    models: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    variables: Mapping[str, str] | None = None,
+    max_bytes: int = MAX_DOCUMENT_BYTES,
+) -> list[ParsedDocument]:
+    """What a document asks: one value per name in `models`, or one with the document's own models.
+
+    `file` is shown in errors and names a job that names itself not. `parameters` are those of `--param` as values
+    (`choices.read_parameters`): a parameter of requests is set in every prompt, any other name replaces the value
+    where a prompt declares it, and a name that none declares is an error. `${NAME}` is filled from `variables`, or
+    from those of `environment` that its LLM_JOBS_DOCUMENT_VARIABLES lists. Reads nothing but its arguments.
+
+    Raises DocumentError with every problem found.
+    """
+    name = fspath(file)
+    choices = Choices(
+        profile=profile,
+        parameters=dict(parameters or {}),
+        input_override=input_override,
+        epoch=epoch,
+        models=tuple(models),
+        environment=environment or {},
+        variables=dict(variables or {}),
+    )
+    if _is_batch(name, content) and len(content) <= max_bytes:
+        return batch.parse(name, content, choices)
+    source = _read(name, decode(name, content, max_bytes=max_bytes))
+    return pair.parse(source, choices) if _format(source) == "pair" else job.parse(source, choices)
+
+
+def detect(file: str | PurePath, content: bytes) -> FormatName:
+    """The format of a document. Raises DocumentError if it is none that is read here."""
+    name = fspath(file)
+    if _is_batch(name, content):
+        return "batch"
+    return _format(_read(name, decode(name, content, max_bytes=MAX_DOCUMENT_BYTES)))
+
+
+def _is_batch(name: str, content: bytes) -> bool:
+    """Whether the first line is a request by itself, or the file's name says that lines are rows."""
+    if name.lower().endswith(_LINES_SUFFIXES):
+        return True
+    first = content[:_FIRST_LINE_BYTES].removeprefix(BOM_UTF8).lstrip().split(b"\n", 1)[0]
+    if not (first.startswith(b"{") and b'"custom_id"' in first):
+        return False
+    try:
+        row = read_line(first.decode())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(row, dict) and "custom_id" in row
+
+
+def _read(name: str, text: str) -> Source:
+    suffix = PurePath(name).suffix.lower()
+    is_json = suffix == ".json" or (suffix not in (".yaml", ".yml") and text.lstrip().startswith(("{", "[")))
+    return read_json(name, text) if is_json else read_yaml(name, text)
+
+
+def _format(source: Source) -> FormatName:
+    value = source.value
+    if isinstance(value, dict):
+        if "job" in value:
+            return "job"
+        if "configuration" in value or "prompt" in value:
+            return "pair"
+    keys = list(value) if isinstance(value, dict) else []
+    later = next((key for key in keys if key in _LATER_FORMATS), None)
+    if later is not None:
+        problem = source.problem(
+            (later,),
+            f"the key {later!r} belongs to {_LATER_FORMATS[later]}, which this version does not read yet",
+            rule="it reads `job`, the pair of `configuration` and `prompt`, and OpenAI batch files (.jsonl)",
+            remedy="write the document as one of these",
+        )
+        raise DocumentError([problem])
+    first = str(keys[0]) if keys else ""
+    problem = source.problem(
+        (first,) if keys else (),
+        f"the key {first!r} begins no document" if keys else "the document is not a mapping",
+        rule="a document begins with `job`, or is a pair of `configuration` and `prompt`",
+        remedy=did_you_mean(first, _TOP_KEYS, otherwise="write `job:` and everything else below it"),
+    )
+    raise DocumentError([problem])

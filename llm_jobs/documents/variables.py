@@ -1,0 +1,110 @@
+"""`${NAME}` in documents: where it is filled in, where it stays a name, and where it is refused.
+
+* In the fields of `FILLED_KEYS` and in labels, NAME is replaced by its value when the document is read, if NAME is
+  allowed: given by the caller, or listed in the environment variable LLM_JOBS_DOCUMENT_VARIABLES. What was used is
+  recorded with the job.
+* In a credential (`api_key`) it stays a name, which the provider looks up at the moment of the call.
+* Everywhere else (prompts, rows, parameters) it is refused, so that what reaches the model stands in the document.
+  `$${NAME}` is the text `${NAME}`, and `${` without a name is text anyway.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.text import KeyPath, Source, is_credential
+from llm_jobs.errors import Problem
+
+ALLOW_LIST_VARIABLE = "LLM_JOBS_DOCUMENT_VARIABLES"
+FILLED_KEYS = frozenset(
+    {"LLM_name", "connection", "description", "endpoint", "epoch", "model", "path", "timezone", "cron"}
+)
+
+_REFERENCE = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME_ALONE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$", re.IGNORECASE)
+
+
+class Variables:
+    """Fills references, and remembers which were used and what was wrong."""
+
+    def __init__(self, given: Mapping[str, str], environment: Mapping[str, str]) -> None:
+        listed = {name.strip() for name in environment.get(ALLOW_LIST_VARIABLE, "").split(",")} - {""}
+        self._values = {name: environment[name] for name in listed if name in environment} | dict(given)
+        self._allowed = listed | set(given)
+        self.used: dict[str, str] = {}
+        self.problems: list[Problem] = []
+
+    def fill(self, source: Source) -> JsonValue:
+        """The document's value with its references filled in. Problems are gathered in `problems`."""
+        return self._fill(source.value, (), source)
+
+    def _fill(self, value: JsonValue, path: KeyPath, source: Source) -> JsonValue:
+        if isinstance(value, str):
+            return self._fill_text(value, path, source) if "${" in value else value
+        if isinstance(value, dict):
+            return {key: self._fill(item, (*path, key), source) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._fill(item, (*path, index), source) for index, item in enumerate(value)]
+        return value
+
+    def _fill_text(self, text: str, path: KeyPath, source: Source) -> str:
+        if is_credential(path):
+            return text
+
+        def replace(match: re.Match[str]) -> str:
+            if match[0].startswith("$$"):
+                return match[0][1:]
+            if not _is_filled(path):
+                self.problems.append(_not_here(match[0], path, source))
+                return match[0]
+            return self._value(match[1], path, source)
+
+        return _REFERENCE.sub(replace, text)
+
+    def _value(self, name: str, path: KeyPath, source: Source) -> str:
+        value = self._values.get(name)
+        if name not in self._allowed or value is None or _SECRET_NAME.search(name):
+            self.problems.append(self._unavailable(name, path, source))
+            return ""
+        self.used[name] = value
+        return value
+
+    def _unavailable(self, name: str, path: KeyPath, source: Source) -> Problem:
+        if _SECRET_NAME.search(name):
+            what = f"${{{name}}} is named like a secret"
+            remedy = "name it under api_key, or call the variable something else"
+            rule = "the values of secrets stand in no job"
+        elif name in self._allowed:
+            what = f"the variable {name} is not set"
+            remedy = f"set {name} in the environment"
+            rule = "a reference has a value when the document is read"
+        else:
+            what = f"the variable {name} is not allowed in documents"
+            remedy = f"add {name} to the environment variable {ALLOW_LIST_VARIABLE} (names, separated by commas)"
+            rule = f"allowed are: {', '.join(sorted(self._allowed)) or 'none'}"
+        return source.problem(path, what, rule=rule, remedy=remedy)
+
+
+def credential_name(text: str) -> str | None:
+    """The NAME of a credential written as `${NAME}`; None if it is anything else."""
+    match = _NAME_ALONE.fullmatch(text.strip())
+    return match[1] if match else None
+
+
+def _is_filled(path: KeyPath) -> bool:
+    if "rows" in path or "parameters" in path:
+        return False
+    return (bool(path) and path[-1] in FILLED_KEYS) or "labels" in path[:-1]
+
+
+def _not_here(reference: str, path: KeyPath, source: Source) -> Problem:
+    return source.problem(
+        path,
+        f"{reference} is not filled in here",
+        rule="what reaches the model stands in the document itself; variables are for paths, endpoints and labels",
+        remedy=f"write the text out, use a template column such as {{{{ name }}}}, or write ${reference} for the text "
+        f"{reference}",
+    )
