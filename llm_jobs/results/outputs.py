@@ -1,0 +1,69 @@
+"""What a step's answers become: one text column, typed columns where a JSON Schema is declared, or a vector.
+
+Types come from the declaration alone, never from answers. A schema of an object with properties makes a column per
+property; any other schema types the one column that has the step's name.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+
+from llm_jobs.documents.job import JsonValue, Operation, PromptStep, Step
+from llm_jobs.results.declared import checked, compile_schema
+
+VECTOR = pa.list_(pa.float64())  # JSON numbers come back as they were
+
+
+class Outputs:
+    """The output columns of one step, compiled once. `operation` says what the lines of a batch file ask for."""
+
+    def __init__(self, step: Step, *, operation: Operation | None = None) -> None:
+        """Raises ValueError for a schema that refers to nothing."""
+        self._name = step.name
+        is_vector = (operation or _operation(step)) == "embeddings"
+        declared = step.schema if isinstance(step, PromptStep) and not is_vector else None
+        self._node = None if declared is None else compile_schema(declared)
+        self.is_spread = self._node is not None and self._node.members is not None
+        self.fields = self._fields(is_vector)
+
+    def values(self, output: JsonValue) -> dict[str, JsonValue]:
+        """The columns of one output, as a `Reply` holds it. Raises ValueError where it is not what was declared."""
+        if self._node is None:
+            return {self._name: output}
+        value = checked(_parsed(output), self._node)
+        if not self.is_spread:
+            return {self._name: value}
+        return value if isinstance(value, dict) else {field.name: None for field in self.fields}
+
+    def _fields(self, is_vector: bool) -> tuple[pa.Field, ...]:
+        if self._node is not None and self._node.members is not None:
+            return tuple(pa.field(name, member.type) for name, member in self._node.members.items())
+        kind = self._node.type if self._node is not None else pa.string()
+        return (pa.field(self._name, VECTOR if is_vector else kind),)
+
+
+def output_fields(step: Step) -> list[pa.Field]:
+    """The output columns of a step."""
+    return list(Outputs(step).fields)
+
+
+def _operation(step: Step) -> Operation:
+    if isinstance(step, PromptStep):
+        return step.operation
+    path = step.endpoint.path if step.endpoint is not None else ""
+    return "embeddings" if path.rstrip("/").endswith(("/embeddings", "/embed")) else "chat"
+
+
+def _parsed(output: JsonValue) -> JsonValue:
+    if not isinstance(output, str):
+        return output
+    try:
+        return json.loads(output, parse_constant=_refuse)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise ValueError(f"the answer is no JSON: {error}") from None
+
+
+def _refuse(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
