@@ -61,7 +61,7 @@ def _sqlite_guards(table: str) -> list[str]:
 _POSTGRESQL_FUNCTION = f"""
 CREATE FUNCTION ledger_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'ledger: % {MESSAGE}', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+    RAISE restrict_violation USING MESSAGE = 'ledger: ' || TG_TABLE_NAME || ' {MESSAGE}';
 END $$
 """.strip()
 
@@ -76,6 +76,6 @@ def _postgresql_guards(table: str) -> list[str]:
     function = (
         f"CREATE FUNCTION {table}_refuse_unless_erased() RETURNS trigger LANGUAGE plpgsql AS $$\n"
         f"BEGIN\n    IF {_ERASABLE[table]} THEN RETURN OLD; END IF;\n"
-        f"    RAISE EXCEPTION 'ledger: {table} {MESSAGE}' USING ERRCODE = 'restrict_violation';\nEND $$"
+        f"    RAISE restrict_violation USING MESSAGE = 'ledger: {table} {MESSAGE}';\nEND $$"
     )
     return [always, function, f"{delete} FOR EACH ROW EXECUTE FUNCTION {table}_refuse_unless_erased()"]

@@ -15,8 +15,8 @@ from llm_jobs.ledger.tables import answers, erasures, intents, outcomes, payload
 
 PAGE_ROWS = 1000
 
-# The condition of the partial index, word for word: otherwise neither database would use it.
-_WITHOUT_ANSWER = text("late OR status <> 'succeeded'")
+# The condition of the partial index, word for word: otherwise SQLite would not use it.
+_WITHOUT_ANSWER = text("(late OR status <> 'succeeded')")
 
 _recorded = exists().where(outcomes.c.intent_id == intents.c.id)
 _erased = exists().where(erasures.c.kind == "call", erasures.c.reference == outcomes.c.call_hash)

@@ -11,6 +11,7 @@ from llm_jobs.errors import ImmutableError, LlmJobsError, SetupError
 from llm_jobs.ledger.append_only import MESSAGE
 
 _TAKEN_STATES = {"23001", "23505"}  # restrict_violation (our triggers), unique_violation
+_MISSING_STATES = {"23502", "23503"}  # not_null_violation (the hash of no intent), foreign_key_violation
 _SETUP_REMEDIES = (
     (("disk is full", "53100"), "the disk is full: free some space and run again"),
     (("database is locked", "55P03"), "another program holds its lock: end that program and run again"),
@@ -38,8 +39,9 @@ def translate(error: BaseException, url: str) -> LlmJobsError:
     text = str(error).strip().partition("\n")[0]
     state = getattr(error, "sqlstate", None)
     if MESSAGE in text or state in _TAKEN_STATES or "UNIQUE constraint failed" in text:
-        return ImmutableError(f"{text} ({url})")
-    if state == "23503" or "FOREIGN KEY constraint failed" in text:
+        refused = text if MESSAGE in text else f"ledger: {text}, and what is there {MESSAGE}"
+        return ImmutableError(f"{refused} ({url})")
+    if state in _MISSING_STATES or "FOREIGN KEY constraint failed" in text or "NOT NULL constraint failed" in text:
         return LlmJobsError(f"ledger {url}: a row refers to one that does not exist ({text})")
     for signs, remedy in _SETUP_REMEDIES:
         if state in signs or any(sign in text for sign in signs):

@@ -12,13 +12,26 @@ from llm_jobs.ledger.base import Answer, Facts, OwnerIdentity
 from llm_jobs.ledger.payloads import PayloadCodec
 
 FACT_COLUMNS = tuple(field.name for field in fields(Facts))
-fact_values = attrgetter(*FACT_COLUMNS)
+_values = attrgetter(*FACT_COLUMNS)
 
 # An answer with its facts and body, from answers a, intents i, outcomes o and payloads p.
 ANSWER_COLUMNS = "a.call_hash, a.intent_id, i.provider, i.model, p.answer, o.recorded_ns, " + ", ".join(
     f"o.{name}" for name in FACT_COLUMNS
 )
 _FACTS_START = 6
+
+
+def fact_values(facts: Facts) -> tuple[Any, ...]:
+    """The facts in the order of `FACT_COLUMNS`, without characters that a database refuses."""
+    words = f"{facts.finish_reason}{facts.model_answered}"
+    if facts.error is None and words.isascii() and words.isprintable():
+        return _values(facts)
+    return tuple(_storable(value) if isinstance(value, str) else value for value in _values(facts))
+
+
+def _storable(text: str) -> str:
+    """`text` with U+FFFD for NUL, which PostgreSQL has no place for, and for lone surrogates."""
+    return text.replace("\0", "\ufffd").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def facts_of(values: Sequence[Any]) -> Facts:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
@@ -52,8 +53,8 @@ class SqlLedger(ABC):
         self._engine = engine
         self._clock = clock
         self._owner_timeout_s = owner_timeout_s
-        driver = engine.dialect.import_dbapi()
-        self._driver_error: type[Exception] = driver.Error
+        self._driver: Any = engine.dialect.import_dbapi()
+        self._driver_error: type[Exception] = self._driver.Error
 
     @abstractmethod
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange: ...

@@ -60,10 +60,9 @@ WHERE o.final AND o.status <> 'succeeded' ORDER BY o.intent_id
 """
 _SELECT_OWNER = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners WHERE id = ?"
 # The hash is the intent's own: an outcome filed under another call's hash would poison that call's answer.
-_OUTCOME_VALUES = 4 + len(FACT_COLUMNS)
 _INSERT_OUTCOME = (
     f"INSERT INTO outcomes (intent_id, call_hash, final, late, recorded_ns, {', '.join(FACT_COLUMNS)})"
-    f" VALUES (?1, (SELECT call_hash FROM intents WHERE id = ?1), {', '.join(f'?{n}' for n in range(2, _OUTCOME_VALUES + 1))})"
+    f" VALUES (?, (SELECT call_hash FROM intents WHERE id = ?), ?, ?, ?{', ?' * len(FACT_COLUMNS)})"
 )
 _INSERT_PAYLOAD = "INSERT INTO payloads (intent_id, request, answer) VALUES (?, ?, ?)"
 _INSERT_ANSWER = "INSERT INTO answers (call_hash, intent_id) SELECT call_hash, id FROM intents WHERE id = ?"
@@ -183,7 +182,8 @@ class SqliteLedger(SqlLedger):
                 if not late:
                     answered.add(outcome.call_hash)
                     first.append((outcome.intent_id,))
-            rows.append((outcome.intent_id, outcome.final, late, recorded_ns, *fact_values(outcome.facts)))
+            number = outcome.intent_id
+            rows.append((number, number, outcome.final, late, recorded_ns, *fact_values(outcome.facts)))
         hot.executemany(_INSERT_OUTCOME, rows)
         hot.executemany(_INSERT_PAYLOAD, bodies)
         hot.executemany(_INSERT_ANSWER, first)
