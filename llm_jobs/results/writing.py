@@ -98,7 +98,10 @@ class ResultWriter:
         self.abort()
 
     def _convert(self) -> None:
-        arrays = [column_array([row.get(field.name) for row in self._rows], field) for field in self._schema]
+        arrays = [
+            column_array([row.get(name) for row in self._rows], field)
+            for name, field in zip(self._schema.names, self._schema, strict=True)
+        ]
         self._rows = []
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
         held = sum(batch.num_rows for batch in self._batches)
@@ -167,10 +170,9 @@ class _DigestingSink(io.RawIOBase):
         return len(chunk)
 
     def flush(self) -> None:
-        if not self.closed:
+        if not self._inner.closed:
             self._inner.flush()
 
     def close(self) -> None:
-        if not self.closed:
-            self._inner.close()
         super().close()
+        self._inner.close()
