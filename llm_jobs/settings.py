@@ -22,6 +22,7 @@ class Settings:
     max_document_bytes: int = 256 * 1024 * 1024
     script_timeout_s: float = 60.0
     allowed_roots: tuple[Path, ...] = ()
+    preview: bool = True  # may rows be shown in Dagster's metadata
 
     @property
     def inbox(self) -> Path:
@@ -53,7 +54,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, working_directory: Path) -> Settings:
-        """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_ALLOWED_ROOTS`.
+        """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_ALLOWED_ROOTS`,
+        `LLM_JOBS_PREVIEW` (`off`: no row is shown in Dagster's metadata).
 
         The home folder defaults to `data/` of the project that `working_directory` is in, else `data/` under it.
         """
@@ -66,6 +68,7 @@ class Settings:
             database_url=environment.get("LLM_JOBS_DATABASE_URL") or f"sqlite:///{home / 'ledger.db'}",
             results_url=environment.get("LLM_JOBS_RESULTS_URL") or str(home / "results"),
             allowed_roots=tuple(Path(root).resolve() for root in roots.split(":") if root),
+            preview=environment.get("LLM_JOBS_PREVIEW", "on") != "off",
         )
 
 

@@ -103,6 +103,7 @@ class RequestStep:
 
     name: str
     model: ModelRef
+    operation: Operation = "chat"  # of a batch file's lines, whose `url` is the identity
     endpoint: Endpoint | None = None
     body: Mapping[str, JsonValue] | None = None  # strings in it are templates where `templated`
     answer_pointer: str | None = None  # RFC 6901 pointer to the text in the answer; None: the provider's own rule

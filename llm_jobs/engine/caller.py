@@ -17,6 +17,7 @@ from random import Random
 import orjson
 
 from llm_jobs.clock import Clock
+from llm_jobs.documents.job import JsonValue
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
@@ -29,7 +30,7 @@ POLL_S = 0.1  # how often calls that another process holds are asked about
 POLL_BATCH = 256
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
-Check = Callable[[Reply], None]  # raises ValueError where an answer is not what was declared
+Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
 Price = Callable[[Usage], float | None]
 
 
@@ -300,7 +301,7 @@ class Caller:
             return reply.status, f"the answer is {reply.status} (finish reason {reply.finish_reason})"
         if call.check is not None:
             try:
-                call.check(reply)
+                call.check(reply.output)
             except ValueError as error:
                 return "invalid", str(error)
         return "succeeded", None

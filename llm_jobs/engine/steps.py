@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from llm_jobs.documents.identity import CallIdentity
 from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, Operation, PromptStep, RequestStep, Step
-from llm_jobs.engine.caller import Call, Check, ModelGate, Price
+from llm_jobs.engine.caller import Call, ModelGate, Price
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import compile_messages, compile_value
 from llm_jobs.providers.base import Provider, Request
+from llm_jobs.results.outputs import Outputs
 
 Row = Mapping[str, JsonValue]
 OPERATION_OF_URL: Mapping[str, Operation] = {
@@ -30,15 +31,15 @@ class Means:
     provider: Provider
     gate: ModelGate
     price: Price
-    check: Check | None = None
 
 
 class PreparedStep:
-    """One step, ready to turn rows into calls. `name` is the column that the answer becomes."""
+    """One step, ready to turn rows into calls and answers into columns."""
 
-    def __init__(self, step: Step, means: Means, *, epoch: str | None) -> None:
-        self.name = step.name
+    def __init__(self, step: Step, means: Means, *, outputs: Outputs, epoch: str | None) -> None:
         self.step = step
+        self.outputs = outputs
+        self.declared = isinstance(step, PromptStep) and step.schema is not None
         self._means = means
         self._epoch = epoch
         self._request = _request_builder(step, means.provider)
@@ -58,8 +59,12 @@ class PreparedStep:
             provider=means.provider,
             gate=means.gate,
             price=means.price,
-            check=means.check,
+            check=self._check,
         )
+
+    def _check(self, output: JsonValue) -> None:
+        """Raises ValueError where the answer is not what the step declares."""
+        self.outputs.values(output)
 
     def _identity(self, endpoint: Endpoint, sample: int) -> CallIdentity:
         last = self._last

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -53,7 +53,7 @@ class RowStream:
         self._fresh = 0  # completed since the last waking
         self._wake = asyncio.Event()
 
-    async def complete(self, rows: Iterator[Row], broken: asyncio.Future[None]) -> AsyncIterator[list[OpenRow]]:
+    async def complete(self, rows: Iterator[Row], broken: asyncio.Future[None]) -> AsyncGenerator[list[OpenRow], None]:
         """Completed rows in input order, some hundreds at a time. Raises what `broken` holds as soon as it does."""
         broken.add_done_callback(lambda _: self._wake.set())
         more = True
@@ -96,13 +96,20 @@ class RowStream:
     def _answered(self, row: OpenRow, index: int, settled: Settled) -> None:
         row.settled.append(settled)
         if settled.reply is not None:
-            row.values[self._steps[index].name] = settled.reply.output
+            self._take(row, self._steps[index], settled.facts.status, settled.reply.output)
         if settled.facts.status != "succeeded":
             self._finish(row, settled.facts.status, settled.facts.error)
         elif index + 1 < len(self._steps):
             self._ask(row, index + 1)
         else:
             self._finish(row, "succeeded", None)
+
+    def _take(self, row: OpenRow, step: PreparedStep, status: str, output: JsonValue) -> None:
+        """The answer becomes columns; one that is no success is kept as it is where the column can hold it."""
+        if status == "succeeded":
+            row.values.update(step.outputs.values(output))
+        elif not step.declared:
+            row.values[step.step.name] = output
 
     def _finish(self, row: OpenRow, status: str, error: str | None) -> None:
         row.status = status

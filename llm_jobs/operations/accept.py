@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_jobs.documents.frozen import job_to_json
-from llm_jobs.documents.job import Job
+from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.keep import keep
@@ -26,7 +26,7 @@ class Overrides:
 
     models: tuple[str, ...] = ()
     profile: str | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     input: str | None = None
     epoch: str | None = None
     concurrency: int | None = None
@@ -54,6 +54,7 @@ def _jobs(services: Services, path: Path, text: bytes, overrides: Overrides) -> 
         epoch=overrides.epoch,
         models=overrides.models,
         environment=services.environment,
+        max_bytes=services.settings.max_document_bytes,
     )
     return [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
 
@@ -87,5 +88,3 @@ def _submission(job: Job, document_name: str, text: bytes, origin: str, submitte
         version=job.policy.version,
         labels=job.policy.labels,
     )
-
-

@@ -42,11 +42,11 @@ def waiting_documents(services: Services) -> list[Path]:
     if not settings.inbox.is_dir():
         return []
     quiet_before_ns = services.clock.now_ns() - QUIET_NS
-    found = []
-    for entry in sorted(os.scandir(settings.inbox), key=lambda entry: entry.name):
-        if not entry.name.startswith(".") and entry.is_file() and entry.stat().st_mtime_ns <= quiet_before_ns:
-            found.append(Path(entry.path))
-    return found
+    return [
+        Path(entry.path)
+        for entry in sorted(os.scandir(settings.inbox), key=lambda entry: entry.name)
+        if not entry.name.startswith(".") and entry.is_file() and entry.stat().st_mtime_ns <= quiet_before_ns
+    ]
 
 
 def _accept(services: Services, path: Path) -> list[AcceptedDocument]:

@@ -6,7 +6,7 @@ Invariant: a job's failure is its own; it becomes a report. Only what breaks eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
 from llm_jobs.documents.frozen import job_from_json
@@ -19,7 +19,7 @@ from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
 from llm_jobs.operations.produce import concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
-from llm_jobs.operations.services import Services, model_gate
+from llm_jobs.operations.services import Services
 
 CALLS_AT_ONCE = 256  # over all jobs of one run, unless a single job asks for more
 
@@ -36,7 +36,7 @@ def run_jobs(
 
 async def run_jobs_async(
     services: Services, job_hashes: Sequence[str], *, listener: Listener, run_id: str | None = None
-) -> AsyncIterator[JobReport]:
+) -> AsyncGenerator[JobReport, None]:
     """The same in a running event loop."""
     records = services.ledger.results(job_hashes)
     unfinished = []
@@ -62,12 +62,12 @@ def newest_submission(services: Services, job_hash: str) -> Submission:
 
 async def _run_unfinished(
     services: Services, job_hashes: Sequence[str], listener: Listener, run_id: str | None
-) -> AsyncIterator[JobReport]:
+) -> AsyncGenerator[JobReport, None]:
     async with open_session(
         ledger=services.ledger,
         owner=this_process(run_id=run_id),
         open_provider=services.open_provider,
-        open_gate=lambda model: model_gate(services, model),
+        open_gate=services.gate,
         clock=services.clock,
         random=services.random,
         emit=listener,

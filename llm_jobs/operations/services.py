@@ -5,23 +5,27 @@ Holds no secret: `environment` is the process's own mapping, read by name at the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from llm_jobs.clock import Clock, WallClock
 from llm_jobs.engine.caller import ModelGate
+from llm_jobs.events import Listener, ignore
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.opening import open_ledger
+from llm_jobs.limits.memory import RequestQuota
 from llm_jobs.prompts.library import PromptLibrary
 from llm_jobs.providers.base import Provider
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
+from llm_jobs.providers.registry import open_provider
 from llm_jobs.results.base import ResultStore
 from llm_jobs.results.opening import open_store
 from llm_jobs.settings import Settings
-
-ProviderFactory = Callable[[str], Provider]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,10 +34,56 @@ class Services:
 
     settings: Settings
     environment: Mapping[str, str] = field(repr=False)
+    working_directory: Path
     clock: Clock
+    random: Random
     ledger: Ledger
     store: ResultStore
     catalogue: Catalogue
     library: PromptLibrary
-    open_provider: ProviderFactory
-    random: Random
+
+    def writing_store(self, emit: Listener) -> ResultStore:
+        """The result store, with a listener that is told when files are written and linked."""
+        return open_store(self.settings.results_url, emit=emit)
+
+    def open_provider(self, kind: str) -> Provider:
+        """A provider for the running event loop. Raises SetupError or NotFound."""
+        return open_provider(
+            kind, environment=self.environment, catalogue=self.catalogue, script_folder=self.settings.scripts
+        )
+
+    def gate(self, model: str) -> ModelGate:
+        """What the catalogue allows one process to ask of a model."""
+        quota = self.catalogue.resolve(model).quota
+        slots = asyncio.Semaphore(quota.concurrency) if quota.concurrency else None
+        return ModelGate(quota=RequestQuota(quota.requests_per_minute), slots=slots)
+
+
+@contextmanager
+def open_services(
+    settings: Settings, *, environment: Mapping[str, str] = os.environ, working_directory: Path
+) -> Iterator[Services]:
+    """Services of this process, closed on leaving. Makes the home folder. Raises SetupError or DocumentError."""
+    make_home(settings)
+    clock = WallClock()
+    ledger = open_ledger(settings.database_url, clock=clock)
+    try:
+        yield Services(
+            settings=settings,
+            environment=environment,
+            working_directory=working_directory,
+            clock=clock,
+            random=Random(),
+            ledger=ledger,
+            store=open_store(settings.results_url, emit=ignore),
+            catalogue=load_catalogue(settings.models_file, environment=environment),
+            library=PromptLibrary(settings.prompts),
+        )
+    finally:
+        ledger.close()
+
+
+def make_home(settings: Settings) -> None:
+    """The folders that a user drops files into, made if they are not there."""
+    for folder in (settings.inbox, settings.jobs, settings.rejected, settings.scripts, settings.prompts):
+        folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Facts
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
-from llm_jobs.results.reading import read_row
+from llm_jobs.results.reading import Stored, iter_batches
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ def show_row(services: Services, hash_or_name: str, number: int) -> ShownRow:
     paths = services.store.paths(submission.job_hash)
     if not paths:
         raise NotFound(f"job {submission.job_hash} ({submission.name}) has no result yet; run it first")
-    row = read_row(services.store, paths[-1], number)
+    row = _row(services, paths[-1], number)
     call_hash = row.get("llm_call_hash")
     attempts = services.ledger.attempts(str(call_hash)) if call_hash else ()
     return ShownRow(
@@ -50,3 +50,13 @@ def show_row(services: Services, hash_or_name: str, number: int) -> ShownRow:
             for intent_id, facts, request, answer in attempts
         ],
     )
+
+
+def _row(services: Services, path: str, number: int) -> dict[str, object]:
+    seen = 0
+    for batch in iter_batches(services.store, [Stored(path=path)]):
+        if number < seen + batch.num_rows:
+            (row,) = batch.slice(number - seen, 1).to_pylist()
+            return dict(row)
+        seen += batch.num_rows
+    raise NotFound(f"the result has {seen} rows, counted from 0; there is no row {number}")

@@ -1,0 +1,24 @@
+"""Where the rows of a batch file are read from: the document as it was kept when the job was accepted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from llm_jobs.documents.job import Input
+from llm_jobs.ledger.base import Submission
+from llm_jobs.operations.keep import keep
+from llm_jobs.operations.services import Services
+
+
+def with_document(services: Services, submission: Submission, source: Input) -> Input:
+    """`source` with the path of its document; from the ledger where another machine accepted it."""
+    if source.kind != "batch":
+        return source
+    folder = services.settings.jobs / submission.job_hash
+    kept = sorted(folder.glob(f"*_{submission.document_name}")) if folder.is_dir() else []
+    path = kept[-1] if kept else keep(folder / _name(services, submission), submission.document)
+    return replace(source, url=str(path))
+
+
+def _name(services: Services, submission: Submission) -> str:
+    return f"{services.clock.now_ns()}_{submission.document_name}"

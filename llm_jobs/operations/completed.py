@@ -1,0 +1,50 @@
+"""A completed row as the result holds it: the input's columns and the outputs, then the facts."""
+
+from __future__ import annotations
+
+from llm_jobs.engine.caller import Settled
+from llm_jobs.engine.stream import OpenRow
+from llm_jobs.results import columns
+
+Total = int | float | None
+
+
+def completed_row(row: OpenRow, *, model_asked: str, epoch_ns: int) -> dict[str, object]:
+    """The members of one row of the result. Facts are of the last step asked, tokens and cost of all of them.
+
+    A reused answer costs nothing again: its tokens are told, its cost is 0.
+    """
+    members: dict[str, object] = dict(row.values)
+    members[columns.STATUS] = row.status
+    members[columns.ERROR] = row.error
+    members[columns.MODEL] = model_asked
+    members[columns.EPOCH] = epoch_ns
+    members[columns.SAMPLE] = row.sample
+    if row.settled:
+        _add_facts(members, row.settled)
+    return members
+
+
+def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
+    last = settled[-1]
+    facts = last.facts
+    members[columns.MODEL_ANSWERED] = facts.model_answered
+    members[columns.FINISH_REASON] = facts.finish_reason
+    members[columns.LATENCY_S] = facts.latency_s
+    members[columns.CALL_HASH] = last.call_hash
+    members[columns.ANSWERED_AT] = last.answered_ns // 1000
+    members[columns.ATTEMPTS] = sum([each.attempts for each in settled])
+    members[columns.REUSED] = all(each.reused for each in settled)
+    members[columns.COST_USD] = _total([0.0 if each.reused else each.facts.cost_usd for each in settled])
+    members[columns.PROMPT_TOKENS] = _total([each.facts.prompt_tokens for each in settled])
+    members[columns.COMPLETION_TOKENS] = _total([each.facts.completion_tokens for each in settled])
+    members[columns.CACHED_TOKENS] = _total([each.facts.cached_tokens for each in settled])
+    members[columns.REASONING_TOKENS] = _total([each.facts.reasoning_tokens for each in settled])
+
+
+def _total(amounts: list[Total]) -> Total:
+    """The sum of what was stated; None where nothing was."""
+    if len(amounts) == 1:
+        return amounts[0]
+    stated = [amount for amount in amounts if amount is not None]
+    return sum(stated) if stated else None

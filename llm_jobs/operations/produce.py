@@ -1,0 +1,218 @@
+"""One job from its table to its result: freeze, ask, assemble, write, record.
+
+The digest is recorded last: a result file without one belongs to a run that was killed, and the next run writes
+another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+
+import orjson
+
+from llm_jobs.documents.job import Job, Step
+from llm_jobs.engine.caller import Lane
+from llm_jobs.engine.retry import RetryPolicy
+from llm_jobs.engine.session import Session
+from llm_jobs.engine.steps import Means, PreparedStep, Row
+from llm_jobs.engine.stream import RowStream
+from llm_jobs.engine.tally import Tally
+from llm_jobs.errors import DocumentError, RowError
+from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
+from llm_jobs.ledger.base import ResultRecord, Submission
+from llm_jobs.operations.batch_document import with_document
+from llm_jobs.operations.columns import check_names, missing_columns
+from llm_jobs.operations.completed import completed_row
+from llm_jobs.operations.preview import preview_row
+from llm_jobs.operations.records import JobReport, status_of
+from llm_jobs.operations.services import Services
+from llm_jobs.results.columns import result_schema
+from llm_jobs.results.layout import result_path
+from llm_jobs.results.outputs import Outputs
+from llm_jobs.results.writing import ResultWriter, StoredFile
+from llm_jobs.sources.freeze import freeze
+from llm_jobs.sources.tables import Table, open_table
+
+DEFAULT_CONCURRENCY = 64
+PREVIEW_ROWS = 5
+READ_ROWS = 256
+
+
+def concurrency_of(job: Job) -> int:
+    """How many calls of the job may be in flight; no more than it has rows, where that is known."""
+    wanted = job.policy.concurrency or DEFAULT_CONCURRENCY
+    return min(wanted, len(job.input.rows) * job.sample) if job.input.kind == "inline" else wanted
+
+
+async def produce(
+    services: Services, session: Session, submission: Submission, job: Job, listener: Listener
+) -> JobReport:
+    """Answer the job and write its result. Raises LlmJobsError where there can be no result."""
+    production = _Production(services, session, submission, job, listener)
+    return await production.run()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sheet:
+    """What is shown of a job beside its result."""
+
+    preview: list[dict[str, object]]
+    sample_request: str | None = None
+
+
+class _Production:
+    """One job on its way. Blocking work (reading, writing, digesting) goes to threads."""
+
+    def __init__(
+        self, services: Services, session: Session, submission: Submission, job: Job, listener: Listener
+    ) -> None:
+        self._services = services
+        self._session = session
+        self._submission = submission
+        self._job = job
+        self._emit = listener
+        self._epoch_ns = services.clock.now_ns()
+        self._tally = Tally(services.random)
+        self._sheet = _Sheet(preview=[])
+        self._lane = Lane(
+            job_hash=job.hash,
+            submission_id=submission.id or 0,
+            concurrency=concurrency_of(job),
+            retry=RetryPolicy(max_retries=job.policy.max_retries),
+            timeout_s=job.policy.timeout_s,
+        )
+
+    async def run(self) -> JobReport:
+        job = self._job
+        table = await asyncio.to_thread(self._open_table)
+        steps = [self._prepared(step) for step in job.steps]
+        outputs = [field for step in steps for field in step.outputs.fields]
+        schema = result_schema(table.schema, outputs, sample=job.sample > 1)
+        self._emit(JobStarted(job.hash, job.name, table.rows * job.sample))
+        store = self._services.writing_store(self._emit)
+        with ResultWriter(store, result_path(job.hash, self._epoch_ns), schema) as writer:
+            await self._answer(table, steps, writer)
+            stored = await asyncio.to_thread(writer.close)
+        return await asyncio.to_thread(self._record, stored, table)
+
+    def _open_table(self) -> Table:
+        job, services = self._job, self._services
+        if job.input.kind == "inline":
+            table = open_table(job.input)
+        else:
+            source = with_document(services, self._submission, job.input)
+            folder = services.settings.inputs / job.hash
+            table = open_table(source, freeze(source, folder, epoch_ns=self._epoch_ns))
+        if job.input.kind != "batch":
+            self._check(table)
+        return table
+
+    def _check(self, table: Table) -> None:
+        if problems := missing_columns(self._job, table.schema.names):
+            raise DocumentError(problems)
+        check_names(self._job, table.schema.names)
+
+    def _prepared(self, step: Step) -> PreparedStep:
+        session, catalogue = self._session, self._services.catalogue
+        outputs = Outputs(step, operation=step.operation)
+        means = Means(
+            provider=session.provider(step.model.provider),
+            gate=session.gate(step.model.name),
+            price=catalogue.price(step.model),
+        )
+        return PreparedStep(step, means, outputs=outputs, epoch=self._job.epoch)
+
+    async def _answer(self, table: Table, steps: list[PreparedStep], writer: ResultWriter) -> None:
+        session, lane = self._session, self._lane
+        rows: Iterator[Row] = chain.from_iterable(table.batches(batch_rows=READ_ROWS))
+        stream = RowStream(steps=steps, samples=self._job.sample, caller=session.caller, lane=lane, emit=self._emit)
+        limit_s = self._job.policy.job_timeout_s
+        alarm = limit_s and asyncio.get_running_loop().call_later(limit_s, session.caller.close_lane, lane)
+        complete = partial(completed_row, model_asked=self._job.steps[-1].model.name, epoch_ns=self._epoch_ns)
+        try:
+            async with aclosing(stream.complete(rows, session.recorder.broken)) as completed:
+                async for batch in completed:
+                    for row in batch:
+                        self._tally.row(row)
+                    done = [complete(row) for row in batch]
+                    self._show(done, steps[0])
+                    await asyncio.to_thread(writer.write, done)
+        finally:
+            if alarm:
+                alarm.cancel()
+
+    def _show(self, rows: list[dict[str, object]], step: PreparedStep) -> None:
+        sheet = self._sheet
+        if not self._services.settings.preview or len(sheet.preview) == PREVIEW_ROWS:
+            return
+        sheet.preview += [preview_row(row) for row in rows[: PREVIEW_ROWS - len(sheet.preview)]]
+        if sheet.sample_request is None and rows:
+            sheet.sample_request = _sample_request(step, rows[0])
+
+    def _record(self, stored: StoredFile, table: Table) -> JobReport:
+        job, tally = self._job, self._tally
+        seconds = (self._services.clock.now_ns() - self._epoch_ns) / 1e9
+        record = ResultRecord(
+            job_hash=job.hash,
+            path=stored.path,
+            epoch_ns=self._epoch_ns,
+            sha256=stored.sha256,
+            size_bytes=stored.size_bytes,
+            rows=tally.rows,
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            facts={
+                "calls": tally.calls_answered + tally.calls_reused,
+                "calls_sent": self._lane.sent,
+                "calls_reused": tally.calls_reused,
+                "prompt_tokens": tally.prompt_tokens,
+                "completion_tokens": tally.completion_tokens,
+                "cost_usd": tally.cost_usd,
+                "seconds": seconds,
+            },
+        )
+        self._services.ledger.record_result(record)
+        self._emit(ResultRecorded(job.hash, stored.path))
+        report = self._report(record, seconds, table)
+        self._emit(JobFinished(job.hash, job.name, report.status, tally.rows, tally.succeeded, tally.failed))
+        return report
+
+    def _report(self, record: ResultRecord, seconds: float, table: Table) -> JobReport:
+        job, tally, submission = self._job, self._tally, self._submission
+        return JobReport(
+            job_hash=job.hash,
+            name=submission.name,
+            status=status_of(tally.rows, tally.succeeded),
+            rows=tally.rows,
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            calls_sent=self._lane.sent,
+            calls_reused=tally.calls_reused,
+            prompt_tokens=tally.prompt_tokens,
+            completion_tokens=tally.completion_tokens,
+            cost_usd=tally.cost_usd,
+            result=self._services.store.locate(record.path),
+            sha256=record.sha256,
+            seconds=seconds,
+            latency_percentiles=tally.latency_s(),
+            error=tally.first_error,
+            preview=self._sheet.preview,
+            sample_request=self._sheet.sample_request,
+            submitter=submission.submitter,
+            providers=tuple(sorted({step.model.provider for step in job.steps})),
+            input_path=table.path,
+            document_path=str(self._services.settings.jobs / job.hash),
+        )
+
+
+def _sample_request(step: PreparedStep, row: dict[str, object]) -> str | None:
+    try:
+        call = step.call(row, 0)  # type: ignore[arg-type]
+    except RowError:
+        return None
+    return orjson.dumps(call.request.body, option=orjson.OPT_INDENT_2).decode()

@@ -1,0 +1,143 @@
+"""From a parsed document to a frozen job: prompts to text, models to what the provider receives, files to digests.
+
+Everything that can be wrong is found here, before anything is spent. What scripts print is the prompt (or the
+request), and that is what is hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from llm_jobs.documents.identity import rows_digest
+from llm_jobs.documents.job import Input, Job, Message, PromptStep, RequestStep, Step
+from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep
+from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.columns import check_names, known_columns, missing_columns
+from llm_jobs.operations.model_digest import with_digest
+from llm_jobs.operations.paths import find_input
+from llm_jobs.operations.scripts import made_request, written_prompt
+from llm_jobs.operations.services import Services
+from llm_jobs.prompts.library import LibraryPrompt
+from llm_jobs.prompts.rendering import bind_parameters
+from llm_jobs.providers.entries import CatalogueEntry
+from llm_jobs.sources.digest import digest_file
+
+
+def resolve(services: Services, document: ParsedDocument, *, path: Path, concurrency: int | None = None) -> Job:
+    """The job that `document`, read from `path`, describes. Raises DocumentError, NotFound or SetupError."""
+    job = Job(
+        name=document.name,
+        steps=_steps(services, document),
+        input=_input(services, document, path),
+        policy=replace(document.policy, concurrency=concurrency) if concurrency else document.policy,
+        sample=document.sample,
+        epoch=document.epoch,
+    )
+    check_job(job)
+    return job
+
+
+def check_job(job: Job) -> None:
+    """Columns that prompts need and names that collide, as far as they can be told without reading the whole table."""
+    if job.input.kind == "batch":
+        return
+    columns = known_columns(job.input)
+    if columns is None:
+        return
+    if problems := missing_columns(job, columns):
+        raise DocumentError(problems)
+    check_names(job, columns)
+
+
+def _input(services: Services, document: ParsedDocument, path: Path) -> Input:
+    table = document.input
+    if table.kind == "inline":
+        rows = table.rows or ({},)
+        return Input(kind="inline", rows=rows, digest=rows_digest(rows))
+    if table.kind == "batch":
+        return Input(kind="batch", digest=table.digest or "")
+    url = find_input(services.settings, document, path=path, working_directory=services.working_directory)
+    return Input(kind="file", url=url, format=table.format, types=table.types, digest=digest_file(url))
+
+
+def _steps(services: Services, document: ParsedDocument) -> tuple[Step, ...]:
+    steps: list[Step] = []
+    problems: list[Problem] = []
+    for parsed in document.steps:
+        try:
+            steps.append(_step(services, document, parsed))
+        except DocumentError as error:
+            problems += error.problems
+        except NotFound as error:
+            problems.append(document.problem(() if isinstance(parsed, ParsedRequests) else parsed.at, str(error)))
+    if problems:
+        raise DocumentError(problems)
+    return tuple(steps)
+
+
+def _step(services: Services, document: ParsedDocument, parsed: ParsedStep) -> Step:
+    if isinstance(parsed, ParsedRequests):
+        entry = services.catalogue.resolve(parsed.model, bare_provider="openai")
+        return RequestStep(name=parsed.name, model=entry.model, operation=parsed.operation)
+    return _prompt_step(services, document, parsed)
+
+
+def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPrompt) -> Step:
+    from_library = _library_prompt(services, parsed)
+    entry = _entry(services, document, parsed, from_library)
+    messages = _messages(services, document, parsed, from_library)
+    given = {**(from_library.parameters if from_library else {}), **parsed.parameters}
+    if parsed.templated:
+        messages, given = bind_parameters(messages, given)
+    model = with_digest(services, entry.model)
+    if parsed.command is not None:
+        return made_request(services, document, replace(parsed, parameters=given), messages, model)
+    problems = services.catalogue.check_parameters(entry, parsed.operation, given)
+    if problems:
+        raise DocumentError([_placed(document, parsed, problem) for problem in problems])
+    return PromptStep(
+        name=parsed.name,
+        model=model,
+        messages=messages,
+        operation=parsed.operation,
+        parameters=entry.with_defaults(parsed.operation, given),
+        schema=parsed.schema or (from_library.schema if from_library else None),
+        templated=parsed.templated,
+    )
+
+
+def _placed(document: ParsedDocument, parsed: ParsedPrompt, problem: Problem) -> Problem:
+    placed = document.problem(parsed.at, problem.what, rule=problem.rule, remedy=problem.remedy)
+    return replace(placed, key=problem.key, value=problem.value)
+
+
+def _library_prompt(services: Services, parsed: ParsedPrompt) -> LibraryPrompt | None:
+    return services.library.get(parsed.library.name, parsed.library.version) if parsed.library else None
+
+
+def _messages(
+    services: Services, document: ParsedDocument, parsed: ParsedPrompt, from_library: LibraryPrompt | None
+) -> tuple[Message, ...]:
+    if parsed.script is not None:
+        return written_prompt(services, document, parsed)
+    messages: Sequence[Message] | None = from_library.messages if from_library else parsed.messages
+    return tuple(messages or ())
+
+
+def _entry(
+    services: Services, document: ParsedDocument, parsed: ParsedPrompt, from_library: LibraryPrompt | None
+) -> CatalogueEntry:
+    name = parsed.model or (from_library.model if from_library else None)
+    if name is None and parsed.command is not None:
+        name = f"command/{parsed.command.script}"
+    if name is None:
+        problem = document.problem(
+            parsed.at,
+            f"prompt {parsed.name} names no model",
+            rule="a prompt, its library entry or the job names the model",
+            remedy="add `model: simulated`, or another of `llm-jobs models`",
+        )
+        raise DocumentError([problem])
+    return services.catalogue.resolve(name, endpoint=parsed.endpoint, key=parsed.api_key)

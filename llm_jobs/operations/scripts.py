@@ -1,0 +1,70 @@
+"""Prompt and command scripts: run once while a job is frozen, in the allowed folder, without secrets.
+
+A prompt script (J13) prints the prompt: plain text, or JSON `{"messages": [{"role", "content"}, ...]}`. A command
+script (J12) reads `{"configuration": ..., "prompt": ...}` from its standard input and prints the request, which the
+`command` provider reads. What is printed is what is hashed.
+"""
+
+from __future__ import annotations
+
+import json
+
+from llm_jobs.documents.job import Message, ModelRef, RequestStep
+from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ScriptRef
+from llm_jobs.errors import DocumentError, LlmJobsError
+from llm_jobs.isolation.subprocesses import run_script
+from llm_jobs.operations.services import Services
+from llm_jobs.providers.command import read_command
+
+
+def written_prompt(services: Services, document: ParsedDocument, prompt: ParsedPrompt) -> tuple[Message, ...]:
+    """The messages that the prompt's script prints. Raises DocumentError."""
+    assert prompt.script is not None
+    text = _printed(services, document, prompt, prompt.script, b"").decode("utf-8", errors="strict")
+    try:
+        members = json.loads(text)
+        return tuple(Message(role=each["role"], content=each["content"]) for each in members["messages"])
+    except (ValueError, TypeError, KeyError):
+        return (Message(role="user", content=text.removesuffix("\n")),)
+
+
+def made_request(
+    services: Services,
+    document: ParsedDocument,
+    prompt: ParsedPrompt,
+    messages: tuple[Message, ...],
+    model: ModelRef,
+) -> RequestStep:
+    """The request that the prompt's command script prints. Raises DocumentError."""
+    assert prompt.command is not None
+    given = {
+        "configuration": {"LLM_name": model.upstream, **prompt.parameters},
+        "prompt": messages[-1].content,
+        "messages": [{"role": message.role, "content": message.content} for message in messages],
+    }
+    printed = _printed(services, document, prompt, prompt.command, json.dumps(given).encode())
+    command = read_command(printed, script=prompt.command.script)
+    return RequestStep(
+        name=prompt.name,
+        model=model,
+        endpoint=command.endpoint,
+        body=command.body,
+        answer_pointer=command.answer_pointer,
+        templated=prompt.templated,
+    )
+
+
+def _printed(
+    services: Services, document: ParsedDocument, prompt: ParsedPrompt, script: ScriptRef, stdin: bytes
+) -> bytes:
+    settings = services.settings
+    try:
+        return run_script(
+            script.script,
+            folder=settings.scripts,
+            arguments=script.arguments,
+            stdin=stdin,
+            timeout_s=settings.script_timeout_s,
+        )
+    except LlmJobsError as error:
+        raise DocumentError([document.problem(prompt.at, str(error), value=script.script)]) from None
