@@ -90,8 +90,8 @@ def answer_jobs(
     jobs = use_cases.submitted(scope.job_hashes)
     scope.begin(jobs)
     if evidence.RESULTS in context.selected_asset_keys:
-        work = use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=context.run_id)
-        with pools.held(context.instance, context.run_id, names=providers_of(jobs.values())), closing(work) as reports:
+        work = use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=context.run.run_id)
+        with pools.held(context.instance, context.run.run_id, names=providers_of(jobs.values())), closing(work) as reports:
             for report in audience.told(reports):
                 scope.ended(report, None if report.status == "failed" else use_cases.verify_job(report.job_hash))
     scope.finish()

@@ -5,7 +5,7 @@ import dagster as dg
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.coverage import DELIVER_OP_NAME, OP_NAME
 from llm_jobs.orchestration.launching import Target
-from llm_jobs.orchestration.partitions import JOBS, register
+from llm_jobs.orchestration.partitions import register
 from llm_jobs.orchestration.use_cases import UseCases
 
 RUN_JOBS = Target(job_name="run_jobs", op_name=OP_NAME, asset_key=evidence.RESULTS)
@@ -16,13 +16,11 @@ INTAKE_BUDGET_S = 3_600.0
 run_jobs = dg.define_asset_job(
     RUN_JOBS.job_name,
     selection=[evidence.JOB_DOCUMENTS, evidence.INPUTS, evidence.RESULTS],
-    partitions_def=JOBS,
     description="Answer the jobs of the partitions that the run covers.",
 )
 deliver = dg.define_asset_job(
     DELIVER.job_name,
     selection=[evidence.DELIVERIES],
-    partitions_def=JOBS,
     description="Hand results to the destinations that their jobs state.",
 )
 

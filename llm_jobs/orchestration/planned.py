@@ -18,6 +18,6 @@ def report_planned(context: dg.AssetExecutionContext, job_hashes: Sequence[str])
         for job_hash in job_hashes:
             data = AssetMaterializationPlannedData(asset_key, partition=job_hash, partitions_subset=None)
             event = DagsterEvent.build_asset_materialization_planned_event(
-                context.run.job_name, context.op_handle.name, data
+                context.run.job_name, context.op_execution_context.op_handle.name, data
             )
-            context.instance.report_dagster_event(event, context.run_id)
+            context.instance.report_dagster_event(event, context.run.run_id)

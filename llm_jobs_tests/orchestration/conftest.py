@@ -1,0 +1,38 @@
+"""Real instances: SQLite in a temporary folder, without default limits. A made home is copied, because making one costs a second."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from llm_jobs.orchestration.instances import open_instance
+from llm_jobs_tests.orchestration.fake import FakeUseCases
+
+
+@pytest.fixture(scope="session")
+def made_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("made") / "dagster"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    open_instance(home).dispose()
+    return home
+
+
+@pytest.fixture
+def dagster_home(made_home: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_home, tmp_path / "dagster"))
+
+
+@pytest.fixture
+def instance(dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    with open_instance(dagster_home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def use_cases() -> FakeUseCases:
+    return FakeUseCases()
