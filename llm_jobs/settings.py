@@ -41,6 +41,10 @@ class Settings:
         return self.home / "rejected"
 
     @property
+    def recurring(self) -> Path:
+        return self.home / "recurring"
+
+    @property
     def scripts(self) -> Path:
         return self.home / "scripts"
 

@@ -59,32 +59,34 @@ def _jobs(services: Services, path: Path, text: bytes, overrides: Overrides) -> 
     return [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
 
 
+NO_OVERRIDES = Overrides()
+
+
 def accept(
-    services: Services, path: Path, *, origin: str, overrides: Overrides = Overrides(), submitter: str | None = None
+    services: Services, path: Path, *, origin: str, overrides: Overrides = NO_OVERRIDES, as_of_ns: int | None = None
 ) -> list[Accepted]:
     """Accept one document; returns its jobs. Raises DocumentError before anything is recorded."""
     text = path.read_bytes()
     jobs = _jobs(services, path, text, overrides)
     for job in jobs:
         keep(services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{path.name}", text)
-    ids = services.ledger.submit(
-        [_submission(job, path.name, text, origin, submitter or getpass.getuser()) for job in jobs]
-    )
+    ids = services.ledger.submit([_submission(job, path.name, text, origin, as_of_ns) for job in jobs])
     return [
         Accepted(job=job, submission_id=submission_id, document_name=path.name)
         for job, submission_id in zip(jobs, ids, strict=True)
     ]
 
 
-def _submission(job: Job, document_name: str, text: bytes, origin: str, submitter: str) -> Submission:
+def _submission(job: Job, document_name: str, text: bytes, origin: str, as_of_ns: int | None) -> Submission:
     return Submission(
         job_hash=job.hash,
         name=job.name,
         document_name=document_name,
         document=text,
         job=job_to_json(job),
-        submitter=submitter,
+        submitter=getpass.getuser(),
         origin=origin,
         version=job.policy.version,
         labels=job.policy.labels,
+        as_of_ns=as_of_ns,
     )

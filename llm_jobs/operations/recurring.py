@@ -1,0 +1,47 @@
+"""Recurring documents: those of the `recurring/` folder under the home folder, and of `examples/` beside it, that
+state a schedule. Each tick submits the document again, as of the tick: rows that are new or changed are asked, answers
+that are known cost nothing. A document that wants everything asked again says so with `epoch`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_jobs.documents.parsing import parse_document
+from llm_jobs.errors import DocumentError
+from llm_jobs.operations.accept import Accepted, accept
+from llm_jobs.operations.records import RecurringDocument
+from llm_jobs.operations.services import Services
+from llm_jobs.settings import Settings
+
+
+def recurring_documents(settings: Settings) -> list[RecurringDocument]:
+    """The documents with a schedule, by path. A document that cannot be read has no schedule; `validate` tells why."""
+    found = []
+    for folder in (settings.recurring, settings.home.parent / "examples"):
+        for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else []:
+            found += _described(path)
+    return found
+
+
+def submit_recurring(services: Services, path: Path, *, tick_ns: int) -> list[Accepted]:
+    """Submit a recurring document as of its tick (nanoseconds since 1970). Raises DocumentError."""
+    return accept(services, path, origin="schedule", as_of_ns=tick_ns)
+
+
+def _described(path: Path) -> list[RecurringDocument]:
+    try:
+        parsed = parse_document(path.name, path.read_bytes())
+    except DocumentError:
+        return []
+    return [
+        RecurringDocument(
+            path=str(path),
+            name=document.name,
+            cron=schedule.cron,
+            timezone=schedule.timezone,
+            enabled=schedule.enabled,
+        )
+        for document in parsed
+        if (schedule := document.policy.schedule) is not None
+    ]
