@@ -1,17 +1,18 @@
 """The ledger in PostgreSQL, for many machines.
 
-`exchange` has a connection to itself and sends its statements in pipelines: four round trips for any number of calls,
-two where nothing is wanted. Nothing serialises the processes: a claim is the insert of a key, so a race has one
-winner. What was read before the claim is checked again after it, because another process may have claimed, answered
-and released the call in between.
+`exchange` has a connection to itself and sends its statements in two pipelines, so two round trips settle any number
+of calls. Nothing serialises the processes: a claim is the insert of a key, so a race has one winner. Claims are
+written before answers are read, because another process may have claimed, answered and released a call just before;
+what was claimed in vain is given back in the same transaction.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
 import orjson
 from sqlalchemy import URL, Connection, create_engine, event
@@ -37,6 +38,10 @@ from llm_jobs.ledger.sql import SqlLedger
 if TYPE_CHECKING:
     import psycopg  # loaded by SQLAlchemy, and only where PostgreSQL is used
 
+_Hot: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+_Statement = tuple[LiteralString, tuple[Any, ...]]
+_BEGIN: _Statement = ("BEGIN", ())
+_COMMIT: _Statement = ("COMMIT", ())
 _MIGRATION_LOCK = 0x6C6C6D6A  # any number, the same in every version
 _TRIES = 5
 _RETRYABLE_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected: rolled back whole
@@ -58,14 +63,15 @@ WITH given AS (
     SELECT i.call_hash, i.id FROM given JOIN intents i ON i.id = given.intent_id
     WHERE given.status = 'succeeded' ORDER BY i.call_hash, i.id
     ON CONFLICT DO NOTHING RETURNING intent_id
+), bodies AS (
+    INSERT INTO payloads (intent_id, request, answer) SELECT * FROM unnest(%s::bigint[], %b::bytea[], %b::bytea[])
+), released AS (
+    DELETE FROM claims WHERE owner_id = %s AND call_hash = ANY(%s)
 )
 INSERT INTO outcomes (intent_id, call_hash, final, late, recorded_ns, {_FACTS})
 SELECT intent_id, (SELECT call_hash FROM intents WHERE id = given.intent_id), final,
     status = 'succeeded' AND intent_id NOT IN (SELECT intent_id FROM first), %s, {_FACTS}
 FROM given
-"""
-_INSERT_PAYLOADS = """
-INSERT INTO payloads (intent_id, request, answer) SELECT * FROM unnest(%s::bigint[], %b::bytea[], %b::bytea[])
 """
 _RELEASE = "DELETE FROM claims WHERE owner_id = %s AND call_hash = ANY(%s)"
 _SELECT_CLAIMS = "SELECT call_hash, owner_id, intent_id FROM claims WHERE call_hash = ANY(%s)"
@@ -84,7 +90,8 @@ _SELECT_OWNER = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners WHERE id = %s"
 # In the order of the hashes, so that two processes that want the same calls do not lock each other out.
 _CLAIM_FRESH = """
 INSERT INTO claims (call_hash, owner_id, intent_id)
-SELECT call_hash, %s, nextval('intent_ids') FROM (SELECT unnest(%s::text[]) AS call_hash ORDER BY 1) AS fresh
+SELECT call_hash, %s, nextval('intent_ids') FROM (SELECT DISTINCT unnest(%s::text[]) AS call_hash ORDER BY 1) AS wanted
+WHERE NOT EXISTS (SELECT FROM answers WHERE answers.call_hash = wanted.call_hash)
 ON CONFLICT DO NOTHING RETURNING call_hash, intent_id
 """
 _CLAIM_HELD = """
@@ -104,8 +111,6 @@ _INSERT_INTENTS = """
 INSERT INTO intents (id, call_hash, job_hash, submission_id, provider, model, attempt, owner_id, intended_ns)
 SELECT g.*, %s, %s FROM json_to_recordset(%s::json) AS g
     (id bigint, call_hash text, job_hash text, submission_id bigint, provider text, model text, attempt bigint)
-WHERE NOT EXISTS (SELECT FROM answers WHERE answers.call_hash = g.call_hash)
-RETURNING call_hash
 """
 
 
@@ -121,7 +126,7 @@ class PostgresLedger(SqlLedger):
         super().__init__(engine, url=str(shown), clock=clock, owner_timeout_s=owner_timeout_s)
         self._lock = threading.Lock()
         self._codec = PayloadCodec()
-        self._hot: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._hot: _Hot | None = None
         self._clock_is_behind_ns: int | None = None
 
     def close(self) -> None:
@@ -175,32 +180,27 @@ class PostgresLedger(SqlLedger):
                         raise
             return self._transact(owner_id, recording, wants)
 
-    def _transact(self, owner_id: int, recording: Sequence[tuple[str, Any]], wants: Sequence[Want]) -> Exchange:
+    def _transact(self, owner_id: int, recording: Sequence[_Statement], wants: Sequence[Want]) -> Exchange:
         hot = self._connected()
         try:
-            if not wants:
-                with hot.pipeline():
-                    for statement, values in (("BEGIN", ()), *recording, ("COMMIT", ())):
-                        hot.execute(statement, values)
-                return Exchange()
-            settled = self._settle(hot, owner_id, recording, wants)
-            exchange = self._grant(hot, owner_id, settled)
-            hot.execute("COMMIT")
-            return exchange
+            if wants:
+                return self._settle_and_commit(hot, owner_id, recording, wants)
+            _run(hot, [_BEGIN, *recording, _COMMIT])
+            return Exchange()
         except BaseException:
             if not hot.closed:
                 hot.execute("ROLLBACK")
             raise
 
-    def _connected(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def _connected(self) -> _Hot:
         if self._hot is None or self._hot.closed:
             arguments, options = self._engine.dialect.create_connect_args(self._engine.url)
             self._hot = self._driver.connect(*arguments, **options, autocommit=True)
             self._hot.execute("SET synchronous_commit = on")
         return self._hot
 
-    def _recording(self, owner_id: int, outcomes: Sequence[Outcome]) -> list[tuple[str, Any]]:
-        """The statements that write `outcomes`, with their values."""
+    def _recording(self, owner_id: int, outcomes: Sequence[Outcome]) -> list[_Statement]:
+        """What writes `outcomes`, if there are any: one statement, because each costs the client some 40 µs."""
         if not outcomes:
             return []
         names = ("intent_id", "final", *FACT_COLUMNS)
@@ -208,89 +208,64 @@ class PostgresLedger(SqlLedger):
             dict(zip(names, (outcome.intent_id, outcome.final, *fact_values(outcome.facts)), strict=True))
             for outcome in outcomes
         ]
-        bodies = (
+        values = (
+            orjson.dumps(facts).decode(),
             [outcome.intent_id for outcome in outcomes],
             [self._codec.pack(outcome.request) for outcome in outcomes],
             [self._codec.pack_optional(outcome.answer) for outcome in outcomes],
+            owner_id,
+            [outcome.call_hash for outcome in outcomes if outcome.final],
+            self._clock.now_ns(),
         )
-        released = [outcome.call_hash for outcome in outcomes if outcome.final]
-        return [
-            (_RECORD, (orjson.dumps(facts).decode(), self._clock.now_ns())),
-            (_INSERT_PAYLOADS, bodies),
-            (_RELEASE, (owner_id, released)),
-        ]
+        return [(_RECORD, values)]
+
+    def _settle_and_commit(
+        self, hot: _Hot, owner_id: int, recording: Sequence[_Statement], wants: Sequence[Want]
+    ) -> Exchange:
+        settled, won = self._settle(hot, owner_id, recording, wants)
+        if settled.taken_over or settled.retried:
+            won |= _claim_again(hot, owner_id, settled)
+        wanted = {want.call_hash: want for want in settled.granted}
+        granted = {call_hash: number for call_hash, number in won.items() if call_hash in wanted}
+        closing: list[_Statement] = [_COMMIT]
+        if len(granted) < len(won):
+            closing.insert(0, (_RELEASE, (owner_id, [call_hash for call_hash in won if call_hash not in wanted])))
+        if granted:
+            closing.insert(0, self._intents(owner_id, [(number, wanted[key]) for key, number in granted.items()]))
+        _run(hot, closing)
+        # Lost to somebody who has released it again by now: 0 is behind every intent there is.
+        lost = {call_hash: 0 for call_hash in wanted if call_hash not in granted}
+        twice = {call_hash: granted[call_hash] for call_hash in settled.twice if call_hash in granted}
+        return Exchange(
+            granted=granted, answered=settled.answered, busy=settled.busy | lost | twice, failed=settled.failed
+        )
 
     def _settle(
-        self,
-        hot: psycopg.Connection[tuple[Any, ...]],
-        owner_id: int,
-        recording: Sequence[tuple[str, Any]],
-        wants: Sequence[Want],
-    ) -> Settlement:
+        self, hot: _Hot, owner_id: int, recording: Sequence[_Statement], wants: Sequence[Want]
+    ) -> tuple[Settlement, dict[str, int]]:
+        """Claim what is free and sort the wants; also returns the claims won, which may be more than are granted."""
         hashes = [want.call_hash for want in wants]
         behind = [want.call_hash for want in wants if want.behind is not None]
         with hot.pipeline():
-            for statement, values in (("BEGIN", ()), *recording):
+            for statement, values in (_BEGIN, *recording):
                 hot.execute(statement, values)
-            # Claims first: where one is gone by now, what released it is in the answers or failures read next.
+            won = hot.execute(_CLAIM_FRESH, (owner_id, hashes))
             claimed = hot.execute(_SELECT_CLAIMS, (hashes,))
+            # After the claims: where one is gone, what released it is among these.
             answered = hot.cursor(binary=True).execute(_SELECT_ANSWERS, (hashes,))
-            failed = hot.execute(_SELECT_FAILURES, (behind,)) if behind else None
-        liveness: dict[int, bool] = {}
-
-        def alive(other: int) -> bool:
-            if other not in liveness:
-                row = hot.execute(_SELECT_OWNER, (other,)).fetchone()
-                liveness[other] = self._is_alive(None if row is None else OwnerRow(*row))
-            return liveness[other]
-
-        return settle(
+            failed = hot.execute(_SELECT_FAILURES, (behind,)) if behind else ()
+        fresh: dict[str, int] = dict(won.fetchall())
+        settled = settle(
             wants,
             owner_id=owner_id,
             answers={row[0]: answer_of(row, self._codec) for row in answered},
-            failures={row[0]: Failure(row[1], facts_of(row[2:])) for row in failed or ()},
-            claims={row[0]: Claim(row[1], row[2]) for row in claimed},
-            is_alive=alive,
+            failures={row[0]: Failure(row[1], facts_of(row[2:])) for row in failed},
+            claims={row[0]: Claim(row[1], row[2]) for row in claimed if row[0] not in fresh},
+            is_alive=functools.cache(lambda other: self._is_alive(_owner(hot, other))),
         )
+        return settled, fresh
 
-    def _grant(self, hot: psycopg.Connection[tuple[Any, ...]], owner_id: int, settled: Settlement) -> Exchange:
-        wanted = {want.call_hash: want for want in settled.granted}
-        claimed = self._claim(hot, owner_id, settled)
-        granted = self._intend(hot, owner_id, [(claimed[call_hash], wanted[call_hash]) for call_hash in claimed])
-        lost = [call_hash for call_hash in wanted if call_hash not in granted]
-        answered, busy = dict(settled.answered), dict(settled.busy)
-        if lost:
-            hot.execute(_RELEASE, (owner_id, [call_hash for call_hash in lost if call_hash in claimed]))
-            late = hot.cursor(binary=True).execute(_SELECT_ANSWERS, (lost,))
-            answered |= {row[0]: answer_of(row, self._codec) for row in late}
-            winners = {row[0]: row[2] for row in hot.execute(_SELECT_CLAIMS, (lost,))}
-            # Claimed by somebody else and released again without an answer: 0 is behind every intent there is.
-            busy |= {call_hash: winners.get(call_hash, 0) for call_hash in lost if call_hash not in answered}
-        busy |= {call_hash: granted[call_hash] for call_hash in settled.twice if call_hash in granted}
-        return Exchange(granted=granted, answered=answered, busy=busy, failed=settled.failed)
-
-    def _claim(self, hot: psycopg.Connection[tuple[Any, ...]], owner_id: int, settled: Settlement) -> dict[str, int]:
-        """Write the claims that `settled` grants; returns those that were won, with their intents' ids."""
-        dead = settled.taken_over
-        taken_from = (list(dead), [owner for _, owner in dead.values()], owner_id)
-        with hot.pipeline():
-            written = [
-                hot.execute(statement, values)
-                for wanted, statement, values in (
-                    (dead, _TAKE_OVER, taken_from),
-                    (settled.retried, _CLAIM_HELD, (owner_id, list(settled.retried))),
-                    (settled.fresh, _CLAIM_FRESH, (owner_id, list(settled.fresh))),
-                )
-                if wanted
-            ]
-        return {row[0]: row[1] for cursor in written for row in cursor}
-
-    def _intend(
-        self, hot: psycopg.Connection[tuple[Any, ...]], owner_id: int, claimed: Sequence[tuple[int, Want]]
-    ) -> dict[str, int]:
-        """Write the intents of what is claimed, but of calls that were answered meanwhile; returns those written."""
-        if not claimed:
-            return {}
+    def _intents(self, owner_id: int, granted: Sequence[tuple[int, Want]]) -> _Statement:
         rows = [
             {
                 "id": number,
@@ -301,11 +276,30 @@ class PostgresLedger(SqlLedger):
                 "model": want.model,
                 "attempt": want.attempt,
             }
-            for number, want in claimed
+            for number, want in granted
         ]
-        values = (owner_id, self._clock.now_ns(), orjson.dumps(rows).decode())
-        written = {row[0] for row in hot.execute(_INSERT_INTENTS, values)}
-        return {want.call_hash: number for number, want in claimed if want.call_hash in written}
+        return _INSERT_INTENTS, (owner_id, self._clock.now_ns(), orjson.dumps(rows).decode())
+
+
+def _run(hot: _Hot, statements: Sequence[_Statement]) -> None:
+    """Send `statements` in one round trip."""
+    with hot.pipeline():
+        for statement, values in statements:
+            hot.execute(statement, values)
+
+
+def _claim_again(hot: _Hot, owner_id: int, settled: Settlement) -> dict[str, int]:
+    """Renew the claims of retries and take over those of the dead; returns those won, with their new intents' ids."""
+    dead = settled.taken_over
+    with hot.pipeline():
+        taken = hot.execute(_TAKE_OVER, (list(dead), [owner for _, owner in dead.values()], owner_id))
+        renewed = hot.execute(_CLAIM_HELD, (owner_id, list(settled.retried)))
+    return dict(taken.fetchall()) | dict(renewed.fetchall())
+
+
+def _owner(hot: _Hot, owner_id: int) -> OwnerRow | None:
+    row = hot.execute(_SELECT_OWNER, (owner_id,)).fetchone()
+    return None if row is None else OwnerRow(*row)
 
 
 def _commit_durably(connection: Any, _: object) -> None:
