@@ -82,7 +82,7 @@ def submitted(services: Services, job_hashes: Sequence[str]) -> Mapping[str, Sub
     found = {}
     for job_hash in job_hashes:
         if submissions := services.ledger.submissions(job_hash=job_hash):
-            found[job_hash] = _submitted_job(services, submissions[0])
+            found[job_hash] = submitted_job(services, submissions[0])
     return found
 
 
@@ -91,7 +91,7 @@ def unfinished(services: Services) -> list[SubmittedJob]:
     hashes = services.ledger.unfinished()
     tries = _tries(services, hashes)
     return [
-        _submitted_job(services, submissions[0], tries.get(job_hash, 0))
+        submitted_job(services, submissions[0], tries.get(job_hash, 0))
         for job_hash in hashes
         if (submissions := services.ledger.submissions(job_hash=job_hash))
     ]
@@ -106,7 +106,8 @@ def _tries(services: Services, job_hashes: Sequence[str]) -> dict[str, int]:
     return tries
 
 
-def _submitted_job(services: Services, submission: Submission, tries: int = 0) -> SubmittedJob:
+def submitted_job(services: Services, submission: Submission, tries: int = 0) -> SubmittedJob:
+    """A submission with what its frozen job says. `tries`: the runs that left it unfinished."""
     job = job_from_json(submission.job)
     return SubmittedJob(
         job_hash=submission.job_hash,
