@@ -1,7 +1,7 @@
 """Delivers a result to a file of the user's: a copy in another place, written beside and linked into it.
 
 Nothing of the user's is overwritten. A file that holds the same bytes already is the delivery; one that holds others
-is left alone and the delivery refused. The path may say {name}, {job_hash} and {epoch}, so that each result has its own.
+is left alone and the delivery refused. The path may say {name}, {job_hash} and {epoch}: a file for each result.
 """
 
 from __future__ import annotations

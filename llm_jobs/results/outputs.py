@@ -50,10 +50,9 @@ def output_fields(step: Step) -> list[pa.Field]:
 
 
 def _operation(step: Step) -> Operation:
-    if isinstance(step, PromptStep):
+    if isinstance(step, PromptStep) or step.endpoint is None:
         return step.operation
-    path = step.endpoint.path if step.endpoint is not None else ""
-    return "embeddings" if path.rstrip("/").endswith(("/embeddings", "/embed")) else "chat"
+    return "embeddings" if step.endpoint.path.endswith(("/embeddings", "/embed")) else step.operation
 
 
 def _parsed(output: JsonValue) -> JsonValue:

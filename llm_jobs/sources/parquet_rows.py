@@ -80,8 +80,16 @@ def _shown(kind: pa.DataType) -> pa.DataType:
     """A scalar's own type; what is nested shows its JSON values."""
     if pa.types.is_dictionary(kind):
         return kind.value_type
-    convertible = pa.types.is_temporal(kind) or pa.types.is_decimal(kind)
-    return kind if convertible or not pa.types.is_nested(kind) else json_type(kind)
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if not pa.types.is_nested(kind):
+        return kind
+    return pa.string() if _holds_map(kind) else json_type(kind)
+
+
+def _holds_map(kind: pa.DataType) -> bool:
+    """Objects of unknown members have no type but their JSON text, and that for the whole column."""
+    return pa.types.is_map(kind) or any(_holds_map(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def json_type(kind: pa.DataType) -> pa.DataType:
@@ -90,8 +98,6 @@ def json_type(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_dictionary(kind):
         return json_type(kind.value_type)
-    if pa.types.is_map(kind):
-        return pa.string()
     if pa.types.is_struct(kind):
         return pa.struct([pa.field(field.name, json_type(field.type)) for field in kind])
     if pa.types.is_nested(kind):
