@@ -1,0 +1,1 @@
+"""The versioned prompt library, and rows rendered into prompts."""

@@ -22,7 +22,7 @@ from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.variables import Variables
 from llm_jobs.documents.yaml_text import read_yaml
-from llm_jobs.errors import NotFound
+from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.prompts.versions import Version, choose
 
 MAX_PROMPT_BYTES = 16 * 1024 * 1024
@@ -115,9 +115,13 @@ class PromptLibrary:
 
     def _check_single(self, found: Mapping[Version, Path], version: Version, path: Path) -> None:
         if version in found:
-            raise NotFound(
-                f"two files hold version {version} of one prompt: {found[version]} and {path}; remove one of the two"
+            problem = Problem(
+                what=f"{found[version].name} and {path.name} hold the same version",
+                file=str(path),
+                rule="one file per prompt and version",
+                remedy="remove one of the two",
             )
+            raise DocumentError([problem])
 
     def _read(self, name: str, version: Version, path: Path) -> LibraryPrompt:
         text = decode(str(path), path.read_bytes(), max_bytes=MAX_PROMPT_BYTES)

@@ -1,0 +1,1 @@
+"""One file per accepted format; each ends in `parsed.ParsedDocument`. `parsing` chooses among them."""

@@ -1,0 +1,1 @@
+"""Documents: text, formats, parsed values, identity."""
