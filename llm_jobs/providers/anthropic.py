@@ -1,0 +1,106 @@
+"""Anthropic's messages. `max_tokens` is required there: the catalogue states a default, which becomes part of the body.
+
+Source: the API reference of platform.claude.com, and the request bytes of the vendor's SDK (the tests compare).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.errors import DocumentError, Problem
+from llm_jobs.providers.answers import compact, count, member, status_by, text_or_none, whole_object
+from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage
+from llm_jobs.providers.http_provider import HttpProvider
+
+_VERSION = "2023-06-01"
+_SYSTEM = ("system", "developer")
+_STATUS: Mapping[str, ReplyStatus] = {
+    "max_tokens": "truncated",
+    "model_context_window_exceeded": "truncated",
+    "pause_turn": "truncated",
+    "refusal": "refused",
+}
+
+
+class AnthropicProvider(HttpProvider):
+    kind: str = "anthropic"
+
+    def endpoint(self, model: ModelRef, operation: Operation) -> Endpoint:
+        if operation != "chat":
+            what = f"the provider anthropic does not offer {operation}"
+            remedy = "use `operation: chat`, or a model of another provider"
+            raise DocumentError([Problem(what=what, key="operation", rule="it offers chat", remedy=remedy)])
+        return Endpoint(
+            provider=self.kind,
+            base_url=model.base_url,
+            identity_url=model.identity_url,
+            path="/v1/messages",
+            headers={"anthropic-version": _VERSION},
+            digest=model.digest,
+        )
+
+    def body(
+        self,
+        model: ModelRef,
+        operation: Operation,
+        messages: Sequence[Message],
+        parameters: Mapping[str, JsonValue],
+        schema: Mapping[str, JsonValue] | None,
+    ) -> dict[str, JsonValue]:
+        if "max_tokens" not in parameters:
+            remedy = "write max_tokens, e.g. 4096, or `defaults: {max_tokens: 4096}` in models.yaml"
+            what = f"max_tokens is missing for {model.name}"
+            raise DocumentError([Problem(what=what, key="max_tokens", rule="Anthropic requires it", remedy=remedy)])
+        system, turns = _split(messages)
+        body: dict[str, JsonValue] = {"model": model.upstream, "messages": turns}
+        if system:
+            body["system"] = system[0] if len(system) == 1 else [{"type": "text", "text": text} for text in system]
+        body.update(parameters)
+        if schema is not None:
+            config = body.get("output_config")
+            form: JsonValue = {"type": "json_schema", "schema": dict(schema)}
+            body["output_config"] = {**(config if isinstance(config, dict) else {}), "format": form}
+        return body
+
+    def authorisation(self, key: str) -> dict[str, str]:
+        return {"x-api-key": key}
+
+    def read(self, request: Request, raw: bytes) -> Reply:
+        answer = whole_object(raw)
+        blocks = member(answer, "content")
+        finish_reason = text_or_none(answer.get("stop_reason"))
+        output = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+        if any(block.get("type") == "tool_use" for block in blocks):
+            output = compact(blocks)
+        return Reply(
+            status=status_by(_STATUS.get(finish_reason or "", "succeeded"), output),
+            output=output,
+            usage=_usage(answer.get("usage")),
+            finish_reason=finish_reason,
+            model=text_or_none(answer.get("model")),
+        )
+
+
+def _split(messages: Sequence[Message]) -> tuple[list[str], list[JsonValue]]:
+    """The system texts, which travel apart, and the turns."""
+    turns = [message for message in messages if message.role not in _SYSTEM]
+    system = [message.content for message in messages if message.role in _SYSTEM]
+    if any(message.role not in _SYSTEM for message in messages[: len(system)]):
+        rule = "Anthropic takes system messages before the first turn"
+        problem = Problem(what="a system message stands after a turn", key="messages", rule=rule, remedy="move it up")
+        raise DocumentError([problem])
+    return system, [{"role": message.role, "content": message.content} for message in turns]
+
+
+def _usage(usage: Any) -> Usage:
+    """Anthropic counts cached tokens apart; the project counts them within the prompt."""
+    fresh, read = count(usage, "input_tokens"), count(usage, "cache_read_input_tokens")
+    written = count(usage, "cache_creation_input_tokens")
+    return Usage(
+        prompt_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
+        completion_tokens=count(usage, "output_tokens"),
+        cached_tokens=read,
+        reasoning_tokens=count(usage, "output_tokens_details", "thinking_tokens"),
+    )

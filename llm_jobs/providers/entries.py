@@ -1,0 +1,66 @@
+"""What is known of one model: an entry of the catalogue, and the entry that a provider's name alone gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from llm_jobs.documents.job import JsonValue, ModelRef, Operation
+from llm_jobs.providers.vendors import VENDORS, base_url_of, origins_of
+
+# Anthropic requires max_tokens; most answers are shorter, and every current model can write as many.
+_ANTHROPIC_DEFAULTS: Mapping[str, JsonValue] = MappingProxyType({"max_tokens": 4096})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """What a model allows to all processes together. None: no limit is known."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrency: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """USD per million tokens. `cached_input_per_million_usd` None: cached tokens cost as much as others."""
+
+    input_per_million_usd: float
+    output_per_million_usd: float
+    cached_input_per_million_usd: float | None = None
+
+
+FREE = Price(input_per_million_usd=0.0, output_per_million_usd=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogueEntry:
+    """What is known of one model. `price` None: not stated here; `pricing` may know it."""
+
+    model: ModelRef
+    quota: Quota = field(default_factory=Quota)
+    price: Price | None = None
+    key_name: str | None = None
+    allowed_origins: frozenset[str] = frozenset()
+    refuses: Mapping[str, str] | None = None  # parameter -> remedy; None: the rules that are built in
+    defaults: Mapping[str, JsonValue] = field(default_factory=dict)  # parameters where the document says nothing
+    built_in: bool = True
+
+    def with_defaults(self, operation: Operation, parameters: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        """`parameters` and the model's defaults, which become part of the request and so of its identity."""
+        if operation == "embeddings":
+            return dict(parameters)
+        return {**{name: value for name, value in self.defaults.items() if name not in parameters}, **parameters}
+
+
+def built_in_entry(name: str, provider: str, upstream: str, environment: Mapping[str, str]) -> CatalogueEntry:
+    """The model `upstream` of a provider, with nothing stated about it."""
+    vendor = VENDORS[provider]
+    return CatalogueEntry(
+        model=ModelRef(name=name, provider=provider, upstream=upstream, base_url=base_url_of(vendor, environment)),
+        price=FREE if provider == "simulated" else None,
+        key_name=vendor.key_variable,
+        allowed_origins=origins_of(vendor, environment),
+        defaults=_ANTHROPIC_DEFAULTS if provider == "anthropic" else {},
+    )
