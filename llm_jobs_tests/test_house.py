@@ -33,9 +33,9 @@ DEFINITIONS = "llm_jobs.definitions"
 WATCHED_IMPORT = f"""
 import importlib, os, pkgutil, sys
 
-def culprit():
+def culprit(*, but_through=()):
     frame = sys._getframe(2)
-    while frame is not None and "importlib" not in frame.f_code.co_filename:
+    while frame is not None and not any(part in frame.f_code.co_filename for part in ("importlib", *but_through)):
         if frame.f_globals.get("__name__", "").startswith("llm_jobs"):
             return frame.f_globals["__name__"]
         frame = frame.f_back
@@ -49,8 +49,9 @@ def audit(event, arguments):
 
 class WatchedEnvironment(os._Environ):
     def __getitem__(self, key):
-        if culprit():
-            effects.append(f"{{culprit()}}: reads the environment, {{key}}")
+        # pydantic reads its own switches whenever a model is defined
+        if reader := culprit(but_through=["site-packages"]):
+            effects.append(f"{{reader}}: reads the environment, {{key}}")
         return super().__getitem__(key)
 
 effects = []
