@@ -24,7 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
 MAX_TEXT_CHARS = 16 * 1024 * 1024  # several times what the largest context windows hold
-MAX_STEPS = 1_000_000  # loop iterations and calls of one rendering
+MAX_STEPS = 100_000  # loop iterations and calls of one rendering
 BUDGET = " steps left"  # the name of the counter in the context: no template can spell it
 
 _PADDED_FILTERS = ("batch", "center", "indent", "slice", "truncate", "wordwrap")

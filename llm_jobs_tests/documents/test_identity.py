@@ -22,7 +22,7 @@ from llm_jobs.documents.identity import (
     normalised_url,
     rows_digest,
 )
-from llm_jobs.documents.job import Endpoint, Input, Job, Message, ModelRef, Policy, PromptStep, RequestStep
+from llm_jobs.documents.job import Endpoint, Input, Job, JsonValue, Message, ModelRef, Policy, PromptStep, RequestStep
 from llm_jobs_tests.documents.requests import BODIES, Body
 
 OPENAI = Endpoint(provider="openai", base_url="https://api.openai.com/v1", path="/chat/completions")
@@ -38,7 +38,7 @@ CHAT: Body = {
 MODEL = ModelRef(
     name="openai/gpt-4.1-mini", provider="openai", upstream="gpt-4.1-mini", base_url="https://api.openai.com/v1"
 )
-ROWS = ({"id": 1, "review": "Good"}, {"id": 2, "review": "Bad"})
+ROWS: tuple[dict[str, JsonValue], ...] = ({"id": 1, "review": "Good"}, {"id": 2, "review": "Bad"})
 STEP = PromptStep(
     name="sentiment",
     model=MODEL,
@@ -213,7 +213,8 @@ def test_the_order_of_members_is_no_identity() -> None:
 
 @pytest.mark.parametrize("field", sorted(TRANSPORT_FIELDS))
 def test_how_a_request_travels_is_no_identity(field: str) -> None:
-    for value in ("x", True, {"a": 1}):
+    values: list[JsonValue] = ["x", True, {"a": 1}]
+    for value in values:
         assert call_hash({**CHAT, field: value}) == call_hash(CHAT)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from llm_jobs.documents.choices import read_parameters
@@ -66,12 +68,12 @@ job:
 """
 
 
-def parsed(text: str = JOB, file: str = "reviews.yaml", **options: object) -> ParsedDocument:
-    (document,) = parse_document(file, text.encode(), **options)  # type: ignore[arg-type]
+def parsed(text: str = JOB, file: str = "reviews.yaml", **options: Any) -> ParsedDocument:
+    (document,) = parse_document(file, text.encode(), **options)
     return document
 
 
-def problems_of(text: str, **options: object) -> tuple[Problem, ...]:
+def problems_of(text: str, **options: Any) -> tuple[Problem, ...]:
     with pytest.raises(DocumentError) as caught:
         parsed(text, **options)
     return caught.value.problems

@@ -27,26 +27,22 @@ MESSAGES = st.lists(
     min_size=1,
     max_size=3,
 )
-JOBS = st.fixed_dictionaries(
-    {
-        "job": st.fixed_dictionaries(
-            {
-                "name": WORDS,
-                "input": st.fixed_dictionaries({"rows": ROWS}),
-                "prompts": st.lists(
-                    st.fixed_dictionaries(
-                        {"name": st.sampled_from(["a", "b", "c"]), "model": WORDS, "messages": MESSAGES},
-                        optional={"parameters": PARAMETERS, "temperature": st.floats(0, 2), "max_tokens": st.just(5)},
-                    ),
-                    min_size=1,
-                    max_size=3,
-                    unique_by=lambda prompt: prompt["name"],
-                ),
-            },
-            optional={"sample": st.integers(1, 5), "epoch": WORDS, "execution": st.just({"concurrency": 3})},
-        )
-    }
+Members = dict[str, st.SearchStrategy[Any]]
+PROMPT: Members = {"name": st.sampled_from(["a", "b", "c"]), "model": WORDS, "messages": MESSAGES}
+PROMPT_OPTIONS: Members = {"parameters": PARAMETERS, "temperature": st.floats(0, 2), "max_tokens": st.just(5)}
+PROMPTS = st.lists(
+    st.fixed_dictionaries(PROMPT, optional=PROMPT_OPTIONS),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda prompt: prompt["name"],
 )
+JOB: Members = {"name": WORDS, "input": st.fixed_dictionaries({"rows": ROWS}), "prompts": PROMPTS}
+JOB_OPTIONS: Members = {
+    "sample": st.integers(1, 5),
+    "epoch": WORDS,
+    "execution": st.just({"concurrency": 3}),
+}
+JOBS = st.fixed_dictionaries({"job": st.fixed_dictionaries(JOB, optional=JOB_OPTIONS)})
 PAIRS = st.fixed_dictionaries(
     {
         "configuration": PARAMETERS.map(lambda parameters: {"LLM_name": "m", **parameters}),

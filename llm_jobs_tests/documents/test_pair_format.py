@@ -150,7 +150,7 @@ def test_a_model_given_beside_the_pair_is_enough() -> None:
             {"LLM_name": "x", "command": {"scrpt": "a", "script": "a"}},
             "x",
             "configuration.command.scrpt",
-            "u",
+            "unknown key",
             "'script'",
         ),
         ({"LLM_name": "x", "endpoint": "host"}, "x", "configuration.endpoint", "not an http", "https://host/v1"),
