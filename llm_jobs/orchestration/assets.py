@@ -12,10 +12,11 @@ import dagster as dg
 
 from llm_jobs.errors import LlmJobsError
 from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.audience import Audience
 from llm_jobs.orchestration.coverage import DELIVER_OP_NAME, OP_NAME
+from llm_jobs.orchestration.io_manager import IO_MANAGER_KEY
 from llm_jobs.orchestration.partitions import JOBS
 from llm_jobs.orchestration.pools import Pools
-from llm_jobs.orchestration.resources import Audience
 from llm_jobs.orchestration.scope import Scope, providers_of
 from llm_jobs.orchestration.use_cases import UseCases
 
@@ -61,7 +62,7 @@ JOB_SPECS = (
         group_name=GROUP,
         owners=OWNERS,
         skippable=True,
-    ),
+    ).with_io_manager_key(IO_MANAGER_KEY),
 )
 RESULT_CHECKS = (
     _check(evidence.EVERY_ROW_ANSWERED, "No row of the result failed."),
@@ -90,8 +91,9 @@ def answer_jobs(
     jobs = use_cases.submitted(scope.job_hashes)
     scope.begin(jobs)
     if evidence.RESULTS in context.selected_asset_keys:
-        work = use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=context.run.run_id)
-        with pools.held(context.instance, context.run.run_id, names=providers_of(jobs.values())), closing(work) as reports:
+        run_id = context.run.run_id
+        work = closing(use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=run_id))
+        with pools.held(context.instance, run_id, names=providers_of(jobs.values())), work as reports:
             for report in audience.told(reports):
                 scope.ended(report, None if report.status == "failed" else use_cases.verify_job(report.job_hash))
     scope.finish()

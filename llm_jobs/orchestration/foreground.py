@@ -15,13 +15,13 @@ import dagster as dg
 
 from llm_jobs.events import Listener, ignore
 from llm_jobs.operations.records import JobReport
-from llm_jobs.orchestration.build import build_definitions
+from llm_jobs.orchestration.audience import Audience, hear_nothing
+from llm_jobs.orchestration.build import build_definitions, in_process
 from llm_jobs.orchestration.coverage import MOST_JOBS_PER_RUN, cover
 from llm_jobs.orchestration.jobs import DELIVER, RUN_JOBS
 from llm_jobs.orchestration.launching import Target
 from llm_jobs.orchestration.owners import PROCESS_TAG, bury_dead_runs, process_tag
 from llm_jobs.orchestration.partitions import register, registered
-from llm_jobs.orchestration.resources import Audience, hear_nothing, in_process
 from llm_jobs.orchestration.use_cases import UseCases
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

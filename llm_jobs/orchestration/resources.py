@@ -1,35 +1,55 @@
-"""The resources that a run or a sensor opens in its own process, and closes at its end."""
+"""The resources that a run or a sensor opens in its own process, and closes at its end.
 
-from __future__ import annotations
+No annotations from the future here: Dagster reads them.
+"""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
-from llm_jobs.events import Listener, ignore
-from llm_jobs.operations.records import JobReport
+import dagster as dg
+
+from llm_jobs.operations.services import Services, open_services
+from llm_jobs.orchestration.audience import Audience
+from llm_jobs.orchestration.bound import BoundUseCases
+from llm_jobs.orchestration.io_manager import IO_MANAGER_KEY, ResultsIOManager
 from llm_jobs.orchestration.pools import Pools
-from llm_jobs.orchestration.use_cases import UseCases
+from llm_jobs.settings import Settings
 
 
-def hear_nothing(report: JobReport) -> None:
-    """The hearer of runs that nobody watches."""
+def in_each_process(
+    settings: Settings, *, environment: Mapping[str, str], working_directory: Path
+) -> dict[str, object]:
+    """Resources that each run and each tick opens for itself. Users' assets may take them too."""
+
+    @dg.resource(description="The ledger, the result store, the model catalogue, the prompt library and the settings.")
+    @contextmanager
+    def services(context: dg.InitResourceContext) -> Iterator[Services]:
+        with open_services(settings, environment=environment, working_directory=working_directory) as opened:
+            yield opened
+
+    return {
+        "services": services,
+        "use_cases": _part_of_services("The project's operations.", lambda opened: BoundUseCases(services=opened)),
+        "ledger": _part_of_services("Attempts and answers, append-only.", lambda opened: opened.ledger),
+        "store": _part_of_services("The immutable Parquet results.", lambda opened: opened.store),
+        "providers": _part_of_services("Opens a provider by its kind.", lambda opened: opened.open_provider),
+        "settings": dg.ResourceDefinition.hardcoded_resource(settings, "Where things are and how large they may be."),
+        "pools": Pools(sleep=time.sleep),
+        "audience": Audience(),
+        IO_MANAGER_KEY: _results_io_manager,
+    }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Audience:
-    """Who is told of a run while it goes on: the command line in the foreground, nobody in the background."""
-
-    listener: Listener = ignore
-    hear: Callable[[JobReport], None] = hear_nothing
-
-    def told(self, reports: Iterator[JobReport]) -> Iterator[JobReport]:
-        """`reports`, each told to the audience first."""
-        for report in reports:
-            self.hear(report)
-            yield report
+def _part_of_services(description: str, part: Callable[[Services], object]) -> dg.ResourceDefinition:
+    return dg.ResourceDefinition(
+        resource_fn=lambda context: part(context.resources.services),
+        required_resource_keys={"services"},
+        description=description,
+    )
 
 
-def in_process(use_cases: UseCases, audience: Audience) -> dict[str, object]:
-    """Resources that are open already, for runs in this process and for tests."""
-    return {"use_cases": use_cases, "pools": Pools(sleep=time.sleep), "audience": audience}
+@dg.io_manager(required_resource_keys={"use_cases"}, description="Gives `results` to assets that take them.")
+def _results_io_manager(context: dg.InitResourceContext) -> ResultsIOManager:
+    return ResultsIOManager(context.resources.use_cases)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from typing import Protocol
 
+import pyarrow as pa
+
 from llm_jobs.events import Listener
 from llm_jobs.operations.records import (
     DeliveryReport,
@@ -51,3 +53,15 @@ class UseCases(Protocol):
     def prompt_library(self) -> Inventory: ...
 
     def model_catalogue(self) -> Inventory: ...
+
+    def results_table(self, job_hashes: Sequence[str]) -> pa.Table:
+        """The newest results of several jobs below each other; those that have none are left out.
+
+        Raises NotFound where one job is asked for and has none.
+        """
+
+    def results_of(self, name: str) -> pa.Table:
+        """The newest result of the job that was last submitted as `name`. Raises NotFound."""
+
+    def submit_recurring(self, path: str, *, tick_ns: int) -> Sequence[str]:
+        """Submit a recurring document as of its tick; returns the job hashes. Raises DocumentError."""

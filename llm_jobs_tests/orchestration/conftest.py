@@ -1,4 +1,4 @@
-"""Real instances: SQLite in a temporary folder, without default limits. A made home is copied, because making one costs a second."""
+"""Real instances: SQLite in a temporary folder, no default limits. A made home is copied: making one takes a second."""
 
 from __future__ import annotations
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import pyarrow as pa
+
+from llm_jobs.errors import NotFound
 from llm_jobs.events import Listener
 from llm_jobs.operations.records import (
     DeliveryReport,
@@ -72,6 +75,7 @@ class FakeUseCases:
     finished: dict[str, JobReport] = field(default_factory=dict)
     outputs: set[str] = field(default_factory=set)
     delivered: list[str] = field(default_factory=list)
+    ticks: list[tuple[str, int]] = field(default_factory=list)
     ran: list[tuple[str, ...]] = field(default_factory=list)
 
     def submit(self, *jobs: SubmittedJob, status: JobStatus = "done") -> None:
@@ -120,6 +124,19 @@ class FakeUseCases:
 
     def model_catalogue(self) -> Inventory:
         return Inventory(digest="m1", rows=[{"name": "simulated/echo"}])
+
+    def results_table(self, job_hashes: Sequence[str]) -> pa.Table:
+        made = [job_hash for job_hash in job_hashes if job_hash in self.finished]
+        if not made and len(job_hashes) == 1:
+            raise NotFound(f"job {job_hashes[0]} has no result")
+        return pa.table({"llm_job": made, "answer": [self.jobs[job_hash].name for job_hash in made]})
+
+    def results_of(self, name: str) -> pa.Table:
+        return self.results_table([job.job_hash for job in self.jobs.values() if job.name == name][-1:])
+
+    def submit_recurring(self, path: str, *, tick_ns: int) -> Sequence[str]:
+        self.ticks.append((path, tick_ns))
+        return [job.job_hash for job in self.jobs.values() if job.name == path]
 
     def resubmit(self, job_hash: str, *, submitted_ns: int) -> None:
         self.jobs[job_hash] = replace(self.jobs[job_hash], submitted_ns=submitted_ns)

@@ -9,11 +9,11 @@ import pytest
 
 from llm_jobs.events import Listener
 from llm_jobs.orchestration import evidence
-from llm_jobs.orchestration.build import build_definitions
+from llm_jobs.orchestration.audience import Audience
+from llm_jobs.orchestration.build import build_definitions, in_process
 from llm_jobs.orchestration.coverage import cover
 from llm_jobs.orchestration.jobs import RUN_JOBS
 from llm_jobs.orchestration.partitions import register, registered
-from llm_jobs.orchestration.resources import Audience, in_process
 from llm_jobs.orchestration.use_cases import JobReports
 from llm_jobs_tests.orchestration.fake import FakeUseCases, job, key
 from llm_jobs_tests.orchestration.reading import check_results, materializations, shown

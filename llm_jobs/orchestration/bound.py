@@ -1,0 +1,64 @@
+"""The real use cases: each call goes to the operation of the same name, with the services of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_jobs.events import Listener
+from llm_jobs.operations import deliver, describe, intake, inventories, read, recurring, run, verify
+from llm_jobs.operations.records import DeliveryReport, IntakeReport, Inventory, JobAudit, JobLine, SubmittedJob
+from llm_jobs.operations.services import Services
+from llm_jobs.orchestration.use_cases import JobReports
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BoundUseCases:
+    """`use_cases.UseCases` over open `services`."""
+
+    services: Services
+
+    def intake(self, *, budget_s: float) -> IntakeReport:
+        return intake.intake(self.services, budget_s=budget_s)
+
+    def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
+        return describe.submitted(self.services, job_hashes)
+
+    def unfinished(self) -> Sequence[SubmittedJob]:
+        return describe.unfinished(self.services)
+
+    def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
+        yield from run.run_jobs(self.services, job_hashes, listener=listener, run_id=run_id)
+
+    def verify_job(self, job_hash: str) -> JobAudit:
+        return verify.verify_job(self.services, job_hash)
+
+    def latest_jobs(self, limit: int) -> Sequence[JobLine]:
+        return describe.latest_jobs(self.services, limit)
+
+    def undelivered(self) -> Sequence[SubmittedJob]:
+        return deliver.undelivered(self.services)
+
+    def deliver(self, job_hash: str) -> DeliveryReport | None:
+        return deliver.deliver(self.services, job_hash)
+
+    def prompt_library(self) -> Inventory:
+        return inventories.prompt_library(self.services)
+
+    def model_catalogue(self) -> Inventory:
+        return inventories.model_catalogue(self.services)
+
+    def results_table(self, job_hashes: Sequence[str]) -> pa.Table:
+        return read.results_table(self.services, job_hashes)
+
+    def results_of(self, name: str) -> pa.Table:
+        return read.results_of(self.services, name)
+
+    def submit_recurring(self, path: str, *, tick_ns: int) -> Sequence[str]:
+        accepted = recurring.submit_recurring(self.services, Path(path), tick_ns=tick_ns)
+        return [each.job.hash for each in accepted]

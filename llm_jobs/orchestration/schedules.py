@@ -1,0 +1,61 @@
+"""One Dagster schedule per recurring document, seen and switched on the page like any other.
+
+No annotations from the future here: Dagster reads them.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from llm_jobs.operations.records import RecurringDocument
+from llm_jobs.orchestration.coverage import cover
+from llm_jobs.orchestration.jobs import RUN_JOBS
+from llm_jobs.orchestration.partitions import register, registered
+from llm_jobs.orchestration.scope import NAME_TAG
+from llm_jobs.orchestration.use_cases import UseCases
+
+
+def recurring_schedules(documents: Iterable[RecurringDocument]) -> list[dg.ScheduleDefinition]:
+    """The schedules of `documents`; names that occur twice are told apart by the path."""
+    schedules: dict[str, dg.ScheduleDefinition] = {}
+    for document in documents:
+        name = re.sub(r"\W", "_", document.name, flags=re.ASCII)
+        if name in schedules:
+            name = f"{name}_{hashlib.sha256(document.path.encode()).hexdigest()[:8]}"
+        schedules[name] = _schedule(name, document)
+    return list(schedules.values())
+
+
+def _schedule(name: str, document: RecurringDocument) -> dg.ScheduleDefinition:
+    running, stopped = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
+
+    @dg.schedule(
+        name=name,
+        job_name=RUN_JOBS.job_name,
+        cron_schedule=document.cron,
+        execution_timezone=document.timezone,
+        default_status=running if document.enabled else stopped,
+        description=f"Submits {Path(document.path).name} as of each tick; what is answered already costs nothing.",
+    )
+    def tick(
+        context: dg.ScheduleEvaluationContext, use_cases: dg.ResourceParam[UseCases]
+    ) -> Sequence[dg.RunRequest] | dg.SkipReason:
+        tick_ns = int(context.scheduled_execution_time.timestamp()) * 1_000_000_000
+        job_hashes = use_cases.submit_recurring(document.path, tick_ns=tick_ns)
+        register(context.instance, job_hashes)
+        waiting = {job.job_hash for job in use_cases.unfinished()}.intersection(job_hashes)
+        if not waiting:
+            return dg.SkipReason("Nothing changed since an earlier tick: every row is answered.")
+        return [
+            dg.RunRequest(
+                run_key=f"{tick_ns} {part.job_hashes[0]}",
+                tags={**part.tags(), NAME_TAG: document.name},
+                run_config=part.run_config(RUN_JOBS.op_name),
+            )
+            for part in cover(waiting, registered(context.instance))
+        ]
+
+    return tick
