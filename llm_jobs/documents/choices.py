@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.text import shown_value
@@ -69,8 +70,9 @@ def read_parameters(assignments: Iterable[str]) -> dict[str, JsonValue]:
 
 def _parameter_value(text: str) -> JsonValue:
     try:
-        value: JsonValue = json.loads(text, parse_constant=str)
-    except ValueError:
+        value: JsonValue = json.loads(text)
+        canonical_json(value)
+    except (ValueError, RecursionError):
         return text
     return value
 

@@ -1,9 +1,9 @@
 """`${NAME}` in documents: where it is filled in, where it stays a name, and where it is refused.
 
-* In the fields of `FILLED_KEYS` and in labels, NAME is replaced by its value when the document is read, if NAME is
-  allowed: given by the caller, or listed in the environment variable LLM_JOBS_DOCUMENT_VARIABLES. What was used is
-  recorded with the job.
-* In a credential (`api_key`) it stays a name, which the provider looks up at the moment of the call.
+* In the fields of `FILLED` (paths, endpoints, models, labels, ...) NAME is replaced by its value when the document is
+  read, if NAME is allowed: given by the caller, or listed in the environment variable LLM_JOBS_DOCUMENT_VARIABLES.
+  What was used is recorded with the job.
+* In the fields of `CREDENTIALS` (`api_key`) it stays a name, which the provider looks up at the moment of the call.
 * Everywhere else (prompts, rows, parameters) it is refused, so that what reaches the model stands in the document.
   `$${NAME}` is the text `${NAME}`, and `${` without a name is text anyway.
 """
@@ -14,13 +14,33 @@ import re
 from collections.abc import Mapping
 
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.documents.text import KeyPath, Source, is_credential
+from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
 
 ALLOW_LIST_VARIABLE = "LLM_JOBS_DOCUMENT_VARIABLES"
-FILLED_KEYS = frozenset(
-    {"LLM_name", "connection", "description", "endpoint", "epoch", "model", "path", "timezone", "cron"}
+# Key paths; `*` stands for any one key or index.
+FILLED: tuple[KeyPath, ...] = (
+    ("job", "description"),
+    ("job", "labels", "*"),
+    ("job", "model"),
+    ("job", "epoch"),
+    ("job", "input", "path"),
+    ("job", "output", "path"),
+    ("job", "prompts", "*", "model"),
+    ("job", "prompts", "*", "endpoint"),
+    ("job", "schedule", "cron"),
+    ("job", "schedule", "timezone"),
+    ("job", "profiles", "*", "labels", "*"),
+    ("job", "profiles", "*", "model"),
+    ("job", "profiles", "*", "epoch"),
+    ("job", "profiles", "*", "input", "path"),
+    ("job", "profiles", "*", "output", "path"),
+    ("configuration", "LLM_name"),
+    ("configuration", "model"),
+    ("configuration", "endpoint"),
+    ("prompt", "data", "input", "path"),
 )
+CREDENTIALS: tuple[KeyPath, ...] = (("job", "prompts", "*", "api_key"), ("configuration", "api_key"))
 
 _REFERENCE = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME_ALONE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -51,13 +71,13 @@ class Variables:
         return value
 
     def _fill_text(self, text: str, path: KeyPath, source: Source) -> str:
-        if is_credential(path):
+        if _is_among(CREDENTIALS, path):
             return text
 
         def replace(match: re.Match[str]) -> str:
             if match[0].startswith("$$"):
                 return match[0][1:]
-            if not _is_filled(path):
+            if not _is_among(FILLED, path):
                 self.problems.append(_not_here(match[0], path, source))
                 return match[0]
             return self._value(match[1], path, source)
@@ -94,10 +114,11 @@ def credential_name(text: str) -> str | None:
     return match[1] if match else None
 
 
-def _is_filled(path: KeyPath) -> bool:
-    if "rows" in path or "parameters" in path:
-        return False
-    return (bool(path) and path[-1] in FILLED_KEYS) or "labels" in path[:-1]
+def _is_among(patterns: tuple[KeyPath, ...], path: KeyPath) -> bool:
+    return any(
+        len(pattern) == len(path) and all(part in ("*", key) for part, key in zip(pattern, path, strict=True))
+        for pattern in patterns
+    )
 
 
 def _not_here(reference: str, path: KeyPath, source: Source) -> Problem:

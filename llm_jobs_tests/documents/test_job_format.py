@@ -168,6 +168,9 @@ def test_param_is_stronger_than_the_profile() -> None:
         ("a=low", "low"),
         ("a=", ""),
         ("a=b=c", "b=c"),
+        ("a=NaN", "NaN"),
+        ("a=1e999", "1e999"),
+        ("a=9007199254740993", "9007199254740993"),
     ],
 )
 def test_param_values_are_json_or_text(assignment: str, value: JsonValue) -> None:
@@ -378,6 +381,21 @@ class TestVariables:
         assert document.policy.output is not None
         assert document.policy.output.path == "/out/${x}.csv"
         assert document.variables == {"STAGE": "dev", "FOLDER": "/out"}
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            ("text: Hello", "text: Hello\n      schema: {description: 'x ${STAGE}'}"),
+            ("text: Hello", "text: Hello\n      parameters: {model_path: '${STAGE}'}"),
+            ("text: Hello", "messages: [{role: user, content: 'x ${STAGE}'}]"),
+            ("prompts:", "input: {rows: [{path: '${STAGE}', token: a}]}\n  prompts:"),
+            ("prompts:", "input: {rows: [{token: '${STAGE}'}]}\n  prompts:"),
+            ("name: reviews", "name: '${STAGE}'"),
+        ],
+    )
+    def test_what_reaches_the_model_is_not_filled_in_though_it_is_allowed(self, old: str, new: str) -> None:
+        (problem,) = problems_of(MINIMAL.replace(old, new), variables={"STAGE": "dev"})
+        assert "not filled in here" in problem.what
 
     def test_one_that_is_not_allowed_is_refused_though_it_is_set(self) -> None:
         problems = problems_of(self.TEXT, environment={"STAGE": "dev"}, variables={"FOLDER": "/out"})

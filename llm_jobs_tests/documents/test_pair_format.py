@@ -162,6 +162,8 @@ def test_a_model_given_beside_the_pair_is_enough() -> None:
         ({"LLM_name": "x"}, {"base": "x", "script": "a.py"}, "prompt", "beside the script", "remove one"),
         ({"LLM_name": "x"}, {"base": "x", "arguments": ["1"]}, "prompt.arguments", "without a script", "remove them"),
         ({"LLM_name": "x"}, {"script": "a.py", "arguments": [1]}, "prompt.arguments[0]", "valid string", "quotes"),
+        ({"LLM_name": "x", "description": "${X}"}, "x", "configuration.description", "not filled in here", "$${X}"),
+        ({"LLM_name": "x"}, {"data": {"description": "${X}"}}, "prompt.data.description", "not filled in", "$${X}"),
         ({"LLM_name": "x"}, "cost ${HOME}", "prompt", "not filled in here", "$${HOME}"),
         ({"LLM_name": "x"}, {"base": "x", "data": {"inpt": {}}}, "prompt.data.inpt", "unknown key", "'input'"),
         (
