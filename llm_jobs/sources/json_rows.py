@@ -32,7 +32,7 @@ def json_line_rows(stream: BinaryIO, types: DeclaredTypes, problems: Problems) -
     """(line, row) for each line that is not blank. Raises DocumentError."""
     rows = 0
     for line, text in enumerate(text_lines(stream, problems), 1):
-        if text.isspace():
+        if not text.strip():
             continue
         rows += 1
         row = _line(text, line, problems)

@@ -35,7 +35,7 @@ class Column:
 class Shape:
     """What has been seen at one place of a row: each kind of value with the line that showed it first."""
 
-    __slots__ = ("inexact", "items", "kinds", "members", "objects", "seen")
+    __slots__ = ("inexact", "is_ordered", "items", "kinds", "members", "objects", "seen")
 
     def __init__(self) -> None:
         self.kinds: dict[type, int] = {}
@@ -43,6 +43,7 @@ class Shape:
         self.items: Shape | None = None
         self.members: dict[str, Shape] = {}
         self.objects = 0
+        self.is_ordered = True  # all objects have their members in one order
         self.seen = 0
 
     def see(self, value: JsonValue, line: int) -> None:
@@ -68,6 +69,8 @@ class Shape:
 
     def _see_object(self, value: dict[str, JsonValue], line: int) -> None:
         self.objects += 1
+        if self.is_ordered and self.objects > 1:
+            self.is_ordered = list(value) == list(self.members)
         for name, member in value.items():
             if name not in self.members:
                 self.members[name] = Shape()
@@ -102,6 +105,8 @@ class Shape:
 
     def _struct(self, *, exact: bool) -> pa.DataType | None:
         """A struct, where all objects have the same members; otherwise a missing member would come back as null."""
+        if exact and not self.is_ordered:
+            return None
         fields = []
         for name, member in self.members.items():
             kind = member.arrow_type(exact=exact) if member.seen == self.objects else None
