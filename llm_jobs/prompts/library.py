@@ -1,6 +1,6 @@
 """The prompt library: `<folder>/<name>/<version>.yaml`, one file per prompt and version, read when asked for.
 
-A file holds `text` or `messages`, and may hold `model`, `parameters`, `schema`, `operation` and `description`. The
+A file holds `text` or `messages`, and may hold `model`, `parameters`, `schema` and `description`. The
 resolved text is what counts in a job's identity: which version it came from does not. Nothing here writes.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 
 from llm_jobs.documents.checks import Checks
-from llm_jobs.documents.job import JsonValue, Message, Operation
+from llm_jobs.documents.job import JsonValue, Message
 from llm_jobs.documents.json_text import read_json
 from llm_jobs.documents.models import MessageModel, Model
 from llm_jobs.documents.text import Source, decode
@@ -41,7 +41,6 @@ class LibraryPrompt:
     model: str | None = None
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     schema: Mapping[str, JsonValue] | None = None
-    operation: Operation | None = None
     description: str | None = None
 
 
@@ -51,7 +50,6 @@ class _PromptFile(Model):
     model: str | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     answer_schema: dict[str, Any] | None = Field(default=None, alias="schema")
-    operation: Operation | None = None
     description: str | None = None
 
 
@@ -138,7 +136,6 @@ class PromptLibrary:
             model=model.model,
             parameters=model.parameters,
             schema=model.answer_schema,
-            operation=model.operation,
             description=model.description,
         )
 

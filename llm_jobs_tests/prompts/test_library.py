@@ -90,7 +90,6 @@ description: With the reasons.
 model: openai/gpt-4.1-mini
 parameters: {temperature: 0, tone: dry}
 schema: {type: object}
-operation: responses
 messages:
   - {role: system, content: Be {{ tone }}.}
   - {role: user, content: '{{ review }} costs $${PRICE}'}
@@ -118,7 +117,6 @@ def test_a_prompt_holds_what_its_file_says(library: PromptLibrary) -> None:
         model="openai/gpt-4.1-mini",
         parameters={"temperature": 0, "tone": "dry"},
         schema={"type": "object"},
-        operation="responses",
         description="With the reasons.",
     )
     assert library.get("sentiment", "~1.0").messages == (Message(role="user", content="Is {{ review }} positive?"),)
