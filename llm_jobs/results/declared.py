@@ -21,6 +21,7 @@ Schema = Mapping[str, Any]
 MOST_LEVELS = 32
 LARGEST_INT64 = 2**63 - 1
 SCALARS = {"string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+PYTHON_TYPES: Mapping[str, type] = {"string": str, "boolean": bool, "array": list, "object": dict}
 JSON_TYPES: Mapping[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
@@ -171,7 +172,7 @@ def _is_kind(value: JsonValue, kind: str) -> bool:
         return whole and abs(value) <= LARGEST_INT64  # type: ignore[arg-type]
     if kind == "number":
         return isinstance(value, int | float)
-    return isinstance(value, {"string": str, "array": list, "object": dict}.get(kind, object))
+    return isinstance(value, PYTHON_TYPES.get(kind, object))
 
 
 def _short(value: JsonValue) -> str:

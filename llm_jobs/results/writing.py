@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import time
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -146,10 +147,12 @@ def _as_text(value: object) -> str | None:
 
 
 def _from_text(values: list[object], kind: pa.DataType) -> pa.Array:
+    if pa.types.is_time(kind):  # Arrow does not parse times of day
+        return pa.array([None if value is None else time.fromisoformat(str(value)) for value in values], type=kind)
     text = pa.array(values, type=pa.string())
     if pa.types.is_timestamp(kind):
         return text.cast(pa.timestamp("us", tz=kind.tz)).cast(kind)
-    return text.cast(pa.time64("us")).cast(kind) if pa.types.is_time(kind) else text.cast(kind)
+    return text.cast(kind)
 
 
 class _DigestingSink(io.RawIOBase):
