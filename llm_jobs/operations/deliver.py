@@ -42,15 +42,17 @@ def deliver(services: Services, job_hash: str) -> DeliveryReport | None:
 
 def undelivered(services: Services) -> list[SubmittedJob]:
     """Jobs with an output whose newest result has no receipt, oldest submission first."""
+    hashes = [line.job_hash for line in reversed(services.ledger.latest_jobs(LARGEST_LISTING))]
     found = []
-    for line in reversed(services.ledger.latest_jobs(LARGEST_LISTING)):
-        record = _newest(services, line.job_hash)
-        if record is None or record.path in {receipt.result_path for receipt in services.ledger.receipts(line.job_hash)}:
-            continue
-        submission = newest_submission(services, line.job_hash)
-        if job_from_json(submission.job).policy.output is not None:
+    for job_hash, records in services.ledger.results(hashes).items():
+        submission = newest_submission(services, job_hash)
+        if job_from_json(submission.job).policy.output is not None and not _has_receipt(services, records[0]):
             found.append(submitted_job(services, submission))
     return found
+
+
+def _has_receipt(services: Services, record: ResultRecord) -> bool:
+    return any(receipt.result_path == record.path for receipt in services.ledger.receipts(record.job_hash))
 
 
 def _newest(services: Services, job_hash: str) -> ResultRecord | None:

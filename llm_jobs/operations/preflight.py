@@ -36,9 +36,7 @@ def check_environment(services: Services, jobs: Sequence[Job]) -> None:
 def _check_models(services: Services, models: Mapping[str, ModelRef]) -> None:
     for model in models.values():
         entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
-        services.catalogue.check_key(
-            replace(entry, model=model, key_name=services.catalogue.access(model).key_name)
-        )
+        services.catalogue.check_key(replace(entry, model=model, key_name=services.catalogue.access(model).key_name))
     if not any(name in services.environment or name.upper() in services.environment for name in PROXY_VARIABLES):
         _check_servers(models.values())
 

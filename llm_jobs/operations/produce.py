@@ -118,12 +118,12 @@ class _Production:
         check_names(self._job, table.schema.names)
 
     def _prepared(self, step: Step) -> PreparedStep:
-        session, catalogue = self._session, self._services.catalogue
+        session, services = self._session, self._services
         outputs = Outputs(step, operation=step.operation)
         means = Means(
             provider=session.provider(step.model.provider),
             gate=session.gate(step.model.name),
-            price=catalogue.price(step.model),
+            price=partial(services.pricing.cost_usd, step.model),
         )
         return PreparedStep(step, means, outputs=outputs, epoch=self._job.epoch)
 

@@ -14,7 +14,7 @@ from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ScriptRef
 from llm_jobs.errors import DocumentError, LlmJobsError
 from llm_jobs.isolation.subprocesses import run_script
 from llm_jobs.operations.services import Services
-from llm_jobs.providers.command import read_command
+from llm_jobs.providers.command import parse_command
 
 
 def written_prompt(services: Services, document: ParsedDocument, prompt: ParsedPrompt) -> tuple[Message, ...]:
@@ -43,7 +43,7 @@ def made_request(
         "messages": [{"role": message.role, "content": message.content} for message in messages],
     }
     printed = _printed(services, document, prompt, prompt.command, json.dumps(given).encode())
-    command = read_command(printed, script=prompt.command.script)
+    command = parse_command(printed, script=prompt.command.script, catalogue=services.catalogue)
     return RequestStep(
         name=prompt.name,
         model=model,

@@ -22,10 +22,13 @@ from llm_jobs.limits.memory import RequestQuota
 from llm_jobs.prompts.library import PromptLibrary
 from llm_jobs.providers.base import Provider
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
+from llm_jobs.providers.pricing import Pricing
 from llm_jobs.providers.registry import open_provider
 from llm_jobs.results.base import ResultStore
 from llm_jobs.results.opening import open_store
 from llm_jobs.settings import Settings
+
+UNBOUNDED = 0  # connections: the engine bounds the calls in flight
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +43,7 @@ class Services:
     ledger: Ledger
     store: ResultStore
     catalogue: Catalogue
+    pricing: Pricing
     library: PromptLibrary
 
     def writing_store(self, emit: Listener) -> ResultStore:
@@ -49,7 +53,11 @@ class Services:
     def open_provider(self, kind: str) -> Provider:
         """A provider for the running event loop. Raises SetupError or NotFound."""
         return open_provider(
-            kind, environment=self.environment, catalogue=self.catalogue, script_folder=self.settings.scripts
+            kind,
+            environment=self.environment,
+            catalogue=self.catalogue,
+            connections=UNBOUNDED,
+            script_folder=self.settings.scripts,
         )
 
     def gate(self, model: str) -> ModelGate:
@@ -66,6 +74,7 @@ def open_services(
     """Services of this process, closed on leaving. Makes the home folder. Raises SetupError or DocumentError."""
     make_home(settings)
     clock = WallClock()
+    catalogue = load_catalogue(settings.models_file, environment=environment)
     ledger = open_ledger(settings.database_url, clock=clock)
     try:
         yield Services(
@@ -76,7 +85,8 @@ def open_services(
             random=Random(),
             ledger=ledger,
             store=open_store(settings.results_url, emit=ignore),
-            catalogue=load_catalogue(settings.models_file, environment=environment),
+            catalogue=catalogue,
+            pricing=Pricing(catalogue),
             library=PromptLibrary(settings.prompts),
         )
     finally:

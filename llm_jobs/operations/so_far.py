@@ -1,20 +1,20 @@
-"""What a job under way has answered up to now, from its table and the ledger: nothing is asked, nothing is written.
+"""What a job under way has answered up to now, from its table and the ledger: nothing is asked.
 
 Every call is prepared again and looked up, some hundreds at a time; a row whose last step is answered is a row of the
-result to be. Rows that failed are not among them: they may still be asked again.
+result to be. Rows that failed are not among them: they may still be asked again. Nothing is written but the frozen
+copy of the table, where the job has not begun.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
+from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job, Step
 from llm_jobs.engine.caller import Call, ModelGate, Settled
-from llm_jobs.engine.steps import Means, PreparedStep, Row
+from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import RowError
 from llm_jobs.ledger.base import Answer, Submission
@@ -24,54 +24,100 @@ from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Provider
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.outputs import Outputs
-from llm_jobs.results.reading import Batches, batches_of
+from llm_jobs.results.single import batches_of
 from llm_jobs.sources.freeze import freeze
-from llm_jobs.sources.rows import batched
 from llm_jobs.sources.tables import Table, open_table
 
 LOOKED_UP_AT_ONCE = 512
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FirstRequest:
-    """The first call of a job, rendered: what `validate` shows. `body` is None where the row cannot be asked."""
-
-    rows: int  # of the table
-    body: Mapping[str, object] | None
-    url: str
-    problem: str | None = None
+Batches = Any  # a pyarrow.RecordBatchReader, which only the rooms of tables may name
 
 
 def answered_so_far(services: Services, submission: Submission) -> Batches:
-    """The answered rows of a job in input order, as a stream of batches under the schema of its result."""
-    walk = _Walk(services, submission)
-    epoch_ns = services.clock.now_ns()
-    model = walk.job.steps[-1].model.name
+    """The answered rows of a job in input order, as record batches under the schema of its result. Streams."""
+    job = job_from_json(submission.job)
+    table = _table(services, submission, job)
+    steps = prepared_steps(services, job)
+    outputs = [field for step in steps for field in step.outputs.fields]
+    epoch_ns, model = services.clock.now_ns(), job.steps[-1].model.name
     rows = (
         [completed_row(row, model_asked=model, epoch_ns=epoch_ns) for row in batch if row.status == "succeeded"]
-        for batch in walk.rows()
+        for batch in _looked_up(services, job, table, steps)
     )
-    return batches_of(rows, walk.schema)
+    return batches_of(rows, result_schema(table.schema, outputs, sample=job.sample > 1))
 
 
 def is_answered(services: Services, submission: Submission) -> bool:
-    """Is every row of the job answered in the ledger? Stops at the first that is not."""
-    return all(row.status == "succeeded" for batch in _Walk(services, submission).rows() for row in batch)
+    """Is every row of the job answered in the ledger? Looks no further than the first batch with one that is not."""
+    job = job_from_json(submission.job)
+    table = _table(services, submission, job)
+    batches = _looked_up(services, job, table, prepared_steps(services, job))
+    return all(row.status == "succeeded" for batch in batches for row in batch)
 
 
-def first_request(services: Services, job: Job, document_name: str, document: bytes) -> FirstRequest:
-    """How many rows the job has and what its first call is. Reads the table; writes nothing but its frozen copy."""
-    raise NotImplementedError
+def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
+    """The job's steps, ready to make calls and to read answers; none can be sent."""
+    providers: dict[str, Provider] = {}
+    return [_prepared(services, job, step, providers) for step in job.steps]
 
 
-class _Walk:
-    """The rows of a job with what the ledger has for them."""
+def _prepared(services: Services, job: Job, step: Step, providers: dict[str, Provider]) -> PreparedStep:
+    kind = step.model.provider
+    if kind not in providers:
+        providers[kind] = services.open_provider(kind)
+    means = Means(provider=providers[kind], gate=ModelGate(), price=lambda usage: None)
+    return PreparedStep(step, means, outputs=Outputs(step, operation=step.operation), epoch=job.epoch)
 
-    def __init__(self, services: Services, submission: Submission) -> None:
-        self.job = job_from_json(submission.job)
-        self._services = services
-        self._table = _table(services, submission, self.job)
-        self._providers: dict[str, Provider] = {}
-        self._steps = [self._prepared(step) for step in self.job.steps]
-        outputs = [field for step in self._steps for field in step.outputs.fields]
-        self.schema = result_schema(self._table.schema, outputs, sample=self.job.sample > 1)
+
+def _table(services: Services, submission: Submission, job: Job) -> Table:
+    if job.input.kind == "inline":
+        return open_table(job.input)
+    source = with_document(services, submission, job.input)
+    folder = services.settings.inputs / job.hash
+    return open_table(source, freeze(source, folder, epoch_ns=services.clock.now_ns()))
+
+
+def _looked_up(services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]) -> Iterator[list[OpenRow]]:
+    """Every row, taken as far through the steps as the ledger has answers."""
+    rows = chain.from_iterable(table.batches(batch_rows=LOOKED_UP_AT_ONCE))
+    opened = (OpenRow(values=dict(row), sample=sample) for row in rows for sample in range(job.sample))
+    while batch := list(islice(opened, LOOKED_UP_AT_ONCE)):
+        waiting = batch
+        for step in steps:
+            waiting = _step_taken(services, step, waiting)
+        for row in waiting:
+            row.status = "succeeded"
+        yield batch
+
+
+def _step_taken(services: Services, step: PreparedStep, rows: Sequence[OpenRow]) -> list[OpenRow]:
+    """The rows that the step has an answer for, with its outputs."""
+    calls = [(row, call) for row in rows if (call := _call(step, row)) is not None]
+    answers = services.ledger.look_up(list(dict.fromkeys(call.call_hash for _, call in calls)))
+    return [row for row, call in calls if _answered(step, row, call, answers)]
+
+
+def _call(step: PreparedStep, row: OpenRow) -> Call | None:
+    try:
+        return step.call(row.values, row.sample)
+    except RowError:
+        return None
+
+
+def _answered(step: PreparedStep, row: OpenRow, call: Call, answers: Mapping[str, Answer]) -> bool:
+    answer = answers.get(call.call_hash)
+    if answer is None or answer.answer is None:
+        return False
+    reply = call.provider.read(call.request, answer.answer)
+    row.values.update(step.outputs.values(reply.output))
+    row.settled.append(
+        Settled(
+            call_hash=call.call_hash,
+            facts=answer.facts,
+            reply=reply,
+            reused=True,
+            attempts=0,
+            answered_ns=answer.recorded_ns,
+        )
+    )
+    return True

@@ -1,0 +1,71 @@
+"""What a job would ask, without asking: how many rows it has and its first request. Nothing is spent or written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llm_jobs.documents.job import Input, Job, JsonValue
+from llm_jobs.errors import RowError
+from llm_jobs.operations.services import Services
+from llm_jobs.operations.so_far import prepared_steps
+from llm_jobs.sources.rows import Row, iterate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Examination:
+    """A job before it is run. `request` is None where its first row cannot be asked, which `problem` explains."""
+
+    job_hash: str
+    name: str
+    models: tuple[str, ...]
+    rows: int
+    calls: int  # at most: rows, times steps, times samples
+    url: str | None  # where the first request goes; None: nowhere, or to no server
+    request: Mapping[str, JsonValue] | None
+    problem: str | None = None
+
+
+def examine(services: Services, job: Job, *, document: Path | None) -> Examination:
+    """Read the whole table and render the first row. `document`: the file that the job was read from.
+
+    Raises DocumentError where the table is broken.
+    """
+    rows, first = _table(job.input, document)
+    url, request, problem = _first_request(services, job, first)
+    return Examination(
+        job_hash=job.hash,
+        name=job.name,
+        models=tuple(dict.fromkeys(step.model.name for step in job.steps)),
+        rows=rows,
+        calls=rows * job.sample * len(job.steps),
+        url=url,
+        request=request,
+        problem=problem,
+    )
+
+
+def _table(source: Input, document: Path | None) -> tuple[int, Row]:
+    """The number of rows, and the first with every column of the table."""
+    if source.kind == "batch":
+        source = replace(source, url=str(document))
+    rows, names = 0, dict[str, None]()
+    first: Row = {}
+    for batch in iterate(source):
+        first = first if rows else batch[0]
+        rows += len(batch)
+        for row in batch:
+            names.update(dict.fromkeys(row))
+    return rows, {**dict.fromkeys(names), **first}
+
+
+def _first_request(
+    services: Services, job: Job, row: Row
+) -> tuple[str | None, Mapping[str, JsonValue] | None, str | None]:
+    try:
+        request = prepared_steps(services, job)[0].call(row, 0).request
+    except RowError as error:
+        return None, None, f"the first row cannot be asked: {error}"
+    endpoint = request.endpoint
+    return f"{endpoint.base_url}{endpoint.path}" if endpoint.base_url else None, request.body, None
