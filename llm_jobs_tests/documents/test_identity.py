@@ -148,6 +148,12 @@ def test_numbers_are_written_as_ecmascript_writes_them(number: float) -> None:
     assert canonical_json([number, -number]) == rfc8785.dumps([number, -number])
 
 
+def test_keys_are_ordered_by_their_utf_16_code_units() -> None:
+    keys = {"\ufb33": 1, "😀": 2, "é": 3, "\r": 4, "1": 5, "\u0080": 6}
+    assert canonical_json(keys) == rfc8785.dumps(keys)
+    assert list(canonical_json(keys).decode()).index("😀") < list(canonical_json(keys).decode()).index("\ufb33")
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
