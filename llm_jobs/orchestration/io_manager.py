@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pyarrow as pa
 
+from llm_jobs.orchestration.partitions import registered
 from llm_jobs.orchestration.use_cases import UseCases
 
 if TYPE_CHECKING:  # a second and a half of start-up for those who load no results
@@ -48,4 +49,5 @@ class ResultsIOManager(dg.IOManager):
         latest_of = (context.definition_metadata or {}).get(LATEST_OF)
         if latest_of is not None:
             return self._use_cases.results_of(str(latest_of))
-        return self._use_cases.results_table(context.asset_partition_keys)
+        keys = set(context.asset_partition_keys)  # Dagster gives them in no order
+        return self._use_cases.results_table([key for key in registered(context.instance) if key in keys])
