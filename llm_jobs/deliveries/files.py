@@ -7,12 +7,13 @@ is left alone and the delivery refused. The path may say {name}, {job_hash} and 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,25 +83,57 @@ def deliver(result: BinaryIO, output: Output, subject: Subject, *, base: Path, r
     place = destination(output, subject, base=base, roots=roots)
     if place.is_dir():
         raise DocumentError([_problem(output, f"{place} is a folder", "a delivery is a file", "add a file name")])
-    is_new = not place.exists()
-    # A draft begins with the promise that its target is free; where it is not, the bytes are made to be compared.
-    draft = Draft(place if is_new else place.with_name(f"{place.name}.compared"))
+    return _compare(result, output, place) if place.exists() else _place(result, output, place)
+
+
+def _place(result: BinaryIO, output: Output, place: Path) -> Delivered:
+    draft = Draft(place)
     try:
-        with draft.path.open("wb") as stream:
-            rows = _write(result, stream, output)
-        digest = _digest(draft.path)
-        size = draft.path.stat().st_size
-        if is_new:
-            draft.sync()
-            draft.publish(mode=MODE)
-        elif _digest(place) != digest:
-            raise _occupied(place)
+        with draft.path.open("wb") as file:
+            measured = _Measured(file)
+            rows = _write(result, measured, output)
+        draft.sync()
+        draft.publish(mode=MODE)
     finally:
         draft.discard()
-    return Delivered(path=place, sha256=digest, size_bytes=size, rows=rows, is_new=is_new)
+    return measured.delivered(place, rows, is_new=True)
 
 
-def _write(result: BinaryIO, stream: BinaryIO, output: Output) -> int:
+def _compare(result: BinaryIO, output: Output, place: Path) -> Delivered:
+    """What lies in `place`, if that is what would be delivered there."""
+    measured = _Measured(None)
+    done = measured.delivered(place, _write(result, measured, output), is_new=False)
+    with place.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != done.sha256:
+            raise ImmutableError(
+                f"{place} holds something else already and is not overwritten; "
+                "move that file, or add {epoch} to the path so that every result has a file of its own"
+            )
+    return done
+
+
+class _Measured(io.RawIOBase):
+    """Digests and counts what is written, on its way to `inner` or to nowhere."""
+
+    def __init__(self, inner: BinaryIO | None) -> None:
+        self._inner = inner
+        self._digest = hashlib.sha256()
+        self._size_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, chunk: bytes) -> int:  # type: ignore[override]
+        self._digest.update(chunk)
+        self._size_bytes += len(chunk)
+        return len(chunk) if self._inner is None else self._inner.write(chunk)
+
+    def delivered(self, path: Path, rows: int, *, is_new: bool) -> Delivered:
+        digest = self._digest.hexdigest()
+        return Delivered(path=path, sha256=digest, size_bytes=self._size_bytes, rows=rows, is_new=is_new)
+
+
+def _write(result: BinaryIO, stream: _Measured, output: Output) -> int:
     """Parquet is copied byte by byte: a result and its delivery have one digest."""
     file = pq.ParquetFile(result)
     if output.format == "parquet":
@@ -108,19 +141,7 @@ def _write(result: BinaryIO, stream: BinaryIO, output: Output) -> int:
         shutil.copyfileobj(result, stream, CHUNK_BYTES)
         return int(file.metadata.num_rows)
     batches = pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(batch_size=BATCH_ROWS))
-    return write_table(batches, stream, output.format)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _occupied(place: Path) -> ImmutableError:
-    return ImmutableError(
-        f"{place} holds something else already and is not overwritten; "
-        "move that file, or add {epoch} to the path so that every result has a file of its own"
-    )
+    return write_table(batches, cast(BinaryIO, stream), output.format)
 
 
 def _problem(output: Output, what: str, rule: str, remedy: str) -> Problem:
