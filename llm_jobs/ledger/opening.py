@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,17 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-def open_ledger(url: str, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> Ledger:
+Mounts = Callable[[], Sequence[tuple[str, str]]]
+
+
+def mounted() -> list[tuple[str, str]]:
+    """(mount point, kind of file system) of each, in the order they were mounted."""
+    return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+
+
+def open_ledger(
+    url: str, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S, mounts: Mounts = mounted
+) -> Ledger:
     """The ledger at `url`: `sqlite:///path`, `sqlite://` (in memory) or `postgresql://user@host/database`.
 
     `owner_timeout_s`: after how long without a heartbeat an owner on another machine counts as dead. Raises
@@ -31,7 +42,7 @@ def open_ledger(url: str, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOU
     parsed = _parsed(url)
     ledger: SqliteLedger | PostgresLedger
     if parsed.get_backend_name() == "sqlite":
-        ledger = SqliteLedger(_sqlite_path(parsed), clock=clock, owner_timeout_s=owner_timeout_s)
+        ledger = SqliteLedger(_sqlite_path(parsed, mounts), clock=clock, owner_timeout_s=owner_timeout_s)
     else:
         ledger = PostgresLedger(parsed, clock=clock, owner_timeout_s=owner_timeout_s)
     try:
@@ -53,7 +64,7 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _sqlite_path(url: URL) -> Path | None:
+def _sqlite_path(url: URL, mounts: Mounts) -> Path | None:
     if url.database in (None, "", ":memory:"):
         return None
     path = Path(str(url.database)).absolute()
@@ -61,7 +72,7 @@ def _sqlite_path(url: URL) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(f"the ledger's folder {path.parent} cannot be made: {error.strerror}") from error
-    kind = file_system(path.parent.resolve(), _mounts())
+    kind = file_system(path.parent.resolve(), mounts())
     if kind in NETWORK_FILE_SYSTEMS:
         raise SetupError(
             f"the ledger {path} would lie on a network file system ({kind}), where SQLite loses data; put the home "
@@ -70,12 +81,8 @@ def _sqlite_path(url: URL) -> Path | None:
     return path
 
 
-def _mounts() -> list[tuple[str, str]]:
-    return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
-
-
-def file_system(folder: Path, mounts: list[tuple[str, str]]) -> str | None:
-    """The kind of file system that holds `folder`, given (mount point, kind) of each in the order they were mounted."""
+def file_system(folder: Path, mounts: Sequence[tuple[str, str]]) -> str | None:
+    """The kind of file system that holds `folder`, given what is `mounted`."""
     holding = [
         (len(Path(point).parts), number, kind)
         for number, (point, kind) in enumerate(mounts)

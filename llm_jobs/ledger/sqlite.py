@@ -99,6 +99,7 @@ class SqliteLedger(SqlLedger):
         with classified(url, sqlite3.Error):
             self._hot = connect()
         self._hot.execute("PRAGMA busy_timeout = 0")
+        self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
 
     def close(self) -> None:
         with self._lock:
@@ -253,5 +254,5 @@ def _connect(name: str, *, durable: bool) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA secure_delete = FAST")
+    connection.execute("PRAGMA secure_delete = ON")
     return connection

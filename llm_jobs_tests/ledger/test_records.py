@@ -1,0 +1,195 @@
+"""What lies beside the calls: submissions, results, receipts, model versions, spend, and the audit."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from llm_jobs.clock import SetClock
+from llm_jobs.ledger.base import DeadLetter, Ledger, ModelVersion, Receipt, ResultRecord, Spend
+from llm_jobs.ledger.opening import open_ledger
+from llm_jobs_tests.ledger.conftest import NOON_NS
+from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome, submission
+
+
+def result(job_hash: str, epoch_ns: int, *, succeeded: int = 2, failed: int = 0) -> ResultRecord:
+    return ResultRecord(
+        job_hash=job_hash,
+        path=f"{job_hash}/{epoch_ns}.parquet",
+        epoch_ns=epoch_ns,
+        sha256="ab" * 32,
+        size_bytes=1234,
+        rows=2,
+        succeeded=succeeded,
+        failed=failed,
+        facts={"calls_sent": 2, "cost_usd": None},
+    )
+
+
+def test_a_submission_comes_back_as_it_went_in(ledger: Ledger) -> None:
+    sent = replace(submission(), as_of_ns=5, document=b"\xff\x00", labels={"α": "β"})
+
+    [number] = ledger.submit([sent])
+
+    [found] = ledger.submissions(job_hash=JOB)
+    assert found.submitted_ns is not None
+    assert found.submitted_ns >= NOON_NS
+    assert found == replace(sent, id=number, submitted_ns=found.submitted_ns)
+
+
+def test_submissions_are_found_by_any_of_their_names_newest_first(ledger: Ledger) -> None:
+    a, b, c = ledger.submit(
+        [
+            submission("1"),
+            submission("2", document_name="b.yaml"),
+            submission("1", name="other", document_name="b.yaml"),
+        ]
+    )
+
+    assert [item.id for item in ledger.submissions()] == [c, b, a]
+    assert [item.id for item in ledger.submissions(job_hash="1")] == [c, a]
+    assert [item.id for item in ledger.submissions(name="reviews")] == [b, a]
+    assert [item.id for item in ledger.submissions(document_name="b.yaml", job_hash="1")] == [c]
+    assert ledger.submissions(name="unknown") == []
+
+
+def test_the_latest_jobs_are_told_once_each_without_bodies(ledger: Ledger) -> None:
+    _, b, c, d = ledger.submit([submission("1"), submission("2"), submission("3"), submission("1")])
+
+    latest = ledger.latest_jobs(2)
+
+    assert [item.id for item in latest] == [d, c]
+    assert {(item.document, item.job) for item in latest} == {(b"", b"")}
+    assert [item.id for item in ledger.latest_jobs(10)] == [d, c, b]
+
+
+def test_a_job_is_unfinished_until_a_result_has_every_row(ledger: Ledger) -> None:
+    ledger.submit([submission("1"), submission("2"), submission("3"), submission("1")])
+    assert ledger.unfinished() == ["1", "2", "3"]
+
+    ledger.record_result(result("1", 10, succeeded=1, failed=1))
+    ledger.record_result(result("2", 11))
+    assert ledger.unfinished() == ["1", "3"]
+
+    ledger.record_result(result("1", 12))
+    assert ledger.unfinished() == ["3"]
+
+
+def test_results_are_told_by_job_newest_first(ledger: Ledger) -> None:
+    for record in (result("1", 10), result("2", 11), result("1", 12)):
+        ledger.record_result(record)
+
+    found = ledger.results(["1", "2", "3"])
+
+    assert {job: [record.epoch_ns for record in records] for job, records in found.items()} == {
+        "1": [12, 10],
+        "2": [11],
+    }
+    newest = found["1"][0]
+    assert newest == replace(result("1", 12), recorded_ns=newest.recorded_ns)
+    assert ledger.results([]) == {}
+
+
+def test_receipts_model_versions_and_dead_letters_come_back_in_order(ledger: Ledger) -> None:
+    receipts = [
+        Receipt(job_hash=JOB, result_path="p", destination=name, rows=2, details={"format": "csv"}) for name in "ab"
+    ]
+    versions = [ModelVersion(name="m", definition={"rpm": rpm}, who="ada", why="more") for rpm in (1, 2)]
+    letter = DeadLetter(kind="document", reference="x.yaml", reason="unknown key", body=b"x: 1", job_hash=JOB)
+    for receipt in receipts:
+        ledger.record_receipt(receipt)
+    for version in versions:
+        ledger.record_model_version(version)
+    ledger.record_dead_letter(letter)
+
+    assert [replace(found, recorded_ns=None) for found in ledger.receipts(JOB)] == receipts
+    assert ledger.receipts("another") == []
+    assert [replace(found, recorded_ns=None) for found in ledger.model_versions()] == versions
+    assert [replace(found, recorded_ns=None) for found in ledger.dead_letters()] == [letter]
+
+
+def test_spend_counts_what_a_job_paid_and_not_what_it_reused(ledger: Ledger) -> None:
+    buyer, reader = Asker(ledger), Asker(ledger)
+    buyer.answer("a")
+    first = buyer.claim("b")
+    buyer.report("b", first, "truncated", final=False)
+    buyer.report("b", buyer.retry("b").granted["b"])
+    assert set(reader.ask("a", "b").answered) == {"a", "b"}
+
+    expected = Spend(attempts=3, calls=2, prompt_tokens=30, completion_tokens=15, cost_usd=0.75)
+    assert ledger.spend([JOB, "unknown"]) == {JOB: expected}
+
+
+def test_an_unknown_cost_is_unknown_and_not_nothing(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    end = outcome("a", asker.claim("a"))
+    unpriced = replace(end, facts=replace(end.facts, cost_usd=None))
+
+    ledger.exchange(asker.owner_id, outcomes=[unpriced], wants=[])
+
+    spend = ledger.spend([JOB])[JOB]
+    assert (spend.cost_usd, spend.unpriced) == (None, 1)
+
+
+def test_calls_sent_and_not_recorded_are_listed_by_job(ledger: Ledger) -> None:
+    asker, far = Asker(ledger), Asker(ledger, replace(ELSEWHERE, boot_id="b2"))
+    asker.answer("a")
+    intent_id = asker.claim("b")
+    far.claim("c")
+    ledger.close_owner(far.owner_id)
+
+    found = list(ledger.unrecorded(JOB))
+
+    assert [(row.call_hash, row.owner_alive, row.model) for row in found] == [
+        ("b", True, "openai/m"),
+        ("c", False, "openai/m"),
+    ]
+    assert (found[0].intent_id, found[0].job_hash) == (intent_id, JOB)
+    assert list(ledger.unrecorded("another job")) == []
+    assert ledger.audit().unrecorded == 2
+
+
+def test_unrecorded_calls_are_listed_however_many_they_are(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    calls = [f"call-{number}" for number in range(2000)]
+    asker.ask(*calls)
+
+    assert sorted(row.call_hash for row in ledger.unrecorded()) == sorted(calls)
+
+
+def test_an_intact_ledger_has_no_inconsistencies_and_is_counted(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    asker.answer("a")
+    asker.claim("b")
+
+    audit = ledger.audit()
+
+    assert (audit.submissions, audit.intents, audit.outcomes, audit.answers) == (1, 2, 1, 1)
+    assert (audit.late, audit.paid_twice, audit.unrecorded, audit.inconsistencies) == (0, 0, 1, ())
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("DELETE FROM answers", "1 successes that are no answer, for example call a"),
+        ("DELETE FROM payloads", "1 outcomes without bodies that nobody erased, for example call a"),
+        ("UPDATE outcomes SET status = 'failed'", "1 answers without a successful outcome, for example call a"),
+        ("UPDATE outcomes SET call_hash = 'z'", "1 outcomes of another call's intent, for example call z"),
+    ],
+)
+def test_an_audit_finds_what_somebody_did_behind_the_triggers(
+    tmp_path: Path, clock: SetClock, damage: str, sentence: str
+) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock)
+    Asker(ledger).answer("a")
+    connection = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute(damage)
+    connection.close()
+
+    assert sentence in ledger.audit().inconsistencies
+    ledger.close()
