@@ -20,10 +20,11 @@ REMOVED = "[removed secret]"
 SHORTEST_SECRET_CHARACTERS = 8
 
 _REMOVED_BYTES = REMOVED.encode()
-_BACKSLASHES = rb"\\{1,16}"  # one escapes; more where JSON stands in a JSON text; bounded, so that no search explodes
-_PERCENT = rb"(?:%|\\{1,16}[uU]0025)(?:25){0,3}"
+# One escapes; more where JSON stands in a JSON text. Bounded and possessive, so that no search explodes.
+_BACKSLASHES = rb"\\{1,16}+"
+_PERCENT = rb"(?:%|\\{1,16}+[uU]0025)(?:25){0,3}"
 # What may stand before a match and would be left as half an escape: `\` of `\n`, `\u00` of `\u006e`.
-_HALF_ESCAPE = rb"(?:\\{1,16}(?:u[0-9a-fA-F]{0,3})?)?"
+_HALF_ESCAPE = rb"(?:\\{1,16}+(?:u[0-9a-fA-F]{0,3})?)?"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +182,7 @@ def _any_form_of_run(character: str, length: int) -> bytes:
     count = b"{%d}" % length
     if character == "\\":
         return rb"(?:\\{%d,%d}|(?:" % (length, 32 * length) + b"|".join(forms) + b")" + count + b")"
-    forms.append(rb"\\{0,16}" + re.escape(raw) if character in '"/' else re.escape(raw))
+    forms.append(rb"\\{0,16}+" + re.escape(raw) if character in '"/' else re.escape(raw))
     if character == " ":
         forms.append(rb"\+")
     return b"(?:" + b"|".join(reversed(forms)) + b")" + count

@@ -6,6 +6,7 @@ A decision depends on the seed and on how often this body was seen, so that a re
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -62,7 +63,8 @@ def echoed(headers: Mapping[str, str], form: Echo) -> str:
     """The request's headers as a careless server repeats them."""
     text = "; ".join(f"{name}={value}" for name, value in headers.items())
     if form == "url":
-        return f"{quote(text, safe='')} {quote_plus(text).lower()}"
+        lower = re.sub("%..", lambda pair: pair[0].lower(), quote_plus(text))
+        return f"{quote(text, safe='')} {lower}"
     return text if form == "plain" else json.dumps(text)
 
 

@@ -1,0 +1,1 @@
+"""Scripts as subprocesses, with real processes."""

@@ -1,0 +1,1 @@
+"""Providers, against real servers on loopback."""
