@@ -268,3 +268,17 @@ def test_many_calls_are_settled_at_once(ledger: Ledger) -> None:
 
     assert len(ledger.look_up(calls)) == 2500
     assert len(asker.ask(*calls).answered) == 2500
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_call_that_failed_finally_may_be_wanted_in_the_same_exchange(ledger: Ledger, held: bool) -> None:
+    asker, other = Asker(ledger), Asker(ledger)
+    first = asker.claim("a")
+
+    done = ledger.exchange(
+        asker.owner_id, outcomes=[outcome("a", first, "failed")], wants=[asker.want("a", held=held), asker.want("b")]
+    )
+
+    assert set(done.granted) == {"a", "b"}
+    assert done.granted["a"] > first
+    assert other.ask("a").busy == {"a": done.granted["a"]}
