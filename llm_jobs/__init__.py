@@ -1,1 +1,25 @@
-"""Run language-model jobs in bulk: every prompt is paid for once, every answer is kept."""
+"""Run language-model jobs in bulk: every prompt is paid for once, every answer is kept.
+
+`JobExecutor` and `AsyncJobExecutor` run a document from Python; they are imported when they are first asked for, so
+that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_jobs.operations.executor import AsyncJobExecutor, JobExecutor, JobResult
+
+__all__ = ["AsyncJobExecutor", "JobExecutor", "JobResult"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(import_module("llm_jobs.operations.executor"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

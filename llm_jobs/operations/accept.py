@@ -39,12 +39,26 @@ class Accepted:
     document_name: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadDocument:
+    """A document that was found good: its file's name, its text and the jobs that it describes."""
+
+    name: str
+    text: bytes
+    jobs: tuple[Job, ...]
+
+
+NO_OVERRIDES = Overrides()
+
+
 def read_jobs(services: Services, path: Path, overrides: Overrides) -> list[Job]:
     """The jobs that a document describes, frozen; writes nothing. Raises DocumentError with all that is wrong."""
-    return _jobs(services, path, path.read_bytes(), overrides)
+    return list(read_document(services, path, overrides).jobs)
 
 
-def _jobs(services: Services, path: Path, text: bytes, overrides: Overrides) -> list[Job]:
+def read_document(services: Services, path: Path, overrides: Overrides = NO_OVERRIDES) -> ReadDocument:
+    """The same with the document's text, for `record`."""
+    text = path.read_bytes()
     parsed = parse_document(
         path.name,
         text,
@@ -56,24 +70,27 @@ def _jobs(services: Services, path: Path, text: bytes, overrides: Overrides) -> 
         environment=services.environment,
         max_bytes=services.settings.max_document_bytes,
     )
-    return [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
-
-
-NO_OVERRIDES = Overrides()
+    jobs = tuple(resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed)
+    return ReadDocument(name=path.name, text=text, jobs=jobs)
 
 
 def accept(
     services: Services, path: Path, *, origin: str, overrides: Overrides = NO_OVERRIDES, as_of_ns: int | None = None
 ) -> list[Accepted]:
     """Accept one document; returns its jobs. Raises DocumentError before anything is recorded."""
-    text = path.read_bytes()
-    jobs = _jobs(services, path, text, overrides)
-    for job in jobs:
-        keep(services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{path.name}", text)
-    ids = services.ledger.submit([_submission(job, path.name, text, origin, as_of_ns) for job in jobs])
+    return record(services, read_document(services, path, overrides), origin=origin, as_of_ns=as_of_ns)
+
+
+def record(services: Services, document: ReadDocument, *, origin: str, as_of_ns: int | None = None) -> list[Accepted]:
+    """Keep a document that was read, and record that it was submitted."""
+    for job in document.jobs:
+        keep(services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{document.name}", document.text)
+    ids = services.ledger.submit(
+        [_submission(job, document.name, document.text, origin, as_of_ns) for job in document.jobs]
+    )
     return [
-        Accepted(job=job, submission_id=submission_id, document_name=path.name)
-        for job, submission_id in zip(jobs, ids, strict=True)
+        Accepted(job=job, submission_id=submission_id, document_name=document.name)
+        for job, submission_id in zip(document.jobs, ids, strict=True)
     ]
 
 

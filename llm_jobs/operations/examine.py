@@ -8,6 +8,8 @@ from pathlib import Path
 
 from llm_jobs.documents.job import Input, Job, JsonValue
 from llm_jobs.errors import RowError
+from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
+from llm_jobs.operations.named import read_named
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.sources.rows import Row, iterate
@@ -25,6 +27,12 @@ class Examination:
     url: str | None  # where the first request goes; None: nowhere, or to no server
     request: Mapping[str, JsonValue] | None
     problem: str | None = None
+
+
+def examine_named(services: Services, named: str, overrides: Overrides = NO_OVERRIDES) -> list[Examination]:
+    """The jobs that a user names (see `named`), each examined. Raises DocumentError or NotFound."""
+    found = read_named(services, named, overrides)
+    return [examine(services, job, document=found.path) for job in found.jobs]
 
 
 def examine(services: Services, job: Job, *, document: Path | None) -> Examination:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,58 +12,62 @@ from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, accept, read_jobs
+from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, ReadDocument, read_document, record
+from llm_jobs.operations.batch_document import with_document
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
 
-Reader = Callable[[Path], list[Job]]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """The jobs that a user named. `document` is to be recorded; None: they are submitted already."""
+
+    jobs: tuple[Job, ...]
+    document: ReadDocument | None
+    path: Path | None  # where the document lies, as far as its jobs need it
 
 
-def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRIDES) -> list[Job]:
-    """The jobs that `named` means; writes nothing. Raises DocumentError or NotFound."""
-    return _jobs(services, named, overrides, lambda path: read_jobs(services, path, overrides))
+def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRIDES) -> Named:
+    """The jobs that `named` means; records nothing. Raises DocumentError or NotFound."""
+    path = services.working_directory / named
+    if path.is_file():
+        document = read_document(services, path, overrides)
+        return Named(jobs=document.jobs, document=document, path=path)
+    submission = _submission(services, named)
+    if overrides != NO_OVERRIDES:
+        with _copy(submission) as copy:
+            document = read_document(services, copy, overrides)
+        return Named(jobs=document.jobs, document=document, path=None)
+    job = job_from_json(submission.job)
+    url = with_document(services, submission, job.input).url
+    return Named(jobs=(job,), document=None, path=Path(url) if url and job.input.kind == "batch" else None)
 
 
 def accept_named(
     services: Services, named: Sequence[str], overrides: Overrides = NO_OVERRIDES, *, origin: str
-) -> list[list[Job]]:
+) -> list[tuple[Job, ...]]:
     """The jobs that each of `named` means, submitted: all of them, or none where one is refused.
 
-    A job named by its name or hash alone is not submitted again. Raises DocumentError or NotFound.
+    A job that is named by its name or hash alone is not submitted again. Raises DocumentError or NotFound.
     """
-    if len(named) > 1:
-        for each in named:
-            read_named(services, each, overrides)
-
-    def accepted(path: Path) -> list[Job]:
-        return [each.job for each in accept(services, path, origin=origin, overrides=overrides)]
-
-    return [_jobs(services, each, overrides, accepted) for each in named]
+    read = [read_named(services, each, overrides) for each in named]
+    for each in read:
+        if each.document is not None:
+            record(services, each.document, origin=origin)
+    return [each.jobs for each in read]
 
 
-def submitted_as(services: Services, named: str) -> Submission:
-    """The newest submission of the one job that `named` means. Raises DocumentError or NotFound."""
-    path = services.working_directory / named
-    if not path.is_file():
+def submission_named(services: Services, named: str) -> Submission:
+    """The newest submission of the first job that `named` means. Raises DocumentError or NotFound."""
+    if not (services.working_directory / named).is_file():
         return _submission(services, named)
-    job = read_jobs(services, path, NO_OVERRIDES)[0]
+    job = read_named(services, named).jobs[0]
     if submissions := services.ledger.submissions(job_hash=job.hash):
         return submissions[0]
     raise NotFound(
-        f"{named} as it is now was never submitted (job {job.hash}); run it first: llm-jobs run {named}, or name the "
-        "job: `llm-jobs status` lists them"
+        f"{named} as it is now was never submitted (its job would be {job.hash}); run it: llm-jobs run {named}, or "
+        "name a job: `llm-jobs status` lists them"
     )
-
-
-def _jobs(services: Services, named: str, overrides: Overrides, read: Reader) -> list[Job]:
-    path = services.working_directory / named
-    if path.is_file():
-        return read(path)
-    submission = _submission(services, named)
-    if overrides == NO_OVERRIDES:
-        return [job_from_json(submission.job)]
-    with _document(submission) as copy:
-        return read(copy)
 
 
 def _submission(services: Services, named: str) -> Submission:
@@ -73,7 +78,7 @@ def _submission(services: Services, named: str) -> Submission:
 
 
 @contextmanager
-def _document(submission: Submission) -> Iterator[Path]:
+def _copy(submission: Submission) -> Iterator[Path]:
     """The document of a submission under its own name: other choices over it make another job."""
     with TemporaryDirectory(prefix="llm-jobs-") as folder:
         copy = Path(folder) / submission.document_name

@@ -1,0 +1,37 @@
+"""Runs jobs through Dagster in this process. The one place of the command line that imports Dagster."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+
+from dagster import DagsterExecutionInterruptedError
+
+from llm_jobs.cli.entry import Entry
+from llm_jobs.events import Listener
+from llm_jobs.operations.records import JobReport
+from llm_jobs.operations.services import Services
+from llm_jobs.orchestration.bound import BoundUseCases
+from llm_jobs.orchestration.foreground import run_in_foreground
+from llm_jobs.orchestration.instances import open_instance
+
+
+def run_through_dagster(
+    entry: Entry,
+    services: Services,
+    job_hashes: Sequence[str],
+    *,
+    listener: Listener,
+    hear: Callable[[JobReport], None],
+) -> None:
+    """Run the jobs; `hear` is told each as it ends. Raises KeyboardInterrupt when the user stops it."""
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="dagster")
+    instance = open_instance(entry.dagster_home)
+    try:
+        run_in_foreground(BoundUseCases(services=services), job_hashes, instance=instance, listener=listener, hear=hear)
+    except DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
+    finally:
+        instance.dispose()

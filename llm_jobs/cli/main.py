@@ -1,0 +1,51 @@
+"""The door `llm-jobs`: the list of its commands. Each is a file of its own, imported when it is asked for.
+
+`llm-jobs --help` imports none of them, so their one-line helps stand here; a test holds them equal to the commands'.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from llm_jobs.cli.entry import Entry
+from llm_jobs.cli.group import Commands, Listed
+
+COMMANDS = {
+    "run": Listed(module="run", help="Run documents, or jobs submitted before, and wait for their results."),
+    "submit": Listed(module="submit", help="Place documents in the inbox, where a running instance answers them."),
+    "validate": Listed(module="validate", help="Check documents and show what would be asked; spends nothing."),
+    "status": Listed(module="status", help="List the latest jobs, or tell what is known of one."),
+    "results": Listed(module="results", help="Print or save the newest result of a job."),
+    "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
+    "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),
+    "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),
+    "verify": Listed(module="verify", help="Recompute digests and audit the ledger."),
+    "models": Listed(module="models", help="List the models of the catalogue."),
+    "prompts": Listed(module="prompts", help="List the prompts of the library."),
+}
+ALIASES = {"run-job": "run"}
+
+
+@click.group(
+    cls=Commands,
+    listed=COMMANDS,
+    aliases=ALIASES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example:  llm-jobs run examples/reviews.yaml",
+)
+@click.version_option(package_name="llm-jobs", prog_name="llm-jobs")
+def cli() -> None:
+    """Run language-model jobs in bulk: every prompt is paid for once, every answer is kept.
+
+    Exit codes: 0 done, 1 some rows failed, 2 bad usage or document, 3 environment (no key, no server), 130 stopped.
+    """
+
+
+def main(*arguments: str) -> None:
+    """The console script; `arguments` stand before those of the command line. Never returns."""
+    entry = Entry(os.environ, Path.cwd())
+    sys.exit(cli.main([*arguments, *sys.argv[1:]], prog_name="llm-jobs", standalone_mode=False, obj=entry))

@@ -1,0 +1,81 @@
+"""`llm-jobs run`: documents in, answers kept, through Dagster in this process and in the foreground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from llm_jobs.cli.asked import Asked
+from llm_jobs.cli.documents import document_options
+from llm_jobs.cli.entry import Entry
+from llm_jobs.cli.exits import DONE, ROWS_FAILED, STOPPED
+from llm_jobs.cli.progress import watching
+from llm_jobs.cli.summary import print_summary
+from llm_jobs.cli.texts import compact_json
+from llm_jobs.observability.progress import Progress
+from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.named import accept_named
+from llm_jobs.operations.preflight import check_environment
+from llm_jobs.operations.records import JobReport
+from llm_jobs.operations.services import Services
+
+
+@click.command(
+    "run",
+    short_help="Run documents, or jobs submitted before, and wait for their results.",
+    epilog="""\b
+Examples:
+  llm-jobs run examples/reviews.yaml
+  llm-jobs run examples/reviews.yaml --model openai/gpt-4.1-mini --model ollama/llama3.2
+  llm-jobs run nightly --param temperature=0.5 --epoch 2026-W47 --json""",
+)
+@click.argument("documents", nargs=-1, required=True, metavar="DOCUMENT...")
+@document_options
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per job and nothing else.")
+@click.pass_obj
+def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_json: bool) -> int:
+    """Run documents, or jobs submitted before, and wait for their results.
+
+    DOCUMENT is a file, or the name or hash of a job that was submitted before. Answers that are in the ledger are
+    reused; everything else is asked once, through Dagster, in this process. Ctrl-C stops and keeps what was answered.
+    """
+    with entry.open_services() as services:
+        click.echo(f"Ledger: {services.ledger.url}", err=as_json)
+        accepted = accept_named(services, documents, overrides, origin="cli")
+        asked = [Asked(job, named) for named, jobs in zip(documents, accepted, strict=True) for job in jobs]
+        check_environment(services, [each.job for each in asked])
+        reports: list[JobReport] = []
+        try:
+            _run(entry, services, asked, reports, as_json=as_json)
+        except KeyboardInterrupt:
+            _tell_stopped(services, reports, asked)
+            return STOPPED
+        if not as_json:
+            print_summary(entry, services, asked, reports)
+    return DONE if all(report.status == "done" for report in reports) else ROWS_FAILED
+
+
+def _run(entry: Entry, services: Services, asked: Sequence[Asked], reports: list[JobReport], *, as_json: bool) -> None:
+    # Dagster takes two seconds to import; a document that is refused should not wait for it.
+    from llm_jobs.cli.dagster_run import run_through_dagster
+
+    hashes = list(dict.fromkeys(each.job.hash for each in asked))
+    progress = Progress()
+
+    def hear(report: JobReport) -> None:
+        reports.append(report)
+        if as_json:
+            click.echo(compact_json(report.facts()))
+
+    with watching(progress, jobs=len(hashes), quiet=as_json) as told:
+        run_through_dagster(entry, services, hashes, listener=progress, hear=lambda report: told(report, hear))
+
+
+def _tell_stopped(services: Services, reports: Sequence[JobReport], asked: Sequence[Asked]) -> None:
+    left = len({each.job.hash for each in asked}) - len(reports)
+    click.echo(
+        f"Stopped. Every answer that came is kept in {services.ledger.url}; {left} of the jobs are unfinished. The "
+        "same command goes on where this one stopped and buys no answer twice.",
+        err=True,
+    )
