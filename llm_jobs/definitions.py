@@ -15,5 +15,5 @@ _settings = Settings.from_environment(os.environ, working_directory=Path.cwd())
 
 defs = build_definitions(
     resources=in_each_process(_settings, environment=os.environ, working_directory=Path.cwd()),
-    schedules=recurring_schedules(recurring_documents(_settings)),
+    schedules=recurring_schedules(recurring_documents(_settings, os.environ)),
 )

@@ -63,12 +63,11 @@ class ParsedPrompt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedRequests:
-    """The whole requests of a batch file. `replaced`: `model` was given for it and stands for every `body.model`."""
+    """The whole requests of a batch file. `model` stands for every `body.model`."""
 
     model: str
     operation: Operation
     name: str = ANSWER_COLUMN
-    replaced: bool = False
 
 
 ParsedStep = ParsedPrompt | ParsedRequests

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from random import Random
 
 from llm_jobs.clock import Clock
+from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import Caller, ModelGate
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.events import Listener
@@ -18,7 +19,7 @@ from llm_jobs.ledger.base import Ledger, OwnerIdentity
 from llm_jobs.providers.base import Provider
 
 OpenProvider = Callable[[str], Provider]
-OpenGate = Callable[[str], ModelGate]
+OpenGate = Callable[[ModelRef], ModelGate]
 
 
 class Session:
@@ -41,10 +42,10 @@ class Session:
             self._providers[kind] = self._open_provider(kind)
         return self._providers[kind]
 
-    def gate(self, model: str) -> ModelGate:
-        if model not in self._gates:
-            self._gates[model] = self._open_gate(model)
-        return self._gates[model]
+    def gate(self, model: ModelRef) -> ModelGate:
+        if model.name not in self._gates:
+            self._gates[model.name] = self._open_gate(model)
+        return self._gates[model.name]
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -105,8 +105,8 @@ class JobExecutor:
         with self._telling() as teller, self._services() as services:
             job_hash = self._accepted(services)
             teller.start()
-            with closing(run_jobs(services, [job_hash], listener=teller.listen)) as reports:
-                result = _result(services, next(iter(reports)))
+            [report] = run_jobs(services, [job_hash], listener=teller.listen)
+            result = _result(services, report)
             teller.complete(result)
         return result
 

@@ -122,7 +122,7 @@ class _Production:
         outputs = Outputs(step, operation=step.operation)
         means = Means(
             provider=session.provider(step.model.provider),
-            gate=session.gate(step.model.name),
+            gate=session.gate(step.model),
             price=partial(services.pricing.cost_usd, step.model),
         )
         return PreparedStep(step, means, outputs=outputs, epoch=self._job.epoch)

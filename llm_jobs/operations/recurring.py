@@ -5,6 +5,7 @@ that are known cost nothing. A document that wants everything asked again says s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from llm_jobs.documents.parsing import parse_document
@@ -15,12 +16,12 @@ from llm_jobs.operations.services import Services
 from llm_jobs.settings import Settings
 
 
-def recurring_documents(settings: Settings) -> list[RecurringDocument]:
+def recurring_documents(settings: Settings, environment: Mapping[str, str]) -> list[RecurringDocument]:
     """The documents with a schedule, by path. A document that cannot be read has no schedule; `validate` tells why."""
     found = []
     for folder in (settings.recurring, settings.home.parent / "examples"):
         for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else []:
-            found += _described(path)
+            found += _described(path, environment)
     return found
 
 
@@ -29,9 +30,9 @@ def submit_recurring(services: Services, path: Path, *, tick_ns: int) -> list[Ac
     return accept(services, path, origin="schedule", as_of_ns=tick_ns)
 
 
-def _described(path: Path) -> list[RecurringDocument]:
+def _described(path: Path, environment: Mapping[str, str]) -> list[RecurringDocument]:
     try:
-        parsed = parse_document(path.name, path.read_bytes())
+        parsed = parse_document(path.name, path.read_bytes(), environment=environment)
     except DocumentError:
         return []
     return [

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from llm_jobs.clock import Clock, WallClock
+from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import ModelGate
 from llm_jobs.events import Listener, ignore
 from llm_jobs.ledger.base import Ledger
@@ -60,9 +61,9 @@ class Services:
             script_folder=self.settings.scripts,
         )
 
-    def gate(self, model: str) -> ModelGate:
-        """What the catalogue allows one process to ask of a model."""
-        quota = self.catalogue.resolve(model).quota
+    def gate(self, model: ModelRef) -> ModelGate:
+        """What the catalogue, as it stands now, allows one process to ask of a model."""
+        quota = self.catalogue.resolve(model.name, bare_provider=model.provider).quota
         slots = asyncio.Semaphore(quota.concurrency) if quota.concurrency else None
         return ModelGate(quota=RequestQuota(quota.requests_per_minute), slots=slots)
 

@@ -73,11 +73,12 @@ def test_what_is_asked_makes_another_job() -> None:
     assert len(digests) == 5
 
 
-def test_a_given_model_replaces_that_of_every_body() -> None:
-    (first, second) = parse_document("b.jsonl", text_of([line(1), line(2, model="other")]), models=["a/x", "gpt"])
-    assert first.steps == (ParsedRequests(model="a/x", operation="chat", replaced=True),)
-    assert first.input.digest == rows_digest([line(1, model="a/x"), line(2, model="a/x")])
-    assert second.input.digest == rows_digest([line(1, model="gpt"), line(2, model="gpt")])
+def test_a_given_model_is_the_steps_and_the_lines_stay_as_they_are() -> None:
+    lines = [line(1), line(2, model="other")]
+    (first, second) = parse_document("b.jsonl", text_of(lines), models=["a/x", "gpt"])
+    assert first.steps == (ParsedRequests(model="a/x", operation="chat"),)
+    assert second.steps == (ParsedRequests(model="gpt", operation="chat"),)
+    assert first.input.digest == second.input.digest == rows_digest(lines)
 
 
 def test_the_content_tells_a_batch_file_whatever_its_name() -> None:

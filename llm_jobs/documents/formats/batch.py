@@ -42,15 +42,13 @@ def parse(file: str, content: bytes, choices: Choices) -> list[ParsedDocument]:
 
 
 def _parse_for(file: str, content: bytes, choices: Choices, model: str | None) -> ParsedDocument:
-    reader = _Reader(file, model)
+    reader = _Reader(file, any_model=model is not None)
     digest = hashlib.sha256()  # as identity.rows_digest, in one pass with the checks
     for line in reader.canonical_lines(content):
         digest.update(line)
     reader.refuse()
     table = ParsedInput(kind="batch", digest=digest.hexdigest(), row_count=reader.row_count)
-    step = ParsedRequests(
-        model=model or reader.model, operation=OPERATION_OF_URL[reader.url], replaced=model is not None
-    )
+    step = ParsedRequests(model=model or reader.model, operation=OPERATION_OF_URL[reader.url])
     return ParsedDocument(
         format="batch",
         name=PurePath(file).stem,
@@ -72,9 +70,9 @@ class _Refused(Exception):
 class _Reader:
     """Reads the lines once; remembers the bad ones, and what all good ones have in common."""
 
-    def __init__(self, file: str, replacement: str | None) -> None:
+    def __init__(self, file: str, *, any_model: bool) -> None:
         self.file = file
-        self.replacement = replacement
+        self.any_model = any_model
         self.row_count = 0
         self.url = ""
         self.model = ""
@@ -84,7 +82,7 @@ class _Reader:
         self._bad_count = 0
 
     def canonical_lines(self, content: bytes) -> Iterator[bytes]:
-        """The rows that are good, in canonical form, the model replaced where one was given."""
+        """The rows that are good, in canonical form, as they stand: a chosen model is the step's, not theirs."""
         for number, line in enumerate(io.BytesIO(content), 1):
             if line.isspace():
                 continue
@@ -109,9 +107,6 @@ class _Reader:
         if not isinstance(row, dict) or row.keys() != _KEY_SET:
             raise _wrong_keys(row)
         self._check_members(row, number)
-        body = row["body"]
-        if self.replacement is not None and isinstance(body, dict):
-            return {**row, "body": {**body, "model": self.replacement}}
         return row
 
     def _check_members(self, row: Mapping[str, JsonValue], number: int) -> None:
@@ -159,7 +154,7 @@ class _Reader:
         if not self._first_line:
             self._first_line, self.url, self.model = number, url, model
         for key, seen, common in (("url", url, self.url), ("body.model", model, self.model)):
-            if seen != common and not (key == "body.model" and self.replacement is not None):
+            if seen != common and not (key == "body.model" and self.any_model):
                 raise _Refused(
                     f"the {key.removeprefix('body.')} differs from that of line {self._first_line}, {common}",
                     key=key,

@@ -1,0 +1,1 @@
+"""Whole jobs, against real servers, in real processes."""
