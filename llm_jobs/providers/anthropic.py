@@ -14,8 +14,7 @@ from llm_jobs.providers.answers import compact, count, member, status_by, text_o
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage
 from llm_jobs.providers.http_provider import HttpProvider
 
-_VERSION = "2023-06-01"
-_SYSTEM = ("system", "developer")
+_VERSION = "2026-10-21"  # of the API, as the vendor's SDK 2 speaks it; part of every call's identity
 _STATUS: Mapping[str, ReplyStatus] = {
     "max_tokens": "truncated",
     "model_context_window_exceeded": "truncated",
@@ -64,9 +63,6 @@ class AnthropicProvider(HttpProvider):
             body["output_config"] = {**(config if isinstance(config, dict) else {}), "format": form}
         return body
 
-    def authorisation(self, key: str) -> dict[str, str]:
-        return {"x-api-key": key}
-
     def read(self, request: Request, raw: bytes) -> Reply:
         answer = whole_object(raw)
         blocks = member(answer, "content")
@@ -84,14 +80,14 @@ class AnthropicProvider(HttpProvider):
 
 
 def _split(messages: Sequence[Message]) -> tuple[list[str], list[JsonValue]]:
-    """The system texts, which travel apart, and the turns."""
-    turns = [message for message in messages if message.role not in _SYSTEM]
-    system = [message.content for message in messages if message.role in _SYSTEM]
-    if any(message.role not in _SYSTEM for message in messages[: len(system)]):
-        rule = "Anthropic takes system messages before the first turn"
-        problem = Problem(what="a system message stands after a turn", key="messages", rule=rule, remedy="move it up")
-        raise DocumentError([problem])
-    return system, [{"role": message.role, "content": message.content} for message in turns]
+    """The system texts before the first turn, which travel apart, and the turns (a later system message is one)."""
+    roles = ["system" if message.role == "developer" else message.role for message in messages]
+    leading = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
+    turns: list[JsonValue] = [
+        {"role": role, "content": message.content}
+        for role, message in zip(roles[leading:], messages[leading:], strict=True)
+    ]
+    return [message.content for message in messages[:leading]], turns
 
 
 def _usage(usage: Any) -> Usage:

@@ -1,0 +1,96 @@
+"""What an answer cost: each token once, by the catalogue's price or the table's; unknown is None and never 0."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from genai_prices import Usage as TableUsage
+from genai_prices import calc_price
+
+from llm_jobs.documents.job import ModelRef
+from llm_jobs.providers.base import Usage
+from llm_jobs.providers.catalogue import Catalogue, load_catalogue
+from llm_jobs.providers.pricing import Pricing
+
+USAGE = Usage(prompt_tokens=1000, completion_tokens=500, cached_tokens=400, reasoning_tokens=300)
+
+
+def pricing_and(name: str, **environment: str) -> tuple[Pricing, ModelRef]:
+    catalogue = Catalogue(environment=environment)
+    return Pricing(catalogue), catalogue.resolve(name).model
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-4.1-mini", "openai/gpt-4o", "anthropic/claude-sonnet-4-5"])
+@pytest.mark.parametrize("prompt_tokens", [1000, 250_000])
+def test_the_cost_is_that_of_the_table(name: str, prompt_tokens: int) -> None:
+    pricing, model = pricing_and(name)
+    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=500, cached_tokens=400, reasoning_tokens=300)
+    table = TableUsage(input_tokens=prompt_tokens, cache_read_tokens=400, output_tokens=500)
+    expected = calc_price(table, model.upstream, provider_api_url=model.base_url).total_price
+    assert pricing.cost_usd(model, usage) == pytest.approx(float(expected), rel=1e-9)
+
+
+def test_cached_and_reasoning_tokens_are_paid_once(tmp_path: Path) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_text(
+        "m: {provider: openai, price: {input_per_million_usd: 10, output_per_million_usd: 100,"
+        " cached_input_per_million_usd: 1}}",
+        encoding="utf-8",
+    )
+    catalogue = load_catalogue(path, environment={})
+    cost = Pricing(catalogue).cost_usd(catalogue.resolve("m").model, USAGE)
+    assert cost == pytest.approx((600 * 10 + 400 * 1 + 500 * 100) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("name", "environment"),
+    [
+        ("openai/no-such-model-at-all", {}),
+        ("openai/gpt-4.1-mini", {"OPENAI_BASE_URL": "http://127.0.0.1:8000/v1"}),
+        ("ollama/llama3.2", {}),
+        ("command/anything", {}),
+    ],
+)
+def test_an_unknown_price_is_none(name: str, environment: dict[str, str]) -> None:
+    pricing, model = pricing_and(name, **environment)
+    assert pricing.cost_usd(model, USAGE) is None
+
+
+@pytest.mark.parametrize("usage", [Usage(), Usage(prompt_tokens=5), Usage(completion_tokens=5)])
+def test_unknown_tokens_have_no_cost(usage: Usage) -> None:
+    pricing, model = pricing_and("simulated")
+    assert pricing.cost_usd(model, usage) is None
+
+
+def test_the_simulated_model_costs_nothing_and_what_it_would_have_cost_can_be_told() -> None:
+    pricing, model = pricing_and("simulated", OPENAI_BASE_URL="http://127.0.0.1:8000/v1")
+    assert pricing.cost_usd(model, USAGE) == 0.0
+    estimate = pricing.estimate_as("openai/gpt-4.1-mini", USAGE)
+    assert estimate is not None
+    assert estimate > 0
+    assert pricing.estimate_as("ollama/x", USAGE) is None
+
+
+def test_behind_a_gateway_the_price_is_that_of_the_pinned_vendor() -> None:
+    pricing, model = pricing_and("openai/gpt-4.1-mini")
+    moved = ModelRef(
+        name="gateway",
+        provider="openai",
+        upstream="gpt-4.1-mini",
+        base_url="https://gateway.example/v1",
+        identity_url="https://api.openai.com/v1",
+    )
+    assert pricing.cost_usd(moved, USAGE) == pricing.cost_usd(model, USAGE)
+
+
+HEAVY = ("aiohttp", "genai_prices", "openai", "anthropic", "ollama", "transformers")
+
+
+@pytest.mark.parametrize("module", ["registry", "catalogue", "pricing", "openai", "anthropic", "ollama", "command"])
+def test_what_is_heavy_is_imported_when_it_is_needed(module: str) -> None:
+    code = f"import sys, llm_jobs.providers.{module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
