@@ -28,6 +28,8 @@ from llm_jobs.providers.base import Provider, Reply, Request, Usage
 
 POLL_S = 0.1  # how often calls that another process holds are asked about
 POLL_BATCH = 256
+# A hundred calls sent in one moment are answered in one moment: more answers than one commit takes would be at risk.
+START_INTERVAL_S = 0.0005
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
@@ -55,6 +57,8 @@ class Lane:
     ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
     wanted: int = 0  # asked of the ledger, not decided
     in_flight: int = 0
+    opened: int = 0  # slots opened so far
+    starting: bool = False  # the next slot waits for its turn
     sent: int = 0
     closed: bool = False
 
@@ -226,11 +230,23 @@ class Caller:
             self._poll_later()
 
     def _start(self, lane: Lane) -> None:
-        while lane.ready and lane.in_flight < lane.concurrency and not lane.closed:
-            lane.in_flight += 1
-            task = self._loop.create_task(self._work(lane, lane.ready.popleft()))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
+        while lane.ready and lane.in_flight < lane.concurrency and not lane.closed and not lane.starting:
+            self._open_slot(lane)
+            if lane.opened < lane.concurrency:
+                lane.starting = True
+                self._loop.call_later(START_INTERVAL_S, self._start_next, lane)
+
+    def _start_next(self, lane: Lane) -> None:
+        lane.starting = False
+        self._start(lane)
+
+    def _open_slot(self, lane: Lane) -> None:
+        lane.in_flight += 1
+        lane.opened += 1
+        task = self._loop.create_task(self._work(lane, lane.ready.popleft()))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self, lane: Lane, flight: Flight) -> None:
         """One of the lane's slots: attempts what is ready until nothing is."""

@@ -13,6 +13,7 @@ from random import Random
 from llm_jobs.clock import Clock
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import Caller, ModelGate
+from llm_jobs.engine.garbage import collected_seldom
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.events import Listener
 from llm_jobs.ledger.base import Ledger, OwnerIdentity
@@ -63,6 +64,7 @@ async def open_session(
     with (
         ThreadPoolExecutor(1, thread_name_prefix="ledger-writer") as writer,
         ThreadPoolExecutor(1, thread_name_prefix="ledger-reader") as reader,
+        collected_seldom(),
     ):
         recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
         caller = Caller(recorder, clock=clock, random=random, emit=emit)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
-KEY = "sk-test/key+with%signs=and\"quotes"
+KEY = 'sk-test/key+with%signs=and"quotes'
 
 
 def child_environment(openai_url: str, extra: Mapping[str, str] | None = None) -> dict[str, str]:
