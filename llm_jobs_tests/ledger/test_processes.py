@@ -8,12 +8,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from llm_jobs.clock import SetClock, WallClock
 from llm_jobs.ledger.base import Ledger
+from llm_jobs.ledger.migrations import LATEST
 from llm_jobs.ledger.opening import open_ledger
+from llm_jobs.ledger.postgres import PostgresLedger
+from llm_jobs.ledger.sql import SqlLedger
+from llm_jobs.ledger.sqlite import SqliteLedger
 from llm_jobs_tests.ledger.conftest import NOON_NS
 from llm_jobs_tests.ledger.material import Asker
 
@@ -71,6 +77,32 @@ def test_processes_that_open_a_fresh_ledger_at_once_all_succeed(shared_url: str)
         assert [read(opener) for opener in openers] == [["ready"]] * 3
         go(*openers)
         assert [read(opener) for opener in openers] == [["opened"]] * 3
+
+
+def test_a_fresh_ledger_is_migrated_once_however_many_find_it_empty(shared_url: str) -> None:
+    together = threading.Barrier(4)
+    versions: list[int] = []
+
+    def migrate() -> None:
+        path = shared_url.removeprefix("sqlite:///")
+        ledger: SqlLedger = (
+            PostgresLedger(make_url(shared_url), clock=SetClock(1))
+            if path == shared_url
+            else SqliteLedger(Path(path), clock=SetClock(1))
+        )
+        assert ledger._version() == 0
+        together.wait()
+        ledger.migrate()
+        versions.append(ledger._version())
+        ledger.close()
+
+    threads = [threading.Thread(target=migrate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert versions == [LATEST] * 4
 
 
 def test_the_claims_of_a_killed_process_are_taken_over_at_once(shared_url: str, shared: Ledger) -> None:
