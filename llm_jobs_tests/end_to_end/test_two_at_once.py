@@ -1,4 +1,4 @@
-"""Two processes that share half of their calls: each call is sent once, and neither waits for the whole of the other."""
+"""Two processes that share half of their calls: each is sent once, and neither waits for the whole of the other."""
 
 from __future__ import annotations
 
