@@ -87,27 +87,37 @@ def submitted(services: Services, job_hashes: Sequence[str]) -> Mapping[str, Sub
 
 
 def unfinished(services: Services) -> list[SubmittedJob]:
-    """Jobs that another run could complete, oldest submission first."""
+    """Jobs that wait for a run, oldest submission first: they have not ended since they were last submitted.
+
+    A job that ended with failures waits until it is submitted again: the same question may cost the same again.
+    """
     hashes = services.ledger.unfinished()
-    tries = _tries(services, hashes)
+    ended_ns = _ended_ns(services, hashes)
+    submitted_ns = _submitted_ns(services) if ended_ns else {}
     return [
-        submitted_job(services, submissions[0], tries.get(job_hash, 0))
+        submitted_job(services, submissions[0])
         for job_hash in hashes
-        if (submissions := services.ledger.submissions(job_hash=job_hash))
+        if ended_ns.get(job_hash, -1) < submitted_ns.get(job_hash, 0)
+        and (submissions := services.ledger.submissions(job_hash=job_hash))
     ]
 
 
-def _tries(services: Services, job_hashes: Sequence[str]) -> dict[str, int]:
-    """How many runs left each job unfinished: its results with failures, and the runs that left none."""
-    tries = {job_hash: len(records) for job_hash, records in services.ledger.results(job_hashes).items()}
+def _ended_ns(services: Services, job_hashes: Sequence[str]) -> dict[str, int]:
+    """When each job last ended, with a result or with the reason why there is none."""
+    ended = {job_hash: records[0].recorded_ns or 0 for job_hash, records in services.ledger.results(job_hashes).items()}
     for letter in services.ledger.dead_letters():
         if letter.kind == "job" and letter.job_hash is not None:
-            tries[letter.job_hash] = tries.get(letter.job_hash, 0) + 1
-    return tries
+            ended[letter.job_hash] = max(ended.get(letter.job_hash, 0), letter.recorded_ns or 0)
+    return ended
 
 
-def submitted_job(services: Services, submission: Submission, tries: int = 0) -> SubmittedJob:
-    """A submission with what its frozen job says. `tries`: the runs that left it unfinished."""
+def _submitted_ns(services: Services) -> dict[str, int]:
+    """When each job was last submitted."""
+    return {job.job_hash: job.submitted_ns or 0 for job in services.ledger.latest_jobs(LARGEST_LISTING)}
+
+
+def submitted_job(services: Services, submission: Submission) -> SubmittedJob:
+    """A submission with what its frozen job says."""
     job = job_from_json(submission.job)
     return SubmittedJob(
         job_hash=submission.job_hash,
@@ -118,5 +128,4 @@ def submitted_job(services: Services, submission: Submission, tries: int = 0) ->
         providers=tuple(sorted({step.model.provider for step in job.steps})),
         document_path=str(services.settings.jobs / submission.job_hash),
         input_path=job.input.url,
-        tries=tries,
     )

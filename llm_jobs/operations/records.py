@@ -37,7 +37,7 @@ class IntakeReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SubmittedJob:
-    """A job as it lies in the ledger, before or after it ran. `tries` counts the runs that left it unfinished."""
+    """A job as it lies in the ledger, before or after it ran."""
 
     job_hash: str
     name: str
@@ -47,7 +47,6 @@ class SubmittedJob:
     providers: tuple[str, ...]
     document_path: str | None
     input_path: str | None
-    tries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

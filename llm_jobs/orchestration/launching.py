@@ -1,7 +1,7 @@
 """What to run next: the difference between the jobs that are unfinished and what runs cover. No clock, no cursor.
 
-A tick that is cut off is made good by the next one, because nothing is remembered: a job is asked for while it is
-unfinished, no run that is going covers it, and fewer than `MOST_TRIES` runs of it ended since it was last submitted.
+A tick that is cut off is made good by the next one, because nothing is remembered: a job is asked for while it has not
+ended, no run that is going covers it, and fewer than `MOST_TRIES` runs of it died since it was last submitted.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class UseCases(Protocol):
         """The newest submission of each of `job_hashes` that the ledger knows."""
 
     def unfinished(self) -> Sequence[SubmittedJob]:
-        """Jobs that another run could complete, oldest submission first."""
+        """Jobs that wait for a run, oldest submission first: not ended since they were last submitted."""
 
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         """Run many jobs at once; yield each report as its job ends. Closing the generator stops the work."""

@@ -73,6 +73,7 @@ class FakeUseCases:
     fates: dict[str, JobStatus] = field(default_factory=dict)
     inbox: list[IntakeReport] = field(default_factory=list)
     finished: dict[str, JobReport] = field(default_factory=dict)
+    ended: set[str] = field(default_factory=set)
     outputs: set[str] = field(default_factory=set)
     delivered: list[str] = field(default_factory=list)
     ticks: list[tuple[str, int]] = field(default_factory=list)
@@ -90,13 +91,13 @@ class FakeUseCases:
         return {job_hash: self.jobs[job_hash] for job_hash in job_hashes if job_hash in self.jobs}
 
     def unfinished(self) -> Sequence[SubmittedJob]:
-        done = {job_hash for job_hash, report in self.finished.items() if report.status == "done"}
-        return [job for job in self.jobs.values() if job.job_hash not in done]
+        return [job for job in self.jobs.values() if job.job_hash not in self.ended]
 
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         self.ran.append(tuple(job_hashes))
         for job_hash in job_hashes:
             report = report_of(self.jobs[job_hash], self.fates[job_hash])
+            self.ended.add(job_hash)
             if report.result is not None:
                 self.finished[job_hash] = report
             yield report
@@ -139,6 +140,7 @@ class FakeUseCases:
         return [job.job_hash for job in self.jobs.values() if job.name == path]
 
     def resubmit(self, job_hash: str, *, submitted_ns: int) -> None:
+        self.ended.discard(job_hash)
         self.jobs[job_hash] = replace(self.jobs[job_hash], submitted_ns=submitted_ns)
 
     def _line(self, job: SubmittedJob) -> JobLine:
