@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from sqlalchemy import create_engine, inspect
 
 from llm_jobs.clock import SetClock
 from llm_jobs.errors import SetupError
+from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import Ledger
-from llm_jobs.ledger.migrations import LATEST
+from llm_jobs.ledger.migrations import LATEST, migrations
 from llm_jobs.ledger.opening import NETWORK_FILE_SYSTEMS, file_system, open_ledger
 from llm_jobs.ledger.sqlite import SqliteLedger
 from llm_jobs.ledger.tables import metadata
@@ -195,3 +197,16 @@ def test_the_driver_of_postgresql_is_loaded_only_where_it_is_used() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "version", "digest"),
+    [
+        ("sqlite", 1, "19b16cad1dd362a3072e741578d2e681"),
+        ("postgresql", 1, "7ce10e26ed377afdcfee367b9bd950f2"),
+    ],
+)
+def test_a_migration_never_changes_once_released(dialect: Dialect, version: int, digest: str) -> None:
+    [statements] = [found.statements for found in migrations(dialect) if found.version == version]
+
+    assert hashlib.sha256("\n".join(statements).encode()).hexdigest()[:32] == digest
