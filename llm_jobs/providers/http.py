@@ -78,6 +78,8 @@ class HttpChannel:
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             return _classified(error, url, scrubber)
         if 200 <= status < 300:
+            if said.get("content-type", "").startswith("text/event-stream"):
+                return PermanentError(f"{_host(url)} streams its answers unasked; choose another endpoint or operation")
             return Answered(raw=raw, headers=said)
         return failure_of(status=status, headers=said, raw=raw, where=_host(url), scrubber=scrubber)
 
