@@ -118,6 +118,7 @@ class Caller:
         self._waiting: deque[Flight] = deque()  # held by another process
         self._polling = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
@@ -130,7 +131,8 @@ class Caller:
         self._recorder.look_up(call.call_hash, lambda answer: self._looked_up(flight, answer))
 
     async def aclose(self) -> None:
-        """Stop sending; attempts under way are cancelled and recorded as such."""
+        """Stop sending: attempts under way are cancelled and recorded as such, what is granted now is left unsent."""
+        self._closing = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -167,7 +169,7 @@ class Caller:
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
-        while lane.pending and not lane.closed and lane.wanted + len(lane.ready) < lane.concurrency:
+        while lane.pending and not self._stopped(lane) and lane.wanted + len(lane.ready) < lane.concurrency:
             flight = lane.pending.popleft()
             lane.wanted += 1
             self._want(flight, held=False)
@@ -207,11 +209,14 @@ class Caller:
         self._pump(lane)
 
     def _granted(self, flight: Flight) -> None:
-        if flight.lane.closed:
+        if self._stopped(flight.lane):
             self._leave_unsent(flight)
         else:
             flight.lane.ready.append(flight)
             self._start(flight.lane)
+
+    def _stopped(self, lane: Lane) -> bool:
+        return lane.closed or self._closing
 
     def _poll_later(self) -> None:
         if not self._polling:
@@ -231,7 +236,7 @@ class Caller:
 
     def _start(self, lane: Lane) -> None:
         """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
-        while lane.ready and lane.in_flight < lane.concurrency and not lane.closed and not lane.starting:
+        while lane.ready and lane.in_flight < lane.concurrency and not self._stopped(lane) and not lane.starting:
             self._open_slot(lane)
             if lane.opened < lane.concurrency:
                 lane.starting = True
@@ -253,7 +258,7 @@ class Caller:
         try:
             while True:
                 await self._attempt(lane, flight)
-                if not lane.ready or lane.closed:
+                if not lane.ready or self._stopped(lane):
                     return
                 flight = lane.ready.popleft()
                 self._pump(lane)

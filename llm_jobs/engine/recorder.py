@@ -37,6 +37,8 @@ class Recorder:
         self._committing = False
         self._scheduled = False
         self._looking = False
+        self._reading = False
+        self._closing = False
         self._last_commit_s = float("-inf")
         self._idle = asyncio.Event()
         self._idle.set()
@@ -61,9 +63,10 @@ class Recorder:
             self._loop.call_soon(self._read)
 
     async def aclose(self) -> None:
-        """Commit what waits, then stop."""
+        """Commit what waits, then stop. Nothing is looked up any more."""
+        self._closing = True
         self._heartbeat.cancel()
-        while not self.broken.done() and (self._outcomes or self._committing):
+        while not self.broken.done() and (self._outcomes or self._committing or self._reading):
             self._commit()
             await self._idle.wait()
         if not self.broken.done():
@@ -104,7 +107,7 @@ class Recorder:
         wants: Sequence[tuple[Want, Decided]],
     ) -> None:
         self._committing = False
-        self._idle.set()
+        self._stand_by()
         if self._failed(done):
             return
         exchange = done.result()
@@ -116,11 +119,17 @@ class Recorder:
             self._schedule()
 
     def _read(self) -> None:
+        if self._closing:
+            return
+        self._reading = True
+        self._idle.clear()
         batch, self._look_ups = self._look_ups[:LOOK_UP_BATCH], self._look_ups[LOOK_UP_BATCH:]
         future = self._loop.run_in_executor(self._reader, self._ledger.look_up, [call_hash for call_hash, _ in batch])
         future.add_done_callback(lambda done: self._found(done, batch))
 
     def _found(self, done: asyncio.Future[Mapping[str, Answer]], batch: Sequence[tuple[str, Found]]) -> None:
+        self._reading = False
+        self._stand_by()
         if self._failed(done):
             return
         answers = done.result()
@@ -129,6 +138,10 @@ class Recorder:
         self._looking = bool(self._look_ups)
         if self._looking:
             self._loop.call_soon(self._read)
+
+    def _stand_by(self) -> None:
+        if not (self._committing or self._reading):
+            self._idle.set()
 
     def _failed(self, done: asyncio.Future[Exchange] | asyncio.Future[Mapping[str, Answer]]) -> bool:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()

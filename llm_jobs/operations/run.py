@@ -6,6 +6,7 @@ Invariant: a job's failure is its own; it becomes a report. Only what breaks eve
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
@@ -21,6 +22,7 @@ from llm_jobs.operations.produce import concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
 
+LOG = logging.getLogger(__name__)
 CALLS_AT_ONCE = 256  # over all jobs of one run, unless a single job asks for more
 
 
@@ -96,9 +98,9 @@ async def _start_all(
 
     async def one(submission: Submission, job: Job, weight: int) -> None:
         try:
-            await ended.put(await _run_one(services, session, submission, job, listener))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised where the reports are read
-            await ended.put(error)
+            ended.put_nowait(await _run_one(services, session, submission, job, listener))
+        except Exception as error:  # noqa: BLE001 - the ledger is broken: raised where the reports are read
+            ended.put_nowait(error)
         finally:
             admission.leave(weight)
 
@@ -117,13 +119,20 @@ async def _run_one(
     started_ns = services.clock.now_ns()
     try:
         return await produce(services, session, submission, job, listener)
-    except LlmJobsError as error:
+    except Exception as error:
         if session.recorder.broken.done():
             raise
-        services.ledger.record_dead_letter(
-            DeadLetter(kind="job", reference=job.name, reason=str(error), job_hash=job.hash)
-        )
-        return _failed_report(submission, str(error), (services.clock.now_ns() - started_ns) / 1e9)
+        reason = _reason(job, error)
+        services.ledger.record_dead_letter(DeadLetter(kind="job", reference=job.name, reason=reason, job_hash=job.hash))
+        return _failed_report(submission, reason, (services.clock.now_ns() - started_ns) / 1e9)
+
+
+def _reason(job: Job, error: Exception) -> str:
+    """Why a job has no result. What nobody foresaw is a defect of ours: it fails this job alone, and is logged."""
+    if isinstance(error, LlmJobsError):
+        return str(error)
+    LOG.error("job %s (%s) met a defect", job.name, job.hash, exc_info=error)
+    return f"unexpected {type(error).__name__}: {error}; this is a defect of llm-jobs, its traceback is in the log"
 
 
 def _failed_report(submission: Submission, error: str, seconds: float) -> JobReport:

@@ -162,7 +162,7 @@ class TableShape:
                 key=name,
                 value=value,
                 rule="integers have 64 bits; beside numbers with a fraction they lie within ±2^53 or are exact there",
-                remedy=f"declare `types: {{{name}: string}}`",
+                remedy=f"declare `types: {{{name}: text}}`",
             )
         exact = shape.arrow_type(exact=True)
         return Column(name=name, type=shape.arrow_type(exact=False) or pa.string(), as_json=exact is None)
@@ -177,5 +177,5 @@ def _note_two_types(name: str, shape: Shape, problems: Problems) -> None:
         line=second_line,
         key=name,
         rule="a column has one type",
-        remedy=f"write one type, or declare `types: {{{name}: string}}`",
+        remedy=f"write one type, or declare `types: {{{name}: text}}`",
     )

@@ -57,12 +57,12 @@ def to_string(value: JsonValue) -> JsonValue:
     return value if type(value) is str else json.dumps(value, ensure_ascii=False)
 
 
-CONVERTERS: Mapping[str, Converter] = {"int64": to_int64, "float64": to_float64, "bool": to_bool, "string": to_string}
+CONVERTERS: Mapping[str, Converter] = {"integer": to_int64, "number": to_float64, "boolean": to_bool, "text": to_string}
 ARROW_TYPES: Mapping[str, pa.DataType] = {
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "string": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
 }
 
 
@@ -91,7 +91,7 @@ class DeclaredTypes:
             value = row.get(name)
             if value is None:
                 continue
-            if value == "" and kind != "string":
+            if value == "" and kind != "text":
                 row[name] = None
                 continue
             try:
@@ -118,5 +118,5 @@ class DeclaredTypes:
             key=name,
             value=value,
             rule=f"{kind} is {rule}",
-            remedy=f"correct the value, or declare `types: {{{name}: string}}`",
+            remedy=f"correct the value, or declare `types: {{{name}: text}}`",
         )

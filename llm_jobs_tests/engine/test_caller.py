@@ -252,3 +252,22 @@ def test_a_session_that_is_cancelled_records_what_was_in_flight_and_gives_its_cl
 
     run_virtual(scenario())
     assert second.sent == {"a": 1, "b": 1}
+
+
+def test_a_session_that_closes_while_claims_are_asked_for_sends_none_of_them_and_leaves_no_task() -> None:
+    ledger = memory_ledger()
+    provider = ScriptedProvider(latency_s=10)
+
+    async def scenario() -> None:
+        async with bench(provider, ledger) as b:
+            lane = b.lane(concurrency=50)
+            work = asyncio.ensure_future(b.complete(rows(*map(str, range(200))), lane=lane))
+            while not lane.wanted:
+                await asyncio.sleep(0)
+        work.cancel()
+        left = asyncio.all_tasks() - {asyncio.current_task(), work}
+        assert left == set()
+        assert list(ledger.unrecorded()) == []
+
+    run_virtual(scenario())
+    assert provider.sent == {}

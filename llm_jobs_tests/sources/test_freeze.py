@@ -118,7 +118,7 @@ def test_one_row_with_a_fraction_changes_no_other_row(tmp_path: Path) -> None:
 
 
 def test_columns_of_a_csv_file_are_text_unless_declared(tmp_path: Path) -> None:
-    source = written(tmp_path, "zip,n,x\n007,1,\n008,,0.5\n", "csv", types={"n": "int64", "x": "float64"})
+    source = written(tmp_path, "zip,n,x\n007,1,\n008,,0.5\n", "csv", types={"n": "integer", "x": "number"})
     expected = pa.schema([("zip", pa.string()), ("n", pa.int64()), ("x", pa.float64())])
     assert frozen(source, tmp_path).schema == expected
     assert frozen_rows(source, tmp_path) == [{"zip": "007", "n": 1, "x": None}, {"zip": "008", "n": None, "x": 0.5}]
@@ -247,7 +247,7 @@ def test_what_json_cannot_say_is_refused_with_its_column(tmp_path: Path, column:
 
 
 def test_declared_types_hold_for_parquet_too(tmp_path: Path) -> None:
-    source = parquet_input(tmp_path, pa.table({"a": [1, 2]}), {"a": "string"})
+    source = parquet_input(tmp_path, pa.table({"a": [1, 2]}), {"a": "text"})
     assert frozen(source, tmp_path).schema == pa.schema([("a", pa.string())])
     assert frozen_rows(source, tmp_path) == [{"a": "1"}, {"a": "2"}]
 

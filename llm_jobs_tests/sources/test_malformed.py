@@ -109,7 +109,7 @@ def test_two_types_in_one_column_are_named_with_both_lines(tmp_path: Path, first
     (problem,) = caught.value.problems
     assert "(line 1)" in problem.what
     assert "(line 3)" in problem.what
-    assert problem.remedy == "write one type, or declare `types: {a: string}`"
+    assert problem.remedy == "write one type, or declare `types: {a: text}`"
 
 
 @pytest.mark.parametrize("number", [2**53 + 1, 2**63, -(2**63) - 1, 10**30])
@@ -120,13 +120,13 @@ def test_an_integer_that_would_change_beside_fractions_is_refused(tmp_path: Path
 
 def test_a_type_declared_for_no_column_is_refused(tmp_path: Path) -> None:
     for form, content in (("csv", "a\n1\n"), ("jsonl", '{"a": 1}\n')):
-        source = written(tmp_path, content, cast(FileFormat, form), types={"b": "int64"})
+        source = written(tmp_path, content, cast(FileFormat, form), types={"b": "integer"})
         with pytest.raises(DocumentError, match="a column that is not there"):
             frozen(source, tmp_path)
 
 
 def test_an_unknown_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DocumentError, match="types are int64, float64, bool, string"):
+    with pytest.raises(DocumentError, match="types are integer, number, boolean, text"):
         rows_of(written(tmp_path, "a\n1\n", "csv", types={"a": "date"}))
 
 
