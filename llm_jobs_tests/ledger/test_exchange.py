@@ -94,6 +94,15 @@ def test_who_waits_behind_a_failure_gets_that_failure_and_does_not_ask_again(
     assert not done.granted
 
 
+def test_who_is_told_of_a_failure_claims_nothing(ledger: Ledger) -> None:
+    holder, waiter, third = Asker(ledger), Asker(ledger), Asker(ledger)
+    intent_id = holder.claim("a")
+    holder.report("a", intent_id, "failed")
+    assert set(waiter.ask("a", behind=intent_id).failed) == {"a"}
+
+    assert set(third.ask("a").granted) == {"a"}
+
+
 def test_who_asks_for_the_first_time_after_a_failure_is_granted_a_new_try(ledger: Ledger) -> None:
     holder, other = Asker(ledger), Asker(ledger)
     holder.report("a", holder.claim("a"), "failed")
