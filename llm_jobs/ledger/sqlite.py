@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock
@@ -87,7 +87,7 @@ class SqliteLedger(SqlLedger):
     def __init__(self, path: Path | None, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> None:
         name = f"file:/llm-jobs-{next(_memory_names)}?vfs=memdb" if path is None else f"{path.absolute().as_uri()}"
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._codec = PayloadCodec()
 
         def connect() -> sqlite3.Connection:
@@ -116,6 +116,12 @@ class SqliteLedger(SqlLedger):
 
     def _begin(self, connection: Connection, *, writing: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        # A database in memory has no write-ahead log: whoever reads keeps whoever writes from committing.
+        with self._lock if self._path is None else nullcontext(), super()._reading() as connection:
+            yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:

@@ -35,11 +35,12 @@ class Column:
 class Shape:
     """What has been seen at one place of a row: each kind of value with the line that showed it first."""
 
-    __slots__ = ("inexact", "is_ordered", "items", "kinds", "members", "objects", "seen")
+    __slots__ = ("beyond", "inexact", "is_ordered", "items", "kinds", "members", "objects", "seen")
 
     def __init__(self) -> None:
         self.kinds: dict[type, int] = {}
         self.inexact: tuple[int, int] | None = None  # line and value of an integer that float64 does not hold
+        self.beyond: tuple[int, int] | None = None  # line and value of an integer that int64 does not hold
         self.items: Shape | None = None
         self.members: dict[str, Shape] = {}
         self.objects = 0
@@ -62,10 +63,13 @@ class Shape:
             self._see_object(value, line)  # type: ignore[arg-type]
 
     def _see_integer(self, value: int, line: int) -> None:
-        if -ALWAYS_EXACT <= value <= ALWAYS_EXACT or self.inexact is not None:
+        if -ALWAYS_EXACT <= value <= ALWAYS_EXACT:
             return
-        if abs(value) > LARGEST_INT64 or int(float(value)) != value:
+        is_beyond = not -LARGEST_INT64 - 1 <= value <= LARGEST_INT64
+        if self.inexact is None and (is_beyond or int(float(value)) != value):
             self.inexact = (line, value)
+        if self.beyond is None and is_beyond:
+            self.beyond = (line, value)
 
     def _see_object(self, value: dict[str, JsonValue], line: int) -> None:
         self.objects += 1
@@ -90,7 +94,7 @@ class Shape:
         kinds = self.plain_kinds
         if self.is_mixed_number:
             return None if exact or self.inexact is not None else pa.float64()
-        if len(kinds) > 1 or (kinds == {int} and self._is_beyond_int64()):
+        if len(kinds) > 1 or (kinds == {int} and self.beyond is not None):
             return None
         if not kinds:
             return pa.null()
@@ -99,9 +103,6 @@ class Shape:
             item = self.items.arrow_type(exact=exact) if self.items is not None else pa.null()
             return None if item is None else pa.list_(item)
         return self._struct(exact=exact) if kind is dict else SCALARS[kind]
-
-    def _is_beyond_int64(self) -> bool:
-        return self.inexact is not None and abs(self.inexact[1]) > LARGEST_INT64
 
     def _struct(self, *, exact: bool) -> pa.DataType | None:
         """A struct, where all objects have the same members; otherwise a missing member would come back as null."""
@@ -155,7 +156,7 @@ class TableShape:
         if len(shape.plain_kinds) > 1 and not shape.is_mixed_number:
             _note_two_types(name, shape, problems)
         elif shape.inexact is not None and shape.arrow_type(exact=False) is None:
-            line, value = shape.inexact
+            line, value = shape.beyond or shape.inexact
             problems.add(
                 "the integer is not exact in the column's type",
                 line=line,
