@@ -52,8 +52,9 @@ class Recorder:
 
     def want(self, want: Want, decided: Decided) -> None:
         """Ask for the claim and the intent of a call; `decided` receives the exchange that holds the decision."""
-        self._wants.append((want, decided))
-        self._schedule()
+        if not self._closing:
+            self._wants.append((want, decided))
+            self._schedule()
 
     def look_up(self, call_hash: str, found: Found) -> None:
         """Read the recorded answer to a call, if there is one; takes no lock."""
@@ -63,8 +64,9 @@ class Recorder:
             self._loop.call_soon(self._read)
 
     async def aclose(self) -> None:
-        """Commit what waits, then stop. Nothing is looked up any more."""
+        """Commit the outcomes that wait, then stop. Nothing is claimed or looked up any more."""
         self._closing = True
+        self._wants.clear()
         self._heartbeat.cancel()
         while not self.broken.done() and (self._outcomes or self._committing or self._reading):
             self._commit()
