@@ -1,0 +1,1 @@
+"""Everything Dagster: assets, partitions, sensors, schedules, resources, pools, checks."""
