@@ -62,6 +62,16 @@ def select_attempts(connection: Connection, call_hash: str) -> list[tuple[int, F
     ]
 
 
+def count_late(connection: Connection, job_hash: str) -> int:
+    """Answers that this job's attempts bought after the call had one already. Reads the partial index alone."""
+    query = (
+        select(func.count())
+        .select_from(outcomes.join(intents, intents.c.id == outcomes.c.intent_id))
+        .where(_WITHOUT_ANSWER, outcomes.c.status == "succeeded", intents.c.job_hash == job_hash)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def select_spend(connection: Connection, job_hashes: Sequence[str]) -> Iterator[tuple[str, Spend]]:
     """What each job's recorded attempts used."""
     unpriced = func.sum(case((outcomes.c.cost_usd.is_(None), 1), else_=0))

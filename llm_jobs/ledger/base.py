@@ -291,5 +291,8 @@ class Ledger(Protocol):
     def audit(self) -> LedgerAudit:
         """Count everything and look for what contradicts itself. Reads the whole ledger."""
 
+    def late(self, job_hash: str) -> int:
+        """Answers that this job bought of calls that had one already: each was paid twice."""
+
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
         """What each job's attempts used, by job; jobs that asked nothing are left out."""

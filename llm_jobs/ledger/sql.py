@@ -269,6 +269,10 @@ class SqlLedger(ABC):
         with self._reading() as connection:
             return audits.audit(connection)
 
+    def late(self, job_hash: str) -> int:
+        with self._reading() as connection:
+            return audits.count_late(connection, job_hash)
+
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
         with self._reading() as connection:
             return dict(audits.select_spend(connection, job_hashes))

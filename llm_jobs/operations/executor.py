@@ -34,7 +34,8 @@ from llm_jobs.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
+
+    from llm_jobs.results.reading import Table
 
 EventName = Literal["start", "progress", "complete", "error"]
 EVENTS: tuple[EventName, ...] = ("start", "progress", "complete", "error")
@@ -46,7 +47,7 @@ class JobResult(JobReport):
 
     store: ResultStore = field(repr=False, compare=False)
 
-    def to_arrow(self) -> pa.Table:
+    def to_arrow(self) -> Table:
         """The result as a table: input columns, outputs, then the facts with the prefix `llm_`. Raises NotFound."""
         if self.result is None:
             raise NotFound(f"job {self.job_hash} ({self.name}) has no result: {self.error}")

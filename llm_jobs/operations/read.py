@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pyarrow as pa
-
 from llm_jobs.errors import NotFound
 from llm_jobs.operations.services import Services
-from llm_jobs.results.reading import Stored, read
+from llm_jobs.results.reading import Stored, Table, read
 
 
-def results_table(services: Services, job_hashes: Sequence[str]) -> pa.Table:
+def results_table(services: Services, job_hashes: Sequence[str]) -> Table:
     """The newest results of `job_hashes` under one schema, in their order, with `llm_job` and `llm_submitted_at`.
 
     Jobs without a result are left out. Raises NotFound where none has one, DocumentError where types conflict.
@@ -29,7 +27,7 @@ def results_table(services: Services, job_hashes: Sequence[str]) -> pa.Table:
     return read(services.store, stored)
 
 
-def results_of(services: Services, name: str) -> pa.Table:
+def results_of(services: Services, name: str) -> Table:
     """The newest result of the job that was last submitted as `name` and has one. Raises NotFound."""
     submissions = services.ledger.submissions(name=name)
     records = services.ledger.results([submission.job_hash for submission in submissions])

@@ -55,7 +55,7 @@ def verify_job(services: Services, job_hash: str) -> JobAudit:
         job_hash=job_hash,
         rows_answered=newest is not None and newest.failed == 0,
         digest_intact=newest is not None and _problem(services, newest) is None,
-        paid_twice=services.ledger.audit().paid_twice,
+        paid_twice=services.ledger.late(job_hash),
     )
 
 

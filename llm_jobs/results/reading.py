@@ -18,6 +18,7 @@ from llm_jobs.results.base import ResultStore
 from llm_jobs.results.layout import job_of
 
 BATCH_ROWS = 16_384
+Table = pa.Table  # for rooms that hand tables on and make none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from llm_jobs.clock import SetClock
 from llm_jobs.errors import ImmutableError, LlmJobsError
 from llm_jobs.ledger.base import Exchange, Ledger, OutcomeStatus
-from llm_jobs_tests.ledger.material import ELSEWHERE, Asker, facts, outcome
+from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, facts, outcome
 
 
 def test_a_call_that_nobody_asked_is_granted_with_an_intent(ledger: Ledger) -> None:
@@ -191,6 +191,7 @@ def test_a_late_answer_is_kept_and_listed_and_changes_no_answer(ledger: Ledger, 
     assert [attempt[0] for attempt in ledger.attempts("a")] == [lost, won]
     audit = ledger.audit()
     assert (audit.late, audit.paid_twice, audit.answers, audit.inconsistencies) == (1, 1, 1, ())
+    assert (ledger.late(JOB), ledger.late("f" * 32)) == (1, 0)
 
 
 def test_a_late_outcome_does_not_give_back_the_claim_of_who_took_over(ledger: Ledger, clock: SetClock) -> None:
