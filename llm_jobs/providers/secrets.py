@@ -23,8 +23,6 @@ _REMOVED_BYTES = REMOVED.encode()
 # One escapes; more where JSON stands in a JSON text. Bounded and possessive, so that no search explodes.
 _BACKSLASHES = rb"\\{1,16}+"
 _PERCENT = rb"(?:%|\\{1,16}+[uU]0025)(?:25){0,3}"
-# What may stand before a match and would be left as half an escape: `\` of `\n`, `\u00` of `\u006e`.
-_HALF_ESCAPE = rb"(?:\\{1,16}+(?:u[0-9a-fA-F]{0,3})?)?"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +116,7 @@ class Scrubber:
     def _substituted(self, raw: bytes) -> bytes:
         if self._pattern is None:
             forms = sorted(self._needles, key=len, reverse=True)
-            self._pattern = re.compile(_HALF_ESCAPE + b"(?:" + b"|".join(map(_any_form, forms)) + b")")
+            self._pattern = re.compile(b"|".join(map(_any_form, forms)))
         cleaned, count = self._pattern.subn(_REMOVED_BYTES, raw)
         return cleaned if count else raw
 

@@ -132,7 +132,7 @@ LEAVES = st.one_of(
     st.builds(lambda low: {"type": "number", "exclusiveMinimum": low}, BOUNDS),
     st.builds(lambda high: {"type": "number", "maximum": high}, BOUNDS),
     st.builds(lambda n: {"type": "string", "minLength": n, "maxLength": n + 2}, st.integers(0, 40)),
-    st.builds(lambda values: {"enum": values}, st.lists(st.integers() | st.text(max_size=3), min_size=1, max_size=3)),
+    st.builds(lambda values: {"enum": values}, st.lists(BOUNDS | st.text(max_size=3), min_size=1, max_size=3)),
 )
 
 
