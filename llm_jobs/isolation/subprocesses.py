@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -79,17 +79,15 @@ async def run_script_async(
     path = allowed_script(script, folder=folder)
     command = (*_PYTHON, str(path)) if path.suffix == ".py" else (str(path),)
     try:
-        process = await _started(
-            asyncio.create_subprocess_exec(
-                *command,
-                *arguments,
-                stdin=PIPE,
-                stdout=PIPE,
-                stderr=PIPE,
-                cwd=folder,
-                env=passed_environment(os.environ if environment is None else environment),
-                start_new_session=True,
-            )
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            *arguments,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=folder,
+            env=passed_environment(os.environ if environment is None else environment),
+            start_new_session=True,
         )
     except (OSError, ValueError) as error:
         raise _failed(script, f"the script cannot be started: {error}", "look at its first line (`#!...`)") from None
@@ -106,18 +104,6 @@ async def run_script_async(
         raise ScriptTimeout([problem]) from None
     finally:
         await _end(process)
-
-
-async def _started(starting: Coroutine[None, None, Process]) -> Process:
-    """The process once it runs. A start that is cancelled half-way waits for ever in Python 3.11 (its pipes are never
-    reported closed), so it is let finish and the process is ended then."""
-    task = asyncio.ensure_future(starting)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        with suppress(OSError, ValueError):  # it could not be started: nothing is left to end
-            await _end(await task)
-        raise
 
 
 def allowed_script(script: str, *, folder: Path) -> Path:
