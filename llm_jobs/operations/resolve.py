@@ -25,6 +25,9 @@ from llm_jobs.providers.entries import CatalogueEntry
 from llm_jobs.sources.digest import digest_file
 
 
+SPEAKS_OPENAI = ("openai", "simulated")
+
+
 def resolve(services: Services, document: ParsedDocument, *, path: Path, concurrency: int | None = None) -> Job:
     """The job that `document`, read from `path`, describes. Raises DocumentError, NotFound or SetupError."""
     job = Job(
@@ -80,8 +83,19 @@ def _steps(services: Services, document: ParsedDocument) -> tuple[Step, ...]:
 def _step(services: Services, document: ParsedDocument, parsed: ParsedStep) -> Step:
     if isinstance(parsed, ParsedRequests):
         entry = services.catalogue.resolve(parsed.model, bare_provider="openai")
+        if entry.model.provider not in SPEAKS_OPENAI:
+            raise DocumentError([_not_openai(document, entry)])
         return RequestStep(name=parsed.name, model=entry.model, operation=parsed.operation)
     return _prompt_step(services, document, parsed)
+
+
+def _not_openai(document: ParsedDocument, entry: CatalogueEntry) -> Problem:
+    return document.problem(
+        (),
+        f"the model {entry.model.name} is reached by the provider {entry.model.provider}",
+        rule=f"the requests of a batch file are OpenAI's; providers that read them: {', '.join(SPEAKS_OPENAI)}",
+        remedy="name such a model, or write a YAML job",
+    )
 
 
 def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPrompt) -> Step:
