@@ -1,0 +1,1 @@
+"""How fast the caller is beside the bare loop and its peers. `python -m benchmarks`; see README.md."""
