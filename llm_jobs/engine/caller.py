@@ -10,99 +10,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from random import Random
 
 import orjson
 
 from llm_jobs.clock import Clock
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
 from llm_jobs.engine.recorder import Recorder
-from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.events import CallAnswered, CallFailed, CallIntended, CallRecorded, CallSent, Listener, QuotaWaited
 from llm_jobs.ledger.base import Answer, Exchange, Facts, Outcome, OutcomeStatus, Want
-from llm_jobs.limits.memory import RequestQuota
-from llm_jobs.providers.base import Provider, Reply, Request, Usage
+from llm_jobs.providers.base import Reply
 
 POLL_S = 0.1  # how often calls that another process holds are asked about
 POLL_BATCH = 256
 # A hundred calls sent in one moment are answered in one moment: more answers than one commit takes would be at risk.
 START_INTERVAL_S = 0.0005
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
-
-Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
-Price = Callable[[Usage], float | None]
-
-
-@dataclass(kw_only=True, slots=True)
-class ModelGate:
-    """What one model allows this process: requests per minute and calls at once."""
-
-    quota: RequestQuota = field(default_factory=lambda: RequestQuota(None))
-    slots: asyncio.Semaphore | None = None
-
-
-@dataclass(kw_only=True, slots=True)
-class Lane:
-    """The calls of one job: `concurrency` in flight, as many claimed ahead."""
-
-    job_hash: str
-    submission_id: int
-    concurrency: int
-    retry: RetryPolicy
-    timeout_s: float
-    pending: deque[Flight] = field(default_factory=deque)  # not claimed yet
-    ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
-    wanted: int = 0  # asked of the ledger, not decided
-    in_flight: int = 0
-    opened: int = 0  # slots opened so far
-    starting: bool = False  # the next slot waits for its turn
-    sent: int = 0
-    closed: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """One request with all that is needed to send, judge and price it."""
-
-    call_hash: str
-    request: Request
-    provider: Provider
-    gate: ModelGate
-    price: Price
-    check: Check | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
-    """The end of a call: its facts, and what was said where something was."""
-
-    call_hash: str
-    facts: Facts
-    reply: Reply | None
-    reused: bool  # true where nothing was sent for this asking
-    attempts: int
-    answered_ns: int
-
-
-Done = Callable[[Settled], None]
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class Flight:
-    call: Call
-    lane: Lane
-    done: list[Done]
-    failures: int = 0
-    rate_limits: int = 0
-    intent_id: int = 0
-    behind: int | None = None
-
-    @property
-    def attempt(self) -> int:
-        return self.failures + self.rate_limits + 1
 
 
 class Caller:

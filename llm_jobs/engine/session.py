@@ -12,7 +12,8 @@ from random import Random
 
 from llm_jobs.clock import Clock
 from llm_jobs.documents.job import ModelRef
-from llm_jobs.engine.caller import Caller, ModelGate
+from llm_jobs.engine.caller import Caller
+from llm_jobs.engine.calls import ModelGate
 from llm_jobs.engine.garbage import collected_seldom
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.events import Listener

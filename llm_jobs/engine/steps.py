@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llm_jobs.documents.identity import CallIdentity
 from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, Operation, PromptStep, RequestStep, Step
-from llm_jobs.engine.caller import Call, ModelGate, Price
+from llm_jobs.engine.calls import Call, ModelGate, Price
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import compile_messages, compile_value
 from llm_jobs.providers.base import Provider, Request

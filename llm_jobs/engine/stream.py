@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.engine.caller import Caller, Lane, Settled
+from llm_jobs.engine.caller import Caller
+from llm_jobs.engine.calls import Lane, Settled
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.errors import RowError
 from llm_jobs.events import Listener, RowCompleted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from llm_jobs.engine.caller import Settled
+from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
 
 RESERVOIR = 4096

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_jobs.engine.caller import Settled
+from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.results import columns
 

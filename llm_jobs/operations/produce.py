@@ -16,7 +16,7 @@ from itertools import chain
 import orjson
 
 from llm_jobs.documents.job import Job, Step
-from llm_jobs.engine.caller import Lane
+from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session
 from llm_jobs.engine.steps import Means, PreparedStep, Row

@@ -24,7 +24,6 @@ from llm_jobs.prompts.rendering import bind_parameters
 from llm_jobs.providers.entries import CatalogueEntry
 from llm_jobs.sources.digest import digest_file
 
-
 SPEAKS_OPENAI = ("openai", "simulated")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job, Step
-from llm_jobs.engine.caller import Call, ModelGate, Settled
+from llm_jobs.engine.calls import Call, ModelGate, Settled
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import RowError

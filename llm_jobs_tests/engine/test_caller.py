@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.engine.caller import ModelGate
+from llm_jobs.engine.calls import ModelGate
 from llm_jobs.errors import CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.events import CallIntended, CallRecorded, CallSent
 from llm_jobs.limits.memory import RequestQuota
