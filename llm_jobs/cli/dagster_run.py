@@ -28,7 +28,7 @@ def run_through_dagster(
     """Run the jobs; `hear` is told each as it ends. Raises KeyboardInterrupt when the user stops it."""
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="dagster")
-    instance = open_instance(entry.dagster_home)
+    instance = open_instance(entry.dagster_home, capture_output=False)
     try:
         run_in_foreground(BoundUseCases(services=services), job_hashes, instance=instance, listener=listener, hear=hear)
     except DagsterExecutionInterruptedError:
