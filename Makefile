@@ -17,7 +17,7 @@ EXAMPLES := $(wildcard examples/*.yaml examples/*.json examples/*.jsonl)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run ui test check lock build clean
+.PHONY: run ui test check lock bench build clean
 
 run: .venv/.run $(DAGSTER_HOME)/dagster.yaml  ## answer every document in examples/
 	@$(BIN)/llm-jobs run $(EXAMPLES)
@@ -47,6 +47,9 @@ lock: .venv/.test  ## rewrite the lock files from pyproject.toml
 	$(COMPILE) --group build pyproject.toml --output-file requirements/run.txt
 	$(COMPILE) --constraint requirements/run.txt --extra s3 --group build --group dev pyproject.toml \
 		--output-file requirements/test.txt
+
+bench: .venv/.run  ## the caller beside the bare loop and its peers; BENCH="--no-peers" for less
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 build: .venv/.test  ## the wheel and the source archive, in dist/
 	$(BIN)/python -m build --no-isolation
