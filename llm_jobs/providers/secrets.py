@@ -23,6 +23,10 @@ _REMOVED_BYTES = REMOVED.encode()
 # One escapes; more where JSON stands in a JSON text. Bounded and possessive, so that no search explodes.
 _BACKSLASHES = rb"\\{1,16}+"
 _PERCENT = rb"(?:%|\\{1,16}+[uU]0025)(?:25){0,3}"
+# What HTML writes for a character, escaped again or not; every sign of it may be percent-encoded.
+_SEMICOLON = b"(?:;|" + _PERCENT + b"3[bB])"
+_AMPERSAND = rb"(?:&|" + _PERCENT + rb"26|\\{1,16}+[uU]0026)(?:amp" + _SEMICOLON + b"){0,3}"
+_ENTITIES = {"&": b"amp", "<": b"lt", ">": b"gt", '"': b"quot", "'": b"apos"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +71,7 @@ class KeyRing:
 
 
 class Scrubber:
-    """Removes every form of some secrets: plain, percent-encoded, JSON-escaped, nested, and inside base64."""
+    """Removes every form of some secrets: plain, percent-encoded, JSON- or HTML-escaped, nested, inside base64."""
 
     __slots__ = ("_escapes", "_hints", "_needles", "_pattern", "_plain")
 
@@ -163,6 +167,9 @@ def _hints(characters: str) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
         (b"%", re.compile(b"%(?:25){0,3}(?:" + b"|".join(_any_case(pair) for pair in sorted(percent)) + b")")),
         (b"\\u", re.compile(rb"\\u(?:0025|" + b"|".join(_any_case(unit) for unit in sorted(units)) + b")")),
     ]
+    if escaped := [character for character in sorted(set(characters)) if _is_escaped_in_html(character)]:
+        entity = re.compile(_AMPERSAND + b"(?:" + b"|".join(map(_entity, escaped)) + b")")
+        hints += [(mark, entity) for mark in (b"&", b"0026", b"%26", b"%2526")]
     if " " in characters:
         hints.append((b"+", re.compile(rb"\+")))
     return tuple(hints)
@@ -177,6 +184,8 @@ def _any_form_of_run(character: str, length: int) -> bytes:
     raw = character.encode("utf-8", "surrogateescape")
     forms = [b"".join(_BACKSLASHES + b"[uU]" + _any_case(f"{unit:04x}") for unit in _utf16(character))]
     forms.append(b"".join(_PERCENT + _any_case(f"{byte:02x}") for byte in raw))
+    if _is_escaped_in_html(character):
+        forms.append(_AMPERSAND + _entity(character))
     count = b"{%d}" % length
     if character == "\\":
         return rb"(?:\\{%d,%d}|(?:" % (length, 32 * length) + b"|".join(forms) + b")" + count + b")"
@@ -184,6 +193,19 @@ def _any_form_of_run(character: str, length: int) -> bytes:
     if character == " ":
         forms.append(rb"\+")
     return b"(?:" + b"|".join(reversed(forms)) + b")" + count
+
+
+def _is_escaped_in_html(character: str) -> bool:
+    """Whether some escaper writes an entity for it: the strictest leaves letters and digits alone."""
+    return not (character.isascii() and character.isalnum())
+
+
+def _entity(character: str) -> bytes:
+    """What stands after the ampersand where HTML escapes `character`."""
+    number = ord(character)
+    numbers = b"(?:#|" + _PERCENT + b"23)(?:0{0,4}%d|[xX]0{0,4}" % number + _any_case(f"{number:x}") + b")"
+    name = _ENTITIES.get(character)
+    return (b"(?:" + name + b"|" + numbers + b")" if name else numbers) + _SEMICOLON
 
 
 def _utf16(character: str) -> list[int]:

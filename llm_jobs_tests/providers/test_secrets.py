@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from llm_jobs.providers.secrets import REMOVED, Access, KeyRing, Scrubber
 
-KEY = 'sk-p/r+o%j"e\\c t=é😀~'
+KEY = "sk-p/r+o%j\"e\\c t=é&<x>'😀~"
 PRINTABLE = st.characters(codec="utf-8", min_codepoint=33, exclude_categories=["Cc", "Cs", "Zl", "Zp"])
 KEYS = st.one_of(
     st.text(st.sampled_from('abXY019-_/+%"\\=.& é😀u'), min_size=8, max_size=24),
@@ -40,6 +41,13 @@ def as_php_json(text: str) -> str:
     return as_json(text).replace("/", "\\/")
 
 
+def as_entities(text: str) -> str:
+    return "".join(
+        c if c.isascii() and c.isalnum() else f"&#x{ord(c):x};" if at % 2 else f"&#{ord(c)};"
+        for at, c in enumerate(text)
+    )
+
+
 def as_lower_percent(text: str) -> str:
     return "".join(f"%{byte:02x}" for byte in text.encode())
 
@@ -61,6 +69,11 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON with escaped slashes": as_php_json,
     "JSON, every character escaped": as_unicode_escapes,
     "JSON in JSON": as_json_in_json,
+    "HTML": html.escape,
+    "HTML, numbers": as_entities,
+    "HTML twice": lambda text: html.escape(html.escape(text)),
+    "HTML, quoted": lambda text: quote(as_entities(text)),
+    "HTML in JSON as some servers write it": lambda text: html.escape(text).replace("&", "\\u0026"),
 }
 
 
@@ -126,7 +139,9 @@ def test_headers_are_scrubbed_too() -> None:
     assert Scrubber([KEY]).headers(plain) is plain
 
 
-@pytest.mark.parametrize("raw", [b"\\" * 50_000, b'\\"' * 25_000, b"%2525" * 10_000, b"\\u00" * 10_000])
+@pytest.mark.parametrize(
+    "raw", [b"\\" * 50_000, b"&amp;" * 10_000, b'\\"' * 25_000, b"%2525" * 10_000, b"\\u00" * 10_000]
+)
 def test_a_hostile_answer_cannot_make_the_search_explode(raw: bytes) -> None:
     scrubber = Scrubber(['a\\\\\\\\\\\\b"""""c%%%%d', "sk-abcdefgh"])
     started = time.process_time()
