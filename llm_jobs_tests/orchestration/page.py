@@ -94,7 +94,7 @@ def running_dagster(folder: Path, environment: Mapping[str, str]) -> Iterator[Pa
     """`dagster dev` over a fresh home in `folder`, ended with everything that it started."""
     home, dagster_home, port = folder / "home", folder / "dagster", free_port()
     places = {"LLM_JOBS_HOME": str(home), "DAGSTER_HOME": str(dagster_home)}
-    settings = Settings.from_environment(places, working_directory=ROOT)
+    settings = Settings.from_environment({**environment, **places}, working_directory=ROOT)
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", "workspace.yaml", "--port", str(port)]
     everything = {**os.environ, **environment, **places}
     with open_instance(dagster_home) as instance, (folder / "dagster.log").open("wb") as log:

@@ -1,4 +1,6 @@
-"""A real instance: web server, daemon, code server, run processes; one for all tests of this file."""
+"""A real instance: web server, daemon, code server, run processes; all tests of this file on the embedded default, and
+once more with Dagster's storage (as `deploy/` says) and the ledger on a real PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +8,20 @@ import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.coverage import OP_NAME, RANGE_END_TAG, RANGE_START_TAG, covered
 from llm_jobs.orchestration.owners import PROCESS_TAG, UNFINISHED
 from llm_jobs.orchestration.partitions import registered
-from llm_jobs_tests.orchestration.page import Page, running_dagster, until
+from llm_jobs_tests.orchestration.page import ROOT, Page, running_dagster, until
 from llm_jobs_tests.orchestration.reading import materializations, shown
 from llm_jobs_tests.servers.faults import FaultPlan
+from llm_jobs_tests.servers.postgres import postgres_server
 from llm_jobs_tests.servers.replay import ReplayServer, replay_server
 
 MODEL = "openai/gpt-4.1-mini"
@@ -52,11 +57,32 @@ def server() -> Iterator[ReplayServer]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, server: ReplayServer) -> Iterator[Page]:
+@pytest.fixture(scope="module", params=["embedded", "postgresql"])
+def page(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, server: ReplayServer
+) -> Iterator[Page]:
     environment = {"OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "sk-test"}
-    with running_dagster(tmp_path_factory.mktemp("real"), environment) as running:
-        yield running
+    server.reset()
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "embedded":
+        with running_dagster(folder, environment) as running:
+            yield running
+        return
+    with postgres_server() as database, pytest.MonkeyPatch.context() as patch:
+        url = database.create_database("dagster").replace("postgresql://", "postgresql+psycopg2://")
+        patch.setenv("DAGSTER_POSTGRES_URL", url)  # Dagster's own settings name it, in this process too
+        environment["LLM_JOBS_DATABASE_URL"] = database.create_database("ledger")
+        write_settings_for_postgresql(folder / "dagster")
+        with running_dagster(folder, environment) as running:
+            yield running
+
+
+def write_settings_for_postgresql(dagster_home: Path) -> None:
+    """The embedded settings with the storage of `deploy/`: runs are processes here and not containers."""
+    settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    settings["storage"] = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())["storage"]
+    dagster_home.mkdir()
+    (dagster_home / "dagster.yaml").write_text(yaml.safe_dump(settings))
 
 
 @pytest.fixture(scope="module")
