@@ -30,6 +30,14 @@ def start_child(
     )
 
 
+def start_command_line(*arguments: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """`llm-jobs` with `arguments`, its output piped."""
+    command = [str(Path(sys.executable).with_name("llm-jobs")), *arguments]
+    return subprocess.Popen(
+        command, env=dict(environment), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
 def finish(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Wait for a child that is to succeed; the facts of its jobs."""
     output, errors = process.communicate(timeout=300)

@@ -74,13 +74,16 @@ class SecretServer:
 
     def __call__(self, received: Received) -> Sent:
         self.seen.append(received)
+        if received.path == "/api/tags":
+            listed = [{"name": "m:latest", "model": "m:latest", "digest": "0" * 64, "details": _headers(received)}]
+            return Sent(body=orjson.dumps({"models": listed}))
         body = orjson.loads(received.body)
         question = asked(body)
         for text, hook in self.hooks.items():
             if text in question:
                 hook()
         *_, behaviour, form = ("answers", "plain", *question.split())
-        echo = FORMS[form]("; ".join(f"{name}: {value}" for name, value in received.headers.items()))
+        echo = FORMS[form](f"{received.target}; {_headers(received)}")
         self._times[received.body] += 1
         sent = None if behaviour.endswith("-once") and self._times[received.body] > 1 else BEHAVIOURS[behaviour](echo)
         raw = reply_to(received.path, body, f"answer to {question}: {echo}")
@@ -107,6 +110,10 @@ def secret_server() -> Iterator[SecretServer]:
     finally:
         ended.set()
         thread.join(timeout=30)
+
+
+def _headers(received: Received) -> str:
+    return "; ".join(f"{name}: {value}" for name, value in received.headers.items())
 
 
 def _error(echo: str) -> bytes:

@@ -20,7 +20,7 @@ from llm_jobs.operations.services import open_services
 from llm_jobs.operations.verify import verify
 from llm_jobs.settings import Settings
 from llm_jobs_tests.end_to_end.documents import FORMATS, Format, write_document
-from llm_jobs_tests.end_to_end.processes import child_environment, run_child, start_child
+from llm_jobs_tests.end_to_end.processes import child_environment, finish, run_child, start_child, start_command_line
 from llm_jobs_tests.servers.replay import ReplayServer, replay_server
 
 ROWS = 2000
@@ -66,6 +66,23 @@ def test_a_job_that_was_killed_at_any_time_is_finished_by_the_next_run(tmp_path:
         killed.communicate(timeout=120)
         may_be_paid = _may_have_been_paid(tmp_path / "home")
         (facts,) = run_child(tmp_path / "home", [document], environment=environment, options=_options())
+        _check(server, facts, may_be_paid, killed_ns)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_command_line_that_was_killed_is_finished_by_the_next_one(tmp_path: Path, seed: int) -> None:
+    with replay_server(latency_s=LATENCY_S) as server:
+        document, home = _document(tmp_path, FORMATS[seed % 3]), tmp_path / "home"
+        places = {"LLM_JOBS_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+        environment = child_environment(server.openai_url, places)
+        killed = start_command_line("run", str(document), *_options(), environment=environment)
+        _wait_for_requests(server, Random(seed + 100).randint(100, ROWS - 200))
+        killed_ns = time.time_ns()
+        killed.kill()
+        killed.communicate(timeout=120)
+        may_be_paid = _may_have_been_paid(home)
+        again = start_command_line("run", str(document), "--json", *_options(), environment=environment)
+        (facts,) = finish(again)
         _check(server, facts, may_be_paid, killed_ns)
 
 

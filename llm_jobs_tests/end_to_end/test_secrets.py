@@ -65,7 +65,7 @@ class Ran:
 
 def environment(home: Path, server_url: str, keys: Mapping[str, str], **more: str) -> dict[str, str]:
     """Nothing of the surrounding process but what a program needs to start."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR", "HOME") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "HOME") if name in os.environ}
     servers = {"OPENAI_BASE_URL": f"{server_url}/v1", "ANTHROPIC_BASE_URL": server_url, "OLLAMA_HOST": server_url}
     return {**kept, **servers, **keys, "LLM_JOBS_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), **more}
 
@@ -79,7 +79,7 @@ def llm_jobs(*arguments: object, environment: Mapping[str, str]) -> subprocess.C
 
 def keys_of(make: str) -> dict[str, str]:
     maker = {"awkward": awkward, "ordinary": ordinary}[make]
-    return {variable: maker(variable.lower()) for variable in KEY_VARIABLES}
+    return {variable: maker(variable.partition("_")[0].lower()) for variable in KEY_VARIABLES}
 
 
 @pytest.fixture(scope="module")
