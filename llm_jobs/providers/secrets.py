@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
+from yarl import URL
 
 REMOVED = "[removed secret]"
 # Shorter values are placeholders of local servers (`x`, `EMPTY`, `ollama`): removing them would spoil answers.
@@ -145,9 +147,8 @@ def _is_json(raw: bytes) -> bool:
 def _needles(secrets: Iterable[str]) -> tuple[str, ...]:
     """The secrets, and what base64 makes of them wherever they stand in the encoded text (`Bearer KEY`, `user:KEY`)."""
     needles: dict[str, None] = {}
-    for secret in secrets:
-        if len(secret) < SHORTEST_SECRET_CHARACTERS:
-            continue
+    kept = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET_CHARACTERS]
+    for secret in dict.fromkeys([*kept, *map(_in_query, kept)]):
         needles[secret] = None
         raw = secret.encode("utf-8", "surrogateescape")
         for before in range(3):
@@ -157,6 +158,11 @@ def _needles(secrets: Iterable[str]) -> tuple[str, ...]:
             needles[core] = None
             needles[core.replace("+", "-").replace("/", "_")] = None
     return tuple(needles)
+
+
+def _in_query(secret: str) -> str:
+    """How `secret` is written in a URL's query on its way to a server, which may encode it again."""
+    return URL("http://host/?" + urlencode({"k": secret}, errors="surrogateescape")).raw_query_string.removeprefix("k=")
 
 
 def _hints(characters: str) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:

@@ -1,7 +1,7 @@
 """Looks for secrets in everything that a run leaves behind, whichever way they are written.
 
 A text is searched after every escape in it is undone (percent, JSON, HTML, nested ones too), and a secret counts as
-found when `WINDOW` characters of it in a row are there, in clear or inside base64: half a key is a leak, too. What
+found when 14 characters of it in a row are there, in clear or inside base64: half a key is a leak, too. What
 holds bytes inside is opened: SQLite and PostgreSQL columns, zstd frames, Parquet columns.
 """
 
@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 import zstandard
 from psycopg import sql
 
-WINDOW = 14
+# Any 14 characters in a row hold one whole window.
+WINDOW = 10
+STEP = 5
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _NESTED = 5
@@ -34,7 +36,8 @@ class Search:
     """What is looked for: secrets by the name under which a leak is reported."""
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
-        self._needles = {name: tuple(_needles(secret)) for name, secret in secrets.items()}
+        self._plain = {name: tuple(_plain(secret)) for name, secret in secrets.items()}
+        self._base64 = {name: tuple(_base64(secret)) for name, secret in secrets.items()}
 
     def leaks(self, texts: Texts) -> list[str]:
         """`place: name` of each secret that was found. The secret itself is not repeated."""
@@ -42,8 +45,9 @@ class Search:
 
     def _found(self, raw: bytes) -> Iterator[str]:
         readings = tuple(_readings(raw))
-        for name, needles in self._needles.items():
-            if any(needle in reading for reading in readings for needle in needles):
+        lowered = tuple(reading.lower() for reading in readings)
+        for name in self._plain:
+            if _holds(lowered, self._plain[name]) or _holds(readings, self._base64[name]):
                 yield name
 
 
@@ -80,7 +84,9 @@ def _sqlite(path: Path) -> Iterator[tuple[str, bytes]]:
 def _parquet(path: Path) -> Iterator[tuple[str, bytes]]:
     table = pq.read_table(path)
     yield f"{path} metadata", repr(table.schema).encode() + repr(table.schema.metadata).encode()
-    yield from ((f"{path} {name}", "\n".join(map(str, table[name].to_pylist())).encode()) for name in table.column_names)
+    yield from (
+        (f"{path} {name}", "\n".join(map(str, table[name].to_pylist())).encode()) for name in table.column_names
+    )
 
 
 def _values(place: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, bytes]]:
@@ -95,12 +101,14 @@ def _values(place: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, 
     yield place, b"\n".join(plain)
 
 
+def _holds(readings: Iterable[bytes], needles: Iterable[bytes]) -> bool:
+    return any(needle in reading for reading in readings for needle in needles)
+
+
 def _readings(raw: bytes) -> Iterator[bytes]:
-    """`raw` with its escapes undone, once and again; lower and original case, for base64 has both."""
+    """`raw` without backslashes, and with its escapes undone, once and again."""
     for _ in range(_NESTED):
-        reading = raw.replace(b"\\", b"")
-        yield reading
-        yield reading.lower()
+        yield raw.replace(b"\\", b"")
         undone = _ESCAPE.sub(_undone, raw)
         if undone == raw:
             return
@@ -113,9 +121,11 @@ def _undone(match: re.Match[bytes]) -> bytes:
     return bytes([int(match[1] or match[2], 16)])
 
 
-def _needles(secret: str) -> Iterator[bytes]:
-    plain = secret.encode().replace(b"\\", b"").lower()
-    yield from _windows(plain)
+def _plain(secret: str) -> Iterator[bytes]:
+    yield from _windows(secret.encode().replace(b"\\", b"").lower())
+
+
+def _base64(secret: str) -> Iterator[bytes]:
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + secret.encode() + bytes(2))
         core = encoded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
@@ -124,5 +134,5 @@ def _needles(secret: str) -> Iterator[bytes]:
 
 
 def _windows(needle: bytes) -> Iterator[bytes]:
-    for at in range(max(1, len(needle) - WINDOW + 1)):
+    for at in range(0, max(1, len(needle) - WINDOW + 1), STEP):
         yield needle[at : at + WINDOW]

@@ -7,12 +7,13 @@ import html
 import json
 import time
 from collections.abc import Callable
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, urlencode
 
 import orjson
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from llm_jobs.providers.secrets import REMOVED, Access, KeyRing, Scrubber
 
@@ -114,6 +115,15 @@ def test_a_key_inside_base64_is_removed_wherever_it_stands(
     left = base64.b64encode(key.encode())[4:-4]
     assert not left or left not in cleaned
     orjson.loads(cleaned)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_that_was_sent_in_a_query_is_removed_when_the_address_is_repeated(form: str) -> None:
+    key = 'sk-a/b:c+d%e=f"g\\h&<i>'
+    sent = URL("http://host/?" + urlencode({"key": key})).raw_path_qs
+    told = Scrubber([key]).text(FORMS[form](sent))
+    assert REMOVED in told
+    assert told.endswith(REMOVED)
 
 
 @given(st.binary())
