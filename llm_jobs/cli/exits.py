@@ -46,8 +46,6 @@ def guarded(call: Callable[[], Any], *, obj: object = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
         return STOPPED
-    except BrokenPipeError:
-        return _reader_left()
     except LlmJobsError as error:
         return told(error)
     except Exception:  # noqa: BLE001 - the outermost door: nothing above it could tell the user
@@ -69,8 +67,8 @@ def told(error: LlmJobsError) -> int:
     return ROWS_FAILED if isinstance(error, IntegrityError) else ENVIRONMENT
 
 
-def _reader_left() -> int:
-    """What is still buffered would raise again while the interpreter ends."""
+def reader_left() -> int:
+    """The exit code for an output that nobody reads; what is still buffered would raise again at the end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     return PIPE_CLOSED

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from llm_jobs.cli.exits import guarded
+from llm_jobs.cli.exits import guarded, reader_left
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +45,13 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, listed.help) for name, listed in self._listed.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's, but a reader that left is told here: click would make it exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return reader_left()
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As click's, but returns (or, in standalone mode, exits with) the exit code of the project."""

@@ -70,8 +70,11 @@ class Pace:
     def line(self, now_s: float) -> str:
         """`120 of 1,319 rows · 40 rows/s · 12,345 tokens · $0.02 · 30 s left`."""
         progress = self.progress
-        total = f" of {progress.rows_expected:,}" if progress.size_known else ""
-        parts = [f"{progress.rows_done:,}{total} rows", f"{self.rows_per_s(now_s):,.0f} rows/s"]
+        done = f"{progress.rows_done:,} of {number(progress.rows_expected, 'row')}"
+        parts = [
+            done if progress.size_known else number(progress.rows_done, "row"),
+            f"{self.rows_per_s(now_s):,.0f} rows/s",
+        ]
         if progress.rows_failed:
             parts.append(f"{progress.rows_failed:,} failed")
         parts.append(f"{progress.prompt_tokens + progress.completion_tokens:,} tokens")

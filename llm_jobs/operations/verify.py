@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import LedgerAudit, ResultRecord, Unrecorded
 from llm_jobs.operations.records import JobAudit
 from llm_jobs.operations.services import Services
@@ -62,7 +63,7 @@ def verify_job(services: Services, job_hash: str) -> JobAudit:
 def _problem(services: Services, record: ResultRecord) -> str | None:
     try:
         found = digest(services.store, record.path)
-    except FileNotFoundError:
+    except NotFound:
         return "the file is missing"
     if found != record.sha256:
         return f"its SHA-256 is {found}, recorded was {record.sha256}"
