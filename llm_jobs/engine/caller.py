@@ -50,9 +50,9 @@ class Caller:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
         flight = self._flights.get(call.call_hash)
         if flight is not None:
-            flight.done.append(done)
+            flight.askers.append((lane, done))
             return
-        flight = Flight(call=call, lane=lane, done=[done])
+        flight = Flight(call=call, lane=lane, askers=[(lane, done)])
         self._flights[call.call_hash] = flight
         self._recorder.look_up(call.call_hash, lambda answer: self._looked_up(flight, answer))
 
@@ -64,25 +64,59 @@ class Caller:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def close_lane(self, lane: Lane) -> None:
-        """Send no more for `lane`; what it has not sent is settled as cancelled, what is in flight comes to its end."""
+        """Send no more for `lane`. What is in flight comes to its end; what is not goes on in the lane of another job
+        that asked for it too, and is settled as cancelled where there is none."""
         lane.closed = True
-        for flight in lane.ready:
-            self._leave_unsent(flight)
-        for flight in lane.pending:
-            self._settle(flight, UNSENT, None, reused=True)
-        lane.ready.clear()
-        lane.pending.clear()
+        for flight, timer in list(lane.resting.items()):
+            timer.cancel()
+            self._want_again(flight)
+        while lane.ready:
+            self._granted(lane.ready.popleft())
+        while lane.pending:
+            self._await_claim(lane.pending.popleft())
 
-    def _leave_unsent(self, flight: Flight) -> None:
-        """Its intent is committed, so the ledger is told that nothing was sent."""
-        self._record(flight, UNSENT, None, final=True, recorded=partial(self._settle, flight, UNSENT, None))
+    def _granted(self, flight: Flight) -> None:
+        if self._is_orphaned(flight):
+            # Its intent is committed, so the ledger is told that nothing was sent.
+            self._record(flight, UNSENT, None, final=True, recorded=partial(self._settle, flight, UNSENT, None))
+        else:
+            flight.lane.ready.append(flight)
+            self._start(flight.lane)
+
+    def _await_claim(self, flight: Flight) -> None:
+        if self._is_orphaned(flight):
+            self._settle(flight, UNSENT, None, reused=True)
+        else:
+            flight.lane.pending.append(flight)
+            self._pump(flight.lane)
+
+    def _is_orphaned(self, flight: Flight) -> bool:
+        """Nobody waits for this call any more. Askers whose lane is closed are told so here, the others inherit it."""
+        if self._closing:
+            return True
+        if flight.lane.closed:
+            heirs = [(lane, done) for lane, done in flight.askers if not lane.closed]
+            if not heirs:
+                return True
+            unsent = Settled(
+                call_hash=flight.call.call_hash,
+                facts=UNSENT,
+                reply=None,
+                reused=True,
+                attempts=0,
+                answered_ns=self._clock.now_ns(),
+            )
+            gone = [done for lane, done in flight.askers if lane.closed]
+            flight.askers, flight.lane = heirs, heirs[0][0]
+            for done in gone:
+                done(unsent)
+        return False
 
     def _looked_up(self, flight: Flight, answer: Answer | None) -> None:
         if answer is not None:
             self._reuse(flight, answer)
         else:
-            flight.lane.pending.append(flight)
-            self._pump(flight.lane)
+            self._await_claim(flight)
 
     def _reuse(self, flight: Flight, answer: Answer) -> None:
         call = flight.call
@@ -113,10 +147,10 @@ class Caller:
             behind=flight.behind,
         )
         first = not held and flight.behind is None
-        self._recorder.want(want, lambda exchange: self._decided(flight, exchange, first=first))
+        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange, first=first))
 
-    def _decided(self, flight: Flight, exchange: Exchange, *, first: bool) -> None:
-        lane, call_hash = flight.lane, flight.call.call_hash
+    def _decided(self, flight: Flight, lane: Lane, exchange: Exchange, *, first: bool) -> None:
+        call_hash = flight.call.call_hash
         lane.wanted -= first
         if (intent_id := exchange.granted.get(call_hash)) is not None:
             flight.intent_id = intent_id
@@ -134,13 +168,6 @@ class Caller:
             self._poll_later()
         self._pump(lane)
 
-    def _granted(self, flight: Flight) -> None:
-        if self._stopped(flight.lane):
-            self._leave_unsent(flight)
-        else:
-            flight.lane.ready.append(flight)
-            self._start(flight.lane)
-
     def _stopped(self, lane: Lane) -> bool:
         return lane.closed or self._closing
 
@@ -153,7 +180,7 @@ class Caller:
         self._polling = False
         for _ in range(min(POLL_BATCH, len(self._waiting))):
             flight = self._waiting.popleft()
-            if flight.lane.closed:
+            if self._is_orphaned(flight):
                 self._settle(flight, UNSENT, None, reused=True)
             else:
                 self._want(flight, held=False)
@@ -276,9 +303,13 @@ class Caller:
             self._record(flight, facts, raw, final=False, recorded=lambda: self._again_later(flight, again_in_s))
 
     def _again_later(self, flight: Flight, delay_s: float) -> None:
-        self._loop.call_later(delay_s, self._want_again, flight)
+        if self._stopped(flight.lane):
+            self._want_again(flight)
+        else:
+            flight.lane.resting[flight] = self._loop.call_later(delay_s, self._want_again, flight)
 
     def _want_again(self, flight: Flight) -> None:
+        flight.lane.resting.pop(flight, None)
         self._want(flight, held=True)
 
     def _record(
@@ -312,10 +343,10 @@ class Caller:
             attempts=0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None)),
             answered_ns=answered_ns if answered_ns is not None else self._clock.now_ns(),
         )
-        flight.done[0](settled)
-        if len(flight.done) > 1:
+        flight.askers[0][1](settled)
+        if len(flight.askers) > 1:
             again = replace(settled, reused=True, attempts=0)
-            for done in flight.done[1:]:
+            for _, done in flight.askers[1:]:
                 done(again)
 
 

@@ -39,6 +39,7 @@ class Lane:
     timeout_s: float
     pending: deque[Flight] = field(default_factory=deque)  # not claimed yet
     ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
+    resting: dict[Flight, asyncio.TimerHandle] = field(default_factory=dict)  # failed, to be sent again later
     wanted: int = 0  # asked of the ledger, not decided
     in_flight: int = 0
     opened: int = 0  # slots opened so far
@@ -78,7 +79,7 @@ Done = Callable[[Settled], None]
 class Flight:
     call: Call
     lane: Lane
-    done: list[Done]
+    askers: list[tuple[Lane, Done]]  # the first of them pays
     failures: int = 0
     rate_limits: int = 0
     intent_id: int = 0

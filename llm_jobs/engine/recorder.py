@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from typing import Any
 
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
@@ -145,7 +146,7 @@ class Recorder:
         if not (self._committing or self._reading):
             self._idle.set()
 
-    def _failed(self, done: asyncio.Future[Exchange] | asyncio.Future[Mapping[str, Answer]]) -> bool:
+    def _failed(self, done: asyncio.Future[Any]) -> bool:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
         if error is not None and not self.broken.done():
             self.broken.set_exception(error)
@@ -154,4 +155,7 @@ class Recorder:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            await self._loop.run_in_executor(self._reader, self._ledger.heartbeat, self._owner_id)
+            beat = self._loop.run_in_executor(self._reader, self._ledger.heartbeat, self._owner_id)
+            await asyncio.wait([beat])
+            if self._failed(beat):
+                return

@@ -271,3 +271,51 @@ def test_a_session_that_closes_while_claims_are_asked_for_sends_none_of_them_and
 
     run_virtual(scenario())
     assert provider.sent == {}
+
+
+def test_a_call_that_two_jobs_want_goes_on_when_the_time_of_the_first_is_over() -> None:
+    provider = ScriptedProvider(latency_s=10)
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            short, patient = b.lane(concurrency=1), b.lane(concurrency=1)
+            asyncio.get_running_loop().call_later(5, b.session.caller.close_lane, short)
+            prompts = rows("a", "b", "c")
+            first, second = await asyncio.gather(b.complete(prompts, lane=short), b.complete(prompts, lane=patient))
+            assert statuses(first) == ["succeeded", "cancelled", "cancelled"]
+            assert statuses(second) == ["succeeded"] * 3
+
+    run_virtual(scenario())
+    assert provider.sent == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_job_whose_time_is_over_does_not_wait_for_a_retry_that_is_an_hour_away() -> None:
+    ledger = memory_ledger()
+    provider = ScriptedProvider(faults={"x": [RateLimited("later", wait_s=3600.0)]})
+
+    async def scenario() -> float:
+        async with bench(provider, ledger) as b:
+            lane = b.lane()
+            asyncio.get_running_loop().call_later(5, b.session.caller.close_lane, lane)
+            assert statuses(await b.complete(rows("x"), lane=lane)) == ["cancelled"]
+            return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) < 10
+    assert list(ledger.unrecorded()) == []
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.002, 0.004, 0.008, 1.0, 1.5, 5.0])
+def test_closing_a_lane_at_any_moment_settles_every_row(after_s: float) -> None:
+    ledger = memory_ledger()
+    provider = ScriptedProvider(latency_s=1, faults={str(n): [TransientError("x")] for n in range(0, 40, 3)})
+
+    async def scenario() -> None:
+        async with bench(provider, ledger) as b:
+            lane = b.lane(concurrency=4)
+            asyncio.get_running_loop().call_later(after_s, b.session.caller.close_lane, lane)
+            completed = await b.complete(rows(*map(str, range(40))), lane=lane)
+            assert set(statuses(completed)) <= {"succeeded", "cancelled"}
+            assert len(completed) == 40
+        assert list(ledger.unrecorded()) == []
+
+    run_virtual(scenario())
