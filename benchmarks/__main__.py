@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.again import Again, measure_again
 from benchmarks.contenders import BARE, DAGSTER, OTHERS, OURS, Client, NotInstalled, python_of
-from benchmarks.processes import ROOT, Server, model_server
+from benchmarks.processes import ROOT, ClientFailed, Server, model_server
 from benchmarks.report import again_line, facts, table
 from benchmarks.speed import Plan, measure
 
@@ -39,8 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _keep(result, f"{now:%Y-%m-%d-%H%M}")
 
 
-def _again(server: Server, calls: int) -> Again:
-    return measure_again(server=server, calls=calls, times=5, work=WORK, tell=_tell)
+def _again(server: Server, calls: int) -> Again | None:
+    try:
+        return measure_again(server=server, calls=calls, times=5, work=WORK, tell=_tell)
+    except ClientFailed as error:
+        _tell(f"the finished job was not measured: {error}")
+        return None
 
 
 def _keep(result: dict[str, object], name: str) -> None:

@@ -82,8 +82,9 @@ def _content_length(received: bytes, end: int) -> int:
 
 
 def _answer(body: bytes) -> bytes:
-    """An answer of some 480 bytes that depends on the question."""
-    said = f"The answer to this is: {orjson.loads(body)['messages'][-1]['content'][-32:]}"
+    """An answer of some 480 bytes that depends on the question; curator's first request has none."""
+    asked = orjson.loads(body)["messages"]
+    said = f"The answer to this is: {asked[-1]['content'][-32:] if asked else ''}"
     return _ANSWER % orjson.dumps(said)
 
 
