@@ -24,13 +24,18 @@ def run_through_dagster(
     *,
     listener: Listener,
     hear: Callable[[JobReport], None],
-) -> None:
-    """Run the jobs; `hear` is told each as it ends. Raises KeyboardInterrupt when the user stops it."""
+) -> list[str]:
+    """Run the jobs; `hear` is told each as it ends. Returns the paths of the runs below the address of Dagster's page.
+
+    Raises KeyboardInterrupt when the user stops it.
+    """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="dagster")
     instance = open_instance(entry.dagster_home, capture_output=False)
     try:
-        run_in_foreground(BoundUseCases(services=services), job_hashes, instance=instance, listener=listener, hear=hear)
+        return run_in_foreground(
+            BoundUseCases(services=services), job_hashes, instance=instance, listener=listener, hear=hear
+        ).links
     except DagsterExecutionInterruptedError:
         raise KeyboardInterrupt from None
     finally:

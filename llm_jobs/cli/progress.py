@@ -21,7 +21,7 @@ from llm_jobs.operations.records import JobReport
 
 LINE_EVERY_S = 10.0
 REFRESHES_PER_S = 5
-BAR_COLUMNS = 32
+BAR_COLUMNS = 16
 
 Hear = Callable[[JobReport], None]
 Told = Callable[[JobReport, Hear], None]
@@ -34,7 +34,7 @@ def watching(progress: Progress, *, jobs: int, quiet: bool) -> Iterator[Told]:
     `quiet`: no lines, and a bar only where it cannot get between the lines of standard output.
     """
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    pace = Pace(progress, started_s=time.monotonic())
+    pace = Pace(progress)
     if console.is_terminal and not (quiet and _stdout_is_terminal()):
         with _bar(pace, console, jobs):
             yield lambda report, hear: hear(report)
@@ -52,11 +52,14 @@ def _stdout_is_terminal() -> bool:
 class Pace:
     """Progress over time: rows per second since the first job started, and the time that is left at that pace."""
 
-    def __init__(self, progress: Progress, *, started_s: float) -> None:
+    def __init__(self, progress: Progress, *, started_s: float | None = None) -> None:
         self.progress = progress
         self._started_s = started_s
 
     def rows_per_s(self, now_s: float) -> float:
+        if self._started_s is None:
+            self._started_s = now_s if self.progress.jobs_started else None
+            return 0.0
         elapsed_s = now_s - self._started_s
         return self.progress.rows_done / elapsed_s if elapsed_s > 0 else 0.0
 
@@ -70,6 +73,8 @@ class Pace:
     def line(self, now_s: float) -> str:
         """`120 of 1,319 rows · 40 rows/s · 12,345 tokens · $0.02 · 30 s left`."""
         progress = self.progress
+        if not progress.jobs_started:
+            return "starting"
         done = f"{progress.rows_done:,} of {number(progress.rows_expected, 'row')}"
         parts = [
             done if progress.size_known else number(progress.rows_done, "row"),
@@ -88,6 +93,8 @@ class Pace:
 
 @contextmanager
 def _bar(pace: Pace, console: Console, jobs: int) -> Iterator[None]:
+    more = f" · {number(jobs, 'job')}" if jobs > 1 else ""
+
     def render() -> Table:
         progress = pace.progress
         share = progress.percent if progress.jobs_started else None
@@ -96,7 +103,7 @@ def _bar(pace: Pace, console: Console, jobs: int) -> Iterator[None]:
             ProgressBar(
                 total=None if share is None else 100, completed=share or 0, width=BAR_COLUMNS, pulse=share is None
             ),
-            Text(pace.line(time.monotonic()) + (f" · {number(jobs, 'job')}" if jobs > 1 else "")),
+            Text(pace.line(time.monotonic()) + more, no_wrap=True, overflow="ellipsis"),
         )
         return row
 

@@ -47,16 +47,18 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
         check_environment(services, [each.job for each in asked])
         reports: list[JobReport] = []
         try:
-            _run(entry, services, asked, reports, as_json=as_json)
+            links = _run(entry, services, asked, reports, as_json=as_json)
         except KeyboardInterrupt:
             _tell_stopped(services, reports, asked)
             return STOPPED
         if not as_json:
-            print_summary(entry, services, asked, reports)
+            print_summary(entry, services, asked, reports, links)
     return DONE if all(report.status == "done" for report in reports) else ROWS_FAILED
 
 
-def _run(entry: Entry, services: Services, asked: Sequence[Asked], reports: list[JobReport], *, as_json: bool) -> None:
+def _run(
+    entry: Entry, services: Services, asked: Sequence[Asked], reports: list[JobReport], *, as_json: bool
+) -> list[str]:
     # Dagster takes two seconds to import; a document that is refused should not wait for it.
     from llm_jobs.cli.dagster_run import run_through_dagster
 
@@ -69,7 +71,7 @@ def _run(entry: Entry, services: Services, asked: Sequence[Asked], reports: list
             click.echo(compact_json(report.facts()))
 
     with watching(progress, jobs=len(hashes), quiet=as_json) as told:
-        run_through_dagster(entry, services, hashes, listener=progress, hear=lambda report: told(report, hear))
+        return run_through_dagster(entry, services, hashes, listener=progress, hear=lambda report: told(report, hear))
 
 
 def _tell_stopped(services: Services, reports: Sequence[JobReport], asked: Sequence[Asked]) -> None:

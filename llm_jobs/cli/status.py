@@ -13,7 +13,7 @@ from llm_jobs.operations.describe import find_job, job_lines, latest_jobs
 from llm_jobs.operations.records import JobLine
 
 SHOWN_JOBS = 50
-HASH_SHOWN = 12
+HASH_SHOWN = 8  # as many as a job can be named by
 COLUMNS = ("name", "job", "status", "rows", "failed", "cost", "submitted")
 
 

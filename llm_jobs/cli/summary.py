@@ -16,13 +16,16 @@ from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Usage
 from llm_jobs.providers.pricing import Pricing
 
-HASH_SHOWN = 12
+HASH_SHOWN = 8  # as many as a job can be named by
+DAGSTER_PAGE = "http://127.0.0.1:3000"
 COMPARED_MODEL = "openai/gpt-4.1-mini"
 COLUMNS = ("name", "job", "status", "rows", "failed", "sent", "reused", "tokens", "cost", "seconds")
 
 
-def print_summary(entry: Entry, services: Services, asked: Sequence[Asked], reports: Sequence[JobReport]) -> None:
-    """Print everything about the jobs, in the order in which they were asked for."""
+def print_summary(
+    entry: Entry, services: Services, asked: Sequence[Asked], reports: Sequence[JobReport], links: Sequence[str]
+) -> None:
+    """Print everything about the jobs, in the order in which they were asked for. `links`: their Dagster runs."""
     by_hash = {report.job_hash: report for report in reports}
     ordered = [by_hash[job_hash] for job_hash in dict.fromkeys(each.job.hash for each in asked) if job_hash in by_hash]
     print_table(COLUMNS, [_row(report) for report in ordered], right=COLUMNS[3:])
@@ -31,12 +34,12 @@ def print_summary(entry: Entry, services: Services, asked: Sequence[Asked], repo
     _print_errors(ordered)
     simulated = [each for each in asked if each.is_simulated]
     _print_simulated(services, simulated, ordered)
-    _print_next(entry, services, simulated, ordered)
+    _print_next(entry, simulated, ordered, links)
 
 
 def _row(report: JobReport) -> tuple[str, ...]:
     return (
-        visible(report.name, most=40),
+        visible(report.name, most=32),
         report.job_hash[:HASH_SHOWN],
         report.status,
         count(report.rows),
@@ -106,13 +109,16 @@ def _usage(services: Services, job_hashes: set[str], reports: Sequence[JobReport
     return Usage(prompt_tokens=prompt, completion_tokens=completion)
 
 
-def _print_next(entry: Entry, services: Services, simulated: Sequence[Asked], reports: Sequence[JobReport]) -> None:
+def _print_next(entry: Entry, simulated: Sequence[Asked], reports: Sequence[JobReport], links: Sequence[str]) -> None:
     lines: dict[str, str] = {}
     with_result = next((report for report in reports if report.result is not None), None)
     if with_result is not None:
         lines[f"llm-jobs results {with_result.job_hash[:HASH_SHOWN]}"] = "the rows of the first result"
-    if (services.settings.home.parent / "Makefile").is_file():
-        lines["make ui"] = "Dagster in the browser, with these runs"
+    page = f"Dagster in the browser; this run: {DAGSTER_PAGE}{links[0]}" if links else "Dagster in the browser"
+    if (entry.working_directory / "workspace.yaml").is_file():
+        lines["make ui"] = page
+    else:
+        lines[f"DAGSTER_HOME={entry.dagster_home} dagster dev -m llm_jobs.definitions"] = page
     if simulated:
         lines.update(_real_models(simulated[0].document))
     if lines:

@@ -88,7 +88,7 @@ def test_status_lists_jobs_and_shows_null_result_where_there_is_none(answered: H
     assert (words["name"], words["status"], words["rows"], words["failed"]) == ("words", "done", 3, 0)
     table = answered.invoke("status").stdout
     assert "null-result" in table
-    assert words["job_hash"][:12] in table
+    assert words["job_hash"][:8] in table
     assert facts(answered.invoke("status", "--limit", "1", "--json").stdout) == [later]
 
 

@@ -43,6 +43,16 @@ def test_no_time_is_told_while_it_cannot_be_known() -> None:
     assert pace.line(1.0).startswith("1 row · ")
 
 
+def test_the_pace_is_that_since_the_first_job_started() -> None:
+    pace = Pace(progress := Progress())
+    assert pace.line(5.0) == "starting"
+    assert pace.rows_per_s(5.0) == 0.0
+    progress(JobStarted("a" * 32, "words", 2))
+    assert pace.rows_per_s(10.0) == 0.0
+    progress(RowCompleted("a" * 32, "succeeded", False))
+    assert pace.rows_per_s(12.0) == 0.5
+
+
 def report() -> JobReport:
     return JobReport(
         job_hash="a" * 32,

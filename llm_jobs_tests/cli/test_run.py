@@ -58,6 +58,8 @@ def test_people_read_of_jobs_costs_results_and_what_to_type_next(house: House) -
     assert "Simulated: words. These answers are made up from the request; no model was asked." in output
     assert "As many tokens of openai/gpt-4.1-mini would have cost $0.0" in output
     assert "OPENAI_API_KEY=… llm-jobs run words.yaml --model openai/gpt-4.1-mini" in output
+    assert f"DAGSTER_HOME={house.home}/dagster dagster dev -m llm_jobs.definitions" in output
+    assert "http://127.0.0.1:3000/runs/" in output
     assert "words: done, 3 of 3 rows answered" in first.stderr
 
     second = house.invoke("run", "words.yaml")
