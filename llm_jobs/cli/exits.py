@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import click
 
@@ -80,4 +81,10 @@ def without_secrets(text: str, environment: Mapping[str, str]) -> str:
     from llm_jobs.providers.secrets import Scrubber
 
     names = [name for name in environment if any(word in name.upper() for word in _MENTIONS_SECRET)]
-    return Scrubber(environment[name] for name in names).text(text)
+    values = [environment[name] for name in names]
+    return Scrubber([*values, *map(_password, values)]).text(text)
+
+
+def _password(url: str) -> str:
+    """The password in a URL; empty where there is none."""
+    return unquote(url.partition("://")[2].rpartition("@")[0].partition(":")[2])

@@ -57,8 +57,10 @@ def _parsed(url: str) -> URL:
     remedy = "LLM_JOBS_DATABASE_URL is sqlite:///path/to/ledger.db or postgresql://user@host/database"
     try:
         parsed = make_url(url)
-    except ArgumentError:  # its text holds the URL, and the URL may hold a password
+    except (ArgumentError, ValueError):  # its text holds the URL or a part, and the URL may hold a password
         raise SetupError(f"the ledger's URL cannot be read; {remedy}") from None
+    if "@" in f"{parsed.host}{parsed.database if parsed.host else ''}":  # what follows the first @ would be shown
+        raise SetupError(f"the ledger's URL has more than one @; write %40 for an @ in the password; {remedy}")
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
         raise SetupError(f"the ledger cannot be kept in {parsed.get_backend_name()!r}; {remedy}")
     return parsed

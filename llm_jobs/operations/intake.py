@@ -1,6 +1,7 @@
 """The inbox: what lies there is accepted and kept under its job, or rejected with its error beside it.
 
-Nothing in the inbox is deleted: a document leaves it only after its text is kept under `jobs/` or `rejected/`. Two
+Nothing in the inbox is deleted: a document leaves it only after its text is kept under `jobs/` or `rejected/`; of a
+rejected one, all but the secrets that were written into it (docs/decisions/0005-rejected-secrets.md). Two
 intakes at once may record one document twice, which is one submission too many and no call.
 """
 
@@ -9,12 +10,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from llm_jobs.documents.withheld import without_credentials
 from llm_jobs.errors import DocumentError, LlmJobsError, NotFound
 from llm_jobs.operations.accept import accept
 from llm_jobs.operations.keep import keep
 from llm_jobs.operations.records import AcceptedDocument, IntakeReport, RejectedDocument
 from llm_jobs.operations.services import Services
+from llm_jobs.providers.secrets import KeyRing
 
+SECRET_REMOVED = (
+    "\nthe copy is kept without the secret that was written into it; replace that secret, for others may have read it"
+)
 QUIET_NS = 1_000_000_000  # a file written to within the last second may not be whole yet
 
 
@@ -59,11 +65,15 @@ def _accept(services: Services, path: Path) -> list[AcceptedDocument]:
 
 def _reject(services: Services, path: Path, error: LlmJobsError) -> RejectedDocument:
     settings = services.settings
+    scrubber = KeyRing(services.environment, names=services.catalogue.key_names()).scrubber()
     name = f"{services.clock.now_ns()}_{path.name}"
-    moved = keep(settings.rejected / name, path.read_bytes())
-    keep(settings.rejected / f"{name}.error.txt", f"{error}\n".encode())
+    text = path.read_bytes()
+    kept = scrubber.raw(without_credentials(text))
+    told = scrubber.text(str(error)) + ("" if kept == text else SECRET_REMOVED)
+    moved = keep(settings.rejected / name, kept)
+    keep(settings.rejected / f"{name}.error.txt", f"{told}\n".encode())
     path.unlink()
-    return RejectedDocument(document_name=path.name, error=str(error), moved_to=str(moved))
+    return RejectedDocument(document_name=path.name, error=told, moved_to=str(moved))
 
 
 def place_in_inbox(services: Services, path: Path) -> Path:
