@@ -1,0 +1,1 @@
+"""Tests of what a reader is told: the README, the documents in docs/, the picture."""
