@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         again = None if options.no_again else _again(server, options.again_calls)
     now = datetime.now(UTC)
     result = facts(measured, again, plan, date=now.date().isoformat())
-    sys.stdout.write(f"\n{table(measured)}\n\n" + (f"{again_line(again)}\n\n" if again else ""))
+    sys.stdout.write(f"\n{table(measured, plan)}\n\n" + (f"{again_line(again)}\n\n" if again else ""))
     _keep(result, f"{now:%Y-%m-%d-%H%M}")
 
 

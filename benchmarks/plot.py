@@ -23,13 +23,15 @@ def draw(result: dict[str, Any], picture: Path) -> None:
     clients = [client for client in result["clients"] if client["rounds"]]
     names = [client["client"] for client in clients]
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 0.6 * len(names) + 1.6), sharey=True)
-    for axis, key, title in zip(axes, ("cpu_ms", "wall_ms"), ("client CPU", "wall time"), strict=True):
-        values = [median(one[key] for one in client["rounds"]) for client in clients]
+    for axis, key, title in zip(axes, ("cpu", "wall"), ("client CPU", "wall time"), strict=True):
+        values = [median(one[f"{key}_ms"] for one in client["rounds"]) for client in clients]
+        ratios = [client[f"{key}_ratio"] for client in clients]
         colours = ["#4f46e5" if name.startswith("llm-jobs") else "#9ca3af" for name in names]
         bars = axis.barh(names, values, color=colours)
-        axis.bar_label(bars, labels=[f"{value:.2f} ms, {value / values[0]:.1f} ×" for value in values], padding=4)
+        labels = [f"{value:.2f} ms, {times:.1f} ×" for value, times in zip(values, ratios, strict=True)]
+        axis.bar_label(bars, labels=labels, padding=4)
         axis.set_xscale("log")
-        axis.set_xlim(right=max(values) * 6)
+        axis.set_xlim(0.05, max(values) * 6)
         axis.set_title(f"{title} per call")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].invert_yaxis()

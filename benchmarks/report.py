@@ -25,24 +25,29 @@ _COLUMNS = (
 )
 
 
-def table(measured: Sequence[Measured]) -> str:
-    """One line per client; a client that was left out says why."""
+def table(measured: Sequence[Measured], plan: Plan) -> str:
+    """One line per client; a client that was left out says why.
+
+    A wall slope below the floor is no speed: starting took longer with few calls than with many. It is marked.
+    """
     bare = measured[0]
     lines = [f"| {' | '.join(_COLUMNS)} |", f"|{'---|' * len(_COLUMNS)}"]
-    return "\n".join([*lines, *[_line(one, bare) for one in measured]])
+    return "\n".join([*lines, *[_line(one, bare, plan) for one in measured]])
 
 
-def _line(one: Measured, bare: Measured) -> str:
+def _line(one: Measured, bare: Measured, plan: Plan) -> str:
     few, many = one.calls
     if not one.slopes:
         return f"| {one.client.name} | left out: {one.left_out} |{' |' * (len(_COLUMNS) - 2)}"
+    wall_ms = _median(one, _wall)
+    possible = wall_ms >= plan.floor_ms
     cells = [
         one.client.name,
         f"{few:,} → {many:,}",
         f"{_median(one, _cpu):.3f}",
         f"{ratio(one, bare, _cpu):.2f}",
-        f"{_median(one, _wall):.3f}",
-        f"{ratio(one, bare, _wall):.2f}",
+        f"{wall_ms:.3f}" if possible else f"({wall_ms:.3f}, below the floor of {plan.floor_ms:g})",
+        f"{ratio(one, bare, _wall):.2f}" if possible else "not measurable",
         f"{_median(one, lambda slope: slope.many_wall_s):.1f}",
         f"{_median(one, lambda slope: slope.peak_mb):.0f}",
         one.client.keeps,

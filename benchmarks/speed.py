@@ -29,6 +29,11 @@ class Plan:
     concurrency: int
     latency_s: float
 
+    @property
+    def floor_ms(self) -> float:
+        """The least wall time per call that the server's latency allows."""
+        return self.latency_s * 1000 / self.concurrency
+
     def calls_of(self, client: Client) -> tuple[int, int]:
         return self.calls if client.environment is None else self.peer_calls
 
@@ -39,7 +44,8 @@ class Slope:
 
     cpu_ms: float
     wall_ms: float
-    many_wall_s: float  # the whole run with many calls, start-up included
+    few_wall_s: float  # the whole run with few calls, start-up included
+    many_wall_s: float  # the same with many
     peak_mb: float
     server_cpu_us: float
 
@@ -81,6 +87,7 @@ def _measure_round(one: Measured, plan: Plan, *, server: Server, work: Path) -> 
         Slope(
             cpu_ms=(more.cpu_s - less.cpu_s) / (many - few) * 1000,
             wall_ms=(more.wall_s - less.wall_s) / (many - few) * 1000,
+            few_wall_s=less.wall_s,
             many_wall_s=more.wall_s,
             peak_mb=more.peak_mb,
             server_cpu_us=server_s / (few + many) * 1e6,
