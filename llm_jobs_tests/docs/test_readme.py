@@ -19,7 +19,7 @@ import pytest
 
 from llm_jobs.cli.main import COMMANDS
 from llm_jobs.results.columns import FACTS
-from llm_jobs_tests.docs.pages import PAGES, README, ROOT, blocks, headings, links, section, table_after
+from llm_jobs_tests.docs.pages import README, ROOT, blocks, headings, links, section, table_after
 from llm_jobs_tests.docs.shell import Shell, clean_environment, new_project, wait_until
 from llm_jobs_tests.orchestration.page import free_port
 from llm_jobs_tests.servers.postgres import postgres_server
@@ -217,16 +217,3 @@ def test_every_command_is_shown(name: str) -> None:
 def test_every_fact_of_a_result_is_named_and_no_other() -> None:
     named = set(re.findall(r"\bllm_(?!jobs\b)[a-z_]+\b", section(TEXT, "The result")))
     assert named == {fact.name for fact in FACTS}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files_that_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    local = [link for link in links(text) if "://" not in link]
-    assert [link for link in local if not (page.parent / link).exists()] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_files_of_the_project_that_a_page_names_exist(page: Path) -> None:
-    named = re.findall(r"`((?:llm_jobs|llm_jobs_tests|docs|deploy|examples|requirements)/[\w./-]+)`", page.read_text())
-    assert [name for name in named if not (ROOT / name).exists()] == []
