@@ -75,7 +75,6 @@ def simulated_documents(folder: Path) -> list[Path]:
     return [
         write_document(folder, form, name=f"simulated-{form}", model="simulated", questions=[f"{form} plain question"])
         for form in FORMATS
-        if form != "batch"
     ]
 
 

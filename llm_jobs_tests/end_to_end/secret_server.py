@@ -1,7 +1,7 @@
 """A model server that repeats the headers of each request wherever it can, encoded as the question asks.
 
 A question reads `<anything> <behaviour> <form>`: what happens, and how the headers are written in it. A behaviour
-that ends in `once` happens the first time only. The server runs in a thread and keeps every request.
+that ends in `once` happens the first time only; any other question is answered. The server runs in a thread and keeps every request.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class SecretServer:
             if text in question:
                 hook()
         *_, behaviour, form = ("answers", "plain", *question.split())
+        if behaviour not in BEHAVIOURS:
+            behaviour, form = "answers", "plain"
         echo = FORMS[form](f"{received.target}; {_headers(received)}")
         self._times[received.body] += 1
         sent = None if behaviour.endswith("-once") and self._times[received.body] > 1 else BEHAVIOURS[behaviour](echo)

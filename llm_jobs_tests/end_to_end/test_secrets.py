@@ -7,13 +7,10 @@ PostgreSQL whose URL holds a password.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 import pytest
@@ -24,27 +21,19 @@ from llm_jobs_tests.end_to_end.secret_documents import (
     simulated_documents,
     write_home,
 )
+from llm_jobs_tests.end_to_end.secret_runs import PASSWORD, environment, keys_of, llm_jobs, with_password
 from llm_jobs_tests.end_to_end.secret_search import Search, Texts, below, in_postgres
-from llm_jobs_tests.end_to_end.secret_server import SecretServer, secret_server
-from llm_jobs_tests.servers.postgres import PostgresServer, postgres_server
+from llm_jobs_tests.end_to_end.secret_server import secret_server
+from llm_jobs_tests.servers.postgres import postgres_server
 from llm_jobs_tests.servers.wire import Received
 
-KEY_VARIABLES = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_API_KEY", "COMMAND_KEY")
-PASSWORD = "pa55-Wq/8x+t%Z@k:3"
+DOCUMENTS = 14
 REMOVED = "[removed secret]"
-
-
-def awkward(name: str) -> str:
-    return f'sk-{name}/Zq7+x%K9=w"J\\v&<T3>u8Rf'
-
-
-def ordinary(name: str) -> str:
-    return f"sk-proj-{name}-hG5tYw2mQz8LxR4vNc7BkD1sFj9PaE6u_U3o"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """What a run left: its home folder, its output, what the server saw, and its reports in the order of documents."""
+    """What a run left: its home folder, its output, what the server saw."""
 
     home: Path
     keys: Mapping[str, str]
@@ -63,42 +52,19 @@ class Ran:
             yield from in_postgres(self.database_url)
 
 
-def environment(home: Path, server_url: str, keys: Mapping[str, str], **more: str) -> dict[str, str]:
-    """Nothing of the surrounding process but what a program needs to start."""
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "HOME") if name in os.environ}
-    servers = {"OPENAI_BASE_URL": f"{server_url}/v1", "ANTHROPIC_BASE_URL": server_url, "OLLAMA_HOST": server_url}
-    return {**kept, **servers, **keys, "LLM_JOBS_HOME": str(home), "DAGSTER_HOME": str(home / "dagster"), **more}
-
-
-def llm_jobs(*arguments: object, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("llm-jobs")), *map(str, arguments)]
-    return subprocess.run(
-        command, env=dict(environment), cwd=environment["LLM_JOBS_HOME"], capture_output=True, text=True, timeout=120
-    )
-
-
-def keys_of(make: str) -> dict[str, str]:
-    maker = {"awkward": awkward, "ordinary": ordinary}[make]
-    return {variable: maker(variable[:2].lower()) for variable in KEY_VARIABLES}
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with postgres_server() as server:
-        yield server
-
-
-def with_password(url: str) -> str:
-    return url.replace("@", f":{quote(PASSWORD, safe='')}@")
-
-
 @pytest.fixture(scope="module", params=["awkward", "ordinary"])
-def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres: PostgresServer) -> Ran:
-    home = tmp_path_factory.mktemp(request.param) / "home"
-    keys, database_url, options, more = keys_of(request.param), None, ["--json"], {}
-    if request.param == "ordinary":
-        database_url, options = postgres.create_database("secrets"), []
-        more = {"LLM_JOBS_DATABASE_URL": with_password(database_url)}
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    home, keys = tmp_path_factory.mktemp(request.param) / "home", keys_of(request.param)
+    if request.param == "awkward":
+        yield run(home, keys, "--json")
+    else:
+        with postgres_server() as postgres:
+            yield run(home, keys, database_url=postgres.create_database("secrets"))
+
+
+def run(home: Path, keys: Mapping[str, str], *options: str, database_url: str | None = None) -> Ran:
+    """All documents in one process, then the commands that show what it left."""
+    more = {"LLM_JOBS_DATABASE_URL": with_password(database_url)} if database_url else {}
     with secret_server() as server:
         write_home(home, server.url)
         folder = home.with_name("documents")
@@ -106,7 +72,7 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         told = environment(home, server.url, keys, **more)
         done = llm_jobs("run", *documents, *options, environment=told)
         assert done.returncode == 1, done.stderr
-        later = [llm_jobs(*command, environment=told) for command in (("status",), ("verify",))]
+        later = [llm_jobs(command, environment=told) for command in ("status", "verify")]
     output = "".join(each.stdout + each.stderr for each in (done, *later))
     return Ran(home=home, keys=keys, output=output, seen=tuple(server.seen), database_url=database_url)
 
@@ -121,7 +87,9 @@ def test_the_server_had_every_key_and_repeated_it(ran: Ran) -> None:
     for key in ran.keys.values():
         assert any(json.dumps(key)[1:-1] in text for text in received)
     assert any(ran.keys["COMMAND_KEY"] in unquote(request.target) for request in ran.seen)
-    for path in (ran.home / "results").glob("*/*.parquet"):
+    paths = list((ran.home / "results").glob("*/*.parquet"))
+    assert len(paths) == DOCUMENTS
+    for path in paths:
         columns = pq.read_table(path, columns=["answer", "llm_status", "llm_error", "llm_model"]).to_pydict()
         if columns["llm_model"][0] == "simulated":
             continue

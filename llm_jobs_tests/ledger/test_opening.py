@@ -84,6 +84,9 @@ def test_every_commit_of_sqlite_is_synced_to_a_write_ahead_log(tmp_path: Path) -
         ("mysql://root@localhost/x", "cannot be kept in 'mysql'"),
         ("not a url", "cannot be read"),
         ("postgresql:/ada:hunter2@host", "cannot be read"),
+        ("postgresql://ada:pass@hunter2@host/x", "more than one @"),
+        ("postgresql://ada:pass@hunter2/1@host/x", "more than one @"),
+        ("postgresql://ada:pass@host:hunter2@host/x", "cannot be read"),
     ],
 )
 def test_a_url_that_names_no_ledger_is_refused_without_being_repeated(url: str, message: str) -> None:
