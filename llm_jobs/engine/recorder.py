@@ -15,6 +15,7 @@ from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
 # An answer is durable within this and one sync, some 10 ms in all; at 2,000 calls/s one commit carries ten calls.
 COMMIT_WINDOW_S = 0.004
+OUTCOMES_AT_ONCE = 10  # so many do not wait for the window: answers sometimes come in bursts
 LOOK_UP_BATCH = 500
 HEARTBEAT_S = 15.0
 
@@ -49,7 +50,10 @@ class Recorder:
     def record(self, outcome: Outcome, recorded: Recorded) -> None:
         """Commit `outcome`, then call `recorded`."""
         self._outcomes.append((outcome, recorded))
-        self._schedule()
+        if len(self._outcomes) >= OUTCOMES_AT_ONCE:
+            self._commit()
+        else:
+            self._schedule()
 
     def want(self, want: Want, decided: Decided) -> None:
         """Ask for the claim and the intent of a call; `decided` receives the exchange that holds the decision."""

@@ -14,7 +14,7 @@ from llm_jobs.clock import Clock
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import ModelGate
-from llm_jobs.engine.garbage import collected_seldom
+from llm_jobs.engine.interpreter import tuned
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.events import Listener
 from llm_jobs.ledger.base import Ledger, OwnerIdentity
@@ -65,7 +65,7 @@ async def open_session(
     with (
         ThreadPoolExecutor(1, thread_name_prefix="ledger-writer") as writer,
         ThreadPoolExecutor(1, thread_name_prefix="ledger-reader") as reader,
-        collected_seldom(),
+        tuned(),
     ):
         recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
         caller = Caller(recorder, clock=clock, random=random, emit=emit)
