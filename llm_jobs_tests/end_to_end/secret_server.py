@@ -1,7 +1,8 @@
 """A model server that repeats the headers of each request wherever it can, encoded as the question asks.
 
 A question reads `<anything> <behaviour> <form>`: what happens, and how the headers are written in it. A behaviour
-that ends in `once` happens the first time only; any other question is answered. The server runs in a thread and keeps every request.
+that ends in `once` happens the first time only; any other question is answered. The server runs in a thread and keeps
+every request.
 """
 
 from __future__ import annotations

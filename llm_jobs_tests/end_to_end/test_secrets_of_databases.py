@@ -86,7 +86,7 @@ def test_a_database_that_dies_while_a_job_runs_leaves_no_password_and_no_key(tmp
         postgres.start()
         leaks = SEARCH.leaks([("output", (done.stdout + done.stderr).encode()), *below(home), *in_postgres(url)])
     assert leaks == []
-    assert any(b"RUN_FAILURE" in raw for _, raw in below(home / "dagster"))
+    assert any(b"STEP_FAILURE" in raw for _, raw in below(home / "dagster"))
 
 
 def test_what_python_is_told_of_failures_holds_no_key(tmp_path: Path) -> None:
