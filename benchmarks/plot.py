@@ -28,12 +28,12 @@ def draw(result: dict[str, Any], picture: Path) -> None:
         values = [median(one[f"{key}_ms"] for one in client["rounds"]) for client in clients]
         ratios = [client[f"{key}_ratio"] for client in clients]
         colours = ["#4f46e5" if name.startswith("llm-jobs") else "#9ca3af" for name in names]
-        bars = axis.barh(names, values, color=colours)
         labels = [f"{value:.2f} ms, {times:.1f} ×" for value, times in zip(values, ratios, strict=True)]
         if key == "wall":  # a slope that the latency forbids is no speed: report.py
             possible = [value >= floor_ms for value in values]
             labels = [label if able else "not measurable" for label, able in zip(labels, possible, strict=True)]
             values = [value if able else 0.05 for value, able in zip(values, possible, strict=True)]
+        bars = axis.barh(names, values, color=colours)
         axis.bar_label(bars, labels=labels, padding=4)
         axis.set_xscale("log")
         axis.set_xlim(0.05, max(values) * 6)
