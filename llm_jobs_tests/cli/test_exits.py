@@ -26,7 +26,8 @@ def failing(error: BaseException) -> int:
     def call() -> None:
         raise error
 
-    return guarded(call, obj=Entry({"OPENAI_API_KEY": KEY, "TERM": "dumb"}, Path("/")))
+    environment = {"OPENAI_API_KEY": KEY, "LLM_JOBS_DATABASE_URL": "postgresql://ada:hunter2%2Fhunter2@host/x"}
+    return guarded(call, obj=Entry({**environment, "TERM": "dumb"}, Path("/")))
 
 
 @pytest.mark.parametrize(
@@ -60,6 +61,13 @@ def test_a_mistake_of_the_program_shows_its_traceback_without_the_key(capsys: py
     assert "Traceback" in error
     assert "RuntimeError: request with Bearer" in error
     assert KEY not in error
+
+
+def test_a_traceback_does_not_show_the_password_that_stands_in_a_url(capsys: pytest.CaptureFixture[str]) -> None:
+    failing(RuntimeError("ada is not let in with hunter2/hunter2"))
+    told = capsys.readouterr().err
+    assert "ada is not let in with [removed secret]" in told
+    assert "hunter2" not in told.partition("RuntimeError: ")[2]
 
 
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1), ("text", 0)])
