@@ -1,19 +1,19 @@
 """The errors of the project. The class of an error is the decision; the message is for a person.
 
-    LlmJobsError
-    ├── DocumentError           what the user wrote is wrong; lists every Problem found       exit 2
-    │   └── InputChanged        an input file differs from the one that was submitted
-    ├── NotFound                no job, model, prompt or result of that name or hash          exit 2
-    ├── SetupError              no key, no server, a database that cannot be used             exit 3
-    ├── ImmutableError          something of record would be overwritten or deleted
-    ├── IntegrityError          a digest does not match what was recorded
-    ├── RowError                one row cannot be asked; its neighbours go on
-    │   └── RenderError         a template does not fit the row: a missing or empty column, too long a text
-    └── CallError               one call to a model failed
-        ├── PermanentError      the same request would fail again: never retried
-        └── TransientError      may succeed when repeated: retried with backoff
-            ├── RateLimited     the server says when (`wait_s`)
-            └── CallTimeout     no answer within the time allowed
+LlmJobsError
+├── DocumentError           what the user wrote is wrong; lists every Problem found       exit 2
+│   └── InputChanged        an input file differs from the one that was submitted
+├── NotFound                no job, model, prompt or result of that name or hash          exit 2
+├── SetupError              no key, no server, a database that cannot be used             exit 3
+├── ImmutableError          something of record would be overwritten or deleted
+├── IntegrityError          a digest does not match what was recorded
+├── RowError                one row cannot be asked; its neighbours go on
+│   └── RenderError         a template does not fit the row: a missing or empty column, too long a text
+└── CallError               one call to a model failed
+    ├── PermanentError      the same request would fail again: never retried
+    └── TransientError      may succeed when repeated: retried with backoff
+        ├── RateLimited     the server says when (`wait_s`)
+        └── CallTimeout     no answer within the time allowed
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ import click
 
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import visible
-from llm_jobs.errors import DocumentError, ImmutableError, IntegrityError, LlmJobsError, NotFound
+from llm_jobs.errors import DocumentError, ImmutableError, IntegrityError, LlmJobsError, NotFound, SetupError
 
 DONE = 0
 ROWS_FAILED = 1
@@ -49,6 +49,10 @@ def guarded(call: Callable[[], Any], *, obj: object = None) -> int:
         return STOPPED
     except LlmJobsError as error:
         return told(error)
+    except BrokenPipeError:
+        return reader_left()
+    except OSError as error:
+        return told(SetupError(f"{error.filename or 'the system'}: {error.strerror or error}"))
     except Exception:  # noqa: BLE001 - the outermost door: nothing above it could tell the user
         environment = obj.environment if isinstance(obj, Entry) else os.environ
         click.echo(without_secrets(traceback.format_exc(), environment), err=True)

@@ -12,7 +12,7 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.exits import DONE, ROWS_FAILED, STOPPED
 from llm_jobs.cli.progress import watching
 from llm_jobs.cli.summary import print_summary
-from llm_jobs.cli.texts import compact_json
+from llm_jobs.cli.texts import compact_json, visible
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.named import accept_named
@@ -69,6 +69,8 @@ def _run(
         reports.append(report)
         if as_json:
             click.echo(compact_json(report.facts()))
+            if report.error is not None:
+                click.echo(f"{visible(report.name)}: {visible(report.error)}", err=True)
 
     with watching(progress, jobs=len(hashes), quiet=as_json) as told:
         return run_through_dagster(entry, services, hashes, listener=progress, hear=lambda report: told(report, hear))

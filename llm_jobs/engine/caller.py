@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -28,6 +29,7 @@ POLL_S = 0.1  # how often calls that another process holds are asked about
 POLL_BATCH = 256
 # A hundred calls sent in one moment are answered in one moment: more answers than one commit takes would be at risk.
 START_INTERVAL_S = 0.0005
+MOST_AT_RISK = 20
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 
@@ -45,9 +47,11 @@ class Caller:
         self._polling = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._lanes: set[Lane] = set()
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
+        self._lanes.add(lane)
         flight = self._flights.get(call.call_hash)
         if flight is not None:
             flight.askers.append((lane, done))
@@ -57,16 +61,20 @@ class Caller:
         self._recorder.look_up(call.call_hash, lambda answer: self._looked_up(flight, answer))
 
     async def aclose(self) -> None:
-        """Stop sending: attempts under way are cancelled and recorded as such, what is granted now is left unsent."""
+        """Stop sending. Attempts under way are cancelled: they keep their intents without an outcome, for they may have
+        been paid. What is claimed and not sent is recorded as unsent."""
         self._closing = True
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes:
+            self.close_lane(lane)
 
     def close_lane(self, lane: Lane) -> None:
         """Send no more for `lane`. What is in flight comes to its end; what is not goes on in the lane of another job
         that asked for it too, and is settled as cancelled where there is none."""
         lane.closed = True
+        lane.stop.set()
         for flight, timer in list(lane.resting.items()):
             timer.cancel()
             self._want_again(flight)
@@ -124,8 +132,17 @@ class Caller:
             erased = replace(answer.facts, status="failed", error_class="Erased", error="the answer was erased")
             self._settle(flight, erased, None, reused=True, answered_ns=answer.recorded_ns)
             return
-        reply = call.provider.read(call.request, answer.answer)
-        self._settle(flight, answer.facts, reply, reused=True, answered_ns=answer.recorded_ns)
+        reply, facts = self._read_again(call, answer.answer, answer.facts)
+        self._settle(flight, facts, reply, reused=True, answered_ns=answer.recorded_ns)
+
+    def _read_again(self, call: Call, raw: bytes, facts: Facts) -> tuple[Reply | None, Facts]:
+        """A recorded answer as this asking sees it: another job may declare another schema for the same call."""
+        try:
+            reply = call.provider.read(call.request, raw)
+        except CallError as error:
+            return None, replace(facts, status="failed", error_class=type(error).__name__, error=str(error))
+        status, reason = self._judge(call, reply)
+        return reply, replace(facts, status=status, error=reason)
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
@@ -168,6 +185,10 @@ class Caller:
             self._poll_later()
         self._pump(lane)
 
+    def _may_send(self, lane: Lane) -> bool:
+        """Nothing is sent while `MOST_AT_RISK` answers are not durable: a kill loses no more, however slow the disk."""
+        return not self._stopped(lane) and self._recorder.at_risk < MOST_AT_RISK
+
     def _stopped(self, lane: Lane) -> bool:
         return lane.closed or self._closing
 
@@ -189,7 +210,7 @@ class Caller:
 
     def _start(self, lane: Lane) -> None:
         """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
-        while lane.ready and lane.in_flight < lane.concurrency and not self._stopped(lane) and not lane.starting:
+        while lane.ready and lane.in_flight < lane.concurrency and not lane.starting and self._may_send(lane):
             self._open_slot(lane)
             if lane.opened < lane.concurrency:
                 lane.starting = True
@@ -203,15 +224,21 @@ class Caller:
         lane.in_flight += 1
         lane.opened += 1
         task = self._loop.create_task(self._work(lane, lane.ready.popleft()))
+        self._pump(lane)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._recorder.give_up(error)
 
     async def _work(self, lane: Lane, flight: Flight) -> None:
         """One of the lane's slots: attempts what is ready until nothing is."""
         try:
             while True:
                 await self._attempt(lane, flight)
-                if not lane.ready or self._stopped(lane):
+                if not lane.ready or not self._may_send(lane):
                     return
                 flight = lane.ready.popleft()
                 self._pump(lane)
@@ -228,7 +255,10 @@ class Caller:
 
     async def _send(self, lane: Lane, flight: Flight) -> None:
         call = flight.call
-        await self._wait_for_quota(call)
+        await self._wait_for_quota(call, lane)
+        if self._stopped(lane):
+            self._granted(flight)
+            return
         lane.sent += 1
         self._emit(CallSent(call.call_hash))
         started_s = self._loop.time()
@@ -240,18 +270,18 @@ class Caller:
             reply = call.provider.read(call.request, raw)
         except CallError as error:
             self._attempt_failed(flight, error, raw, self._loop.time() - started_s)
-        except asyncio.CancelledError:
-            facts = Facts(status="cancelled", error_class="Cancelled", error="stopped before the answer came")
-            self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, None))
-            raise
+        except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
+            defect = PermanentError(f"the provider {call.provider.kind} failed with {type(error).__name__}, a defect")
+            self._attempt_failed(flight, defect, raw, self._loop.time() - started_s)
         else:
             self._answered(flight, reply, raw, self._loop.time() - started_s)
 
-    async def _wait_for_quota(self, call: Call) -> None:
+    async def _wait_for_quota(self, call: Call, lane: Lane) -> None:
         wait_s = call.gate.quota.reserve(self._loop.time())
         if wait_s > 0:
             self._emit(QuotaWaited(call.request.model.name, wait_s))
-            await asyncio.sleep(wait_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(lane.stop.wait(), wait_s)
 
     def _answered(self, flight: Flight, reply: Reply, raw: bytes, latency_s: float) -> None:
         call, usage = flight.call, reply.usage
@@ -323,7 +353,12 @@ class Caller:
             request=orjson.dumps(flight.call.request.body),
             answer=raw,
         )
-        self._recorder.record(outcome, recorded)
+
+        def go_on() -> None:
+            recorded()
+            self._start(flight.lane)
+
+        self._recorder.record(outcome, go_on)
 
     def _settle(
         self, flight: Flight, facts: Facts, reply: Reply | None, *, reused: bool = False, answered_ns: int | None = None

@@ -28,7 +28,7 @@ class ModelGate:
     slots: asyncio.Semaphore | None = None
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True, eq=False)
 class Lane:
     """The calls of one job: `concurrency` in flight, as many claimed ahead."""
 
@@ -46,6 +46,7 @@ class Lane:
     starting: bool = False  # the next slot waits for its turn
     sent: int = 0
     closed: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

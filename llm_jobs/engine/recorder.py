@@ -44,12 +44,14 @@ class Recorder:
         self._last_commit_s = float("-inf")
         self._idle = asyncio.Event()
         self._idle.set()
+        self.at_risk = 0  # outcomes that are not durable yet
         self.broken: asyncio.Future[None] = self._loop.create_future()
         self._heartbeat = self._loop.create_task(self._beat())
 
     def record(self, outcome: Outcome, recorded: Recorded) -> None:
         """Commit `outcome`, then call `recorded`."""
         self._outcomes.append((outcome, recorded))
+        self.at_risk += 1
         if len(self._outcomes) >= OUTCOMES_AT_ONCE:
             self._commit()
         else:
@@ -117,11 +119,12 @@ class Recorder:
         self._stand_by()
         if self._failed(done):
             return
+        self.at_risk -= len(outcomes)
         exchange = done.result()
         for _, recorded in outcomes:
-            recorded()
+            self._tell(recorded)
         for _, decided in wants:
-            decided(exchange)
+            self._tell(decided, exchange)
         if self._outcomes or self._wants:
             self._schedule()
 
@@ -141,10 +144,21 @@ class Recorder:
             return
         answers = done.result()
         for call_hash, found in batch:
-            found(answers.get(call_hash))
+            self._tell(found, answers.get(call_hash))
         self._looking = bool(self._look_ups)
         if self._looking:
             self._loop.call_soon(self._read)
+
+    def _tell(self, listener: Callable[..., None], *told: object) -> None:
+        try:
+            listener(*told)
+        except Exception as error:  # noqa: BLE001 - a defect: the loop would log it, and the job wait for ever
+            self.give_up(error)
+
+    def give_up(self, error: BaseException) -> None:
+        """Nothing works any more, and `error` is why."""
+        if not self.broken.done():
+            self.broken.set_exception(error)
 
     def _stand_by(self) -> None:
         if not (self._committing or self._reading):

@@ -41,8 +41,18 @@ class RowStream:
     """Drives the rows of one job through its steps."""
 
     def __init__(
-        self, *, steps: Sequence[PreparedStep], samples: int, caller: Caller, lane: Lane, emit: Listener
+        self,
+        *,
+        steps: Sequence[PreparedStep],
+        samples: int,
+        caller: Caller,
+        lane: Lane,
+        emit: Listener,
+        stops_at_bad_rows: bool = False,
     ) -> None:
+        """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError."""
+        self._stops_at_bad_rows = stops_at_bad_rows
+        self._failure: RowError | None = None
         self._steps = steps
         self._samples = samples
         self._caller = caller
@@ -66,6 +76,8 @@ class RowStream:
                 await self._wake.wait()
             if broken.done():
                 await broken
+            if self._failure is not None:
+                raise self._failure
             self._wake.clear()
             self._fresh = 0
             if done := self._drain():
@@ -90,6 +102,8 @@ class RowStream:
         try:
             call = self._steps[index].call(row.values, row.sample)
         except RowError as error:
+            if self._stops_at_bad_rows and self._failure is None:
+                self._failure = error
             self._finish(row, "invalid_input", str(error))
             return
         self._caller.ask(call, self._lane, lambda settled: self._answered(row, index, settled))

@@ -65,13 +65,20 @@ def settle(
             done.answered[call_hash] = answers[call_hash]
         elif call_hash in done.fresh or call_hash in done.retried or call_hash in done.taken_over:
             done.twice.append(call_hash)
-        elif want.behind is not None and call_hash in failures and failures[call_hash].intent_id >= want.behind:
+        elif _has_failed(want, failures.get(call_hash)):
             done.failed[call_hash] = failures[call_hash].facts
         elif call_hash not in claims:
             done.fresh[call_hash] = want
         else:
             _settle_claimed(done, want, claims[call_hash], owner_id=owner_id, is_alive=is_alive)
     return done
+
+
+def _has_failed(want: Want, failure: Failure | None) -> bool:
+    """Whom this one waited for failed. A call that was left unsent did not fail: whoever wants it may have it."""
+    if want.behind is None or failure is None:
+        return False
+    return failure.intent_id >= want.behind and failure.facts.status != "cancelled"
 
 
 def _settle_claimed(

@@ -15,7 +15,7 @@ from llm_jobs.documents.frozen import job_to_json
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.keep import keep
+from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
 
@@ -84,7 +84,9 @@ def accept(
 def record(services: Services, document: ReadDocument, *, origin: str, as_of_ns: int | None = None) -> list[Accepted]:
     """Keep a document that was read, and record that it was submitted."""
     for job in document.jobs:
-        keep(services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{document.name}", document.text)
+        keep(
+            services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{short_name(document.name)}", document.text
+        )
     ids = services.ledger.submit(
         [_submission(job, document.name, document.text, origin, as_of_ns) for job in document.jobs]
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from glob import escape
 
 from llm_jobs.documents.job import Input
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.keep import keep
+from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.services import Services
 
 
@@ -15,10 +16,10 @@ def with_document(services: Services, submission: Submission, source: Input) -> 
     if source.kind != "batch":
         return source
     folder = services.settings.jobs / submission.job_hash
-    kept = sorted(folder.glob(f"*_{submission.document_name}")) if folder.is_dir() else []
+    kept = sorted(folder.glob(f"*_{escape(short_name(submission.document_name))}")) if folder.is_dir() else []
     path = kept[-1] if kept else keep(folder / _name(services, submission), submission.document)
     return replace(source, url=str(path))
 
 
 def _name(services: Services, submission: Submission) -> str:
-    return f"{services.clock.now_ns()}_{submission.document_name}"
+    return f"{services.clock.now_ns()}_{short_name(submission.document_name)}"

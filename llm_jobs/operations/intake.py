@@ -11,16 +11,18 @@ import os
 from pathlib import Path
 
 from llm_jobs.documents.withheld import without_credentials
-from llm_jobs.errors import DocumentError, LlmJobsError, NotFound
+from llm_jobs.errors import SetupError
 from llm_jobs.operations.accept import accept
-from llm_jobs.operations.keep import keep
-from llm_jobs.operations.records import AcceptedDocument, IntakeReport, RejectedDocument
+from llm_jobs.operations.keep import keep, short_name
+from llm_jobs.operations.records import AcceptedDocument, IntakeReport, PostponedDocument, RejectedDocument
 from llm_jobs.operations.services import Services
-from llm_jobs.providers.secrets import KeyRing
+from llm_jobs.providers.secrets import KeyRing, Scrubber
 
 SECRET_REMOVED = (
     "\nthe copy is kept without the secret that was written into it; replace that secret, for others may have read it"
 )
+# Tables are no documents: they may lie beside the job that reads them.
+TABLES = frozenset({".csv", ".tsv", ".parquet", ".gz", ".zst", ".bz2"})
 QUIET_NS = 1_000_000_000  # a file written to within the last second may not be whole yet
 
 
@@ -29,21 +31,28 @@ def intake(services: Services, *, budget_s: float) -> IntakeReport:
     deadline_ns = services.clock.now_ns() + int(budget_s * 1e9)
     accepted: list[AcceptedDocument] = []
     rejected: list[RejectedDocument] = []
+    postponed: list[PostponedDocument] = []
     waiting = waiting_documents(services)
+    remaining = 0
     for done, path in enumerate(waiting):
         if done and services.clock.now_ns() > deadline_ns:
-            return IntakeReport(accepted=tuple(accepted), rejected=tuple(rejected), remaining=len(waiting) - done)
+            remaining = len(waiting) - done
+            break
         try:
             accepted += _accept(services, path)
-        except (DocumentError, NotFound) as error:
-            rejected.append(_reject(services, path, error))
         except FileNotFoundError:
             continue  # another intake was quicker
-    return IntakeReport(accepted=tuple(accepted), rejected=tuple(rejected))
+        except (SetupError, OSError) as error:
+            postponed.append(PostponedDocument(document_name=path.name, reason=_scrubber(services).text(str(error))))
+        except Exception as error:  # noqa: BLE001 - one document, whatever is wrong with it, stops no other
+            rejected.append(_reject(services, path, error))
+    return IntakeReport(
+        accepted=tuple(accepted), rejected=tuple(rejected), postponed=tuple(postponed), remaining=remaining
+    )
 
 
 def waiting_documents(services: Services) -> list[Path]:
-    """Whole files in the inbox in the order of their names; hidden ones are being written."""
+    """Whole files in the inbox in the order of their names; hidden ones are being written, tables are left alone."""
     settings = services.settings
     if not settings.inbox.is_dir():
         return []
@@ -51,7 +60,10 @@ def waiting_documents(services: Services) -> list[Path]:
     return [
         Path(entry.path)
         for entry in sorted(os.scandir(settings.inbox), key=lambda entry: entry.name)
-        if not entry.name.startswith(".") and entry.is_file() and entry.stat().st_mtime_ns <= quiet_before_ns
+        if not entry.name.startswith(".")
+        and Path(entry.name).suffix not in TABLES
+        and entry.is_file()
+        and entry.stat().st_mtime_ns <= quiet_before_ns
     ]
 
 
@@ -63,13 +75,17 @@ def _accept(services: Services, path: Path) -> list[AcceptedDocument]:
     ]
 
 
-def _reject(services: Services, path: Path, error: LlmJobsError) -> RejectedDocument:
+def _scrubber(services: Services) -> Scrubber:
+    return KeyRing(services.environment, names=services.catalogue.key_names()).scrubber()
+
+
+def _reject(services: Services, path: Path, error: Exception) -> RejectedDocument:
     settings = services.settings
-    scrubber = KeyRing(services.environment, names=services.catalogue.key_names()).scrubber()
-    name = f"{services.clock.now_ns()}_{path.name}"
+    scrubber = _scrubber(services)
+    name = f"{services.clock.now_ns()}_{short_name(path.name)}"
     text = path.read_bytes()
     kept = scrubber.raw(without_credentials(text))
-    told = scrubber.text(str(error)) + ("" if kept == text else SECRET_REMOVED)
+    told = scrubber.text(str(error) or type(error).__name__) + ("" if kept == text else SECRET_REMOVED)
     moved = keep(settings.rejected / name, kept)
     keep(settings.rejected / f"{name}.error.txt", f"{told}\n".encode())
     path.unlink()

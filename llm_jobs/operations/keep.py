@@ -6,6 +6,18 @@ from pathlib import Path
 
 from llm_jobs.files import Draft
 
+MOST_NAME_BYTES = 180  # a file system's limit is 255, and a draft's name is longer than the file's
+
+
+def short_name(name: str) -> str:
+    """`name`, its beginning cut off where it is longer than files are kept under; bytes that are no text replaced."""
+    encoded = name.encode("utf-8", "replace")
+    return (
+        name
+        if name.isascii() and len(encoded) <= MOST_NAME_BYTES
+        else encoded[-MOST_NAME_BYTES:].decode("utf-8", "ignore")
+    )
+
 
 def keep(target: Path, content: bytes) -> Path:
     """`target` with `content`, durable and read-only on return. Raises ImmutableError if it exists."""

@@ -28,7 +28,7 @@ from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.operations.batch_document import with_document
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
-from llm_jobs.operations.preview import preview_row
+from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.results.columns import result_schema
@@ -39,7 +39,6 @@ from llm_jobs.sources.freeze import freeze
 from llm_jobs.sources.tables import Table, open_table
 
 DEFAULT_CONCURRENCY = 64
-PREVIEW_ROWS = 5
 READ_ROWS = 256
 
 
@@ -130,7 +129,14 @@ class _Production:
     async def _answer(self, table: Table, steps: list[PreparedStep], writer: ResultWriter) -> None:
         session, lane = self._session, self._lane
         rows: Iterator[Row] = chain.from_iterable(table.batches(batch_rows=READ_ROWS))
-        stream = RowStream(steps=steps, samples=self._job.sample, caller=session.caller, lane=lane, emit=self._emit)
+        stream = RowStream(
+            steps=steps,
+            samples=self._job.sample,
+            caller=session.caller,
+            lane=lane,
+            emit=self._emit,
+            stops_at_bad_rows=self._job.policy.on_input_error == "fail",
+        )
         limit_s = self._job.policy.job_timeout_s
         alarm = limit_s and asyncio.get_running_loop().call_later(limit_s, session.caller.close_lane, lane)
         complete = partial(completed_row, model_asked=self._job.steps[-1].model.name, epoch_ns=self._epoch_ns)
@@ -148,9 +154,9 @@ class _Production:
 
     def _show(self, rows: list[dict[str, object]], step: PreparedStep) -> None:
         sheet = self._sheet
-        if not self._services.settings.preview or len(sheet.preview) == PREVIEW_ROWS:
+        if not self._services.settings.preview or len(sheet.preview) == MOST_ROWS:
             return
-        sheet.preview += [preview_row(row) for row in rows[: PREVIEW_ROWS - len(sheet.preview)]]
+        sheet.preview += [preview_row(row) for row in rows[: MOST_ROWS - len(sheet.preview)]]
         if sheet.sample_request is None and rows:
             sheet.sample_request = _sample_request(step, rows[0])
 
@@ -174,6 +180,7 @@ class _Production:
                 "completion_tokens": tally.completion_tokens,
                 "cost_usd": tally.cost_usd,
                 "seconds": seconds,
+                "latency_percentiles": tally.latency_s(),
             },
         )
         self._services.ledger.record_result(record)

@@ -27,11 +27,20 @@ class RejectedDocument:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PostponedDocument:
+    """Left in the inbox: not the document is wrong, but what surrounds it (no server, no rights, ...)."""
+
+    document_name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IntakeReport:
     """What became of the inbox. `remaining`: documents that the time budget left there."""
 
     accepted: tuple[AcceptedDocument, ...] = ()
     rejected: tuple[RejectedDocument, ...] = ()
+    postponed: tuple[PostponedDocument, ...] = ()
     remaining: int = 0
 
 
@@ -79,6 +88,7 @@ class JobReport:
     providers: tuple[str, ...] = ()
     input_path: str | None = None
     document_path: str | None = None
+    made_with: Mapping[str, object] = field(default_factory=dict)  # facts of the run that made a result of before
 
     def facts(self) -> dict[str, object]:
         """The members of a line of `llm-jobs run --json`, in their order."""

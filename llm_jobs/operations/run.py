@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
@@ -18,6 +19,7 @@ from llm_jobs.events import Listener
 from llm_jobs.ledger.base import DeadLetter, ResultRecord, Submission
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
+from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
@@ -76,6 +78,7 @@ async def _run_unfinished(
     ) as session:
         ended: asyncio.Queue[JobReport | BaseException] = asyncio.Queue()
         feeder = asyncio.create_task(_start_all(services, session, job_hashes, listener, ended))
+        feeder.add_done_callback(partial(_tell_failure, ended))
         try:
             for _ in job_hashes:
                 report = await ended.get()
@@ -85,6 +88,11 @@ async def _run_unfinished(
         finally:
             feeder.cancel()
             await asyncio.gather(feeder, return_exceptions=True)
+
+
+def _tell_failure(ended: asyncio.Queue[JobReport | BaseException], feeder: asyncio.Task[None]) -> None:
+    if not feeder.cancelled() and (error := feeder.exception()) is not None:
+        ended.put_nowait(error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error)
 
 
 async def _start_all(
@@ -159,6 +167,7 @@ def _failed_report(submission: Submission, error: str, seconds: float) -> JobRep
 
 def finished_report(services: Services, submission: Submission, record: ResultRecord) -> JobReport:
     """The report of a job whose result is of record: nothing was sent, every answer was reused."""
+    shown = preview_of(services, record)
     return JobReport(
         job_hash=submission.job_hash,
         name=submission.name,
@@ -174,8 +183,11 @@ def finished_report(services: Services, submission: Submission, record: ResultRe
         result=services.store.locate(record.path),
         sha256=record.sha256,
         seconds=0.0,
+        preview=shown.rows,
+        sample_request=shown.sample_request,
         submitter=submission.submitter,
-        document_path=submission.document_name,
+        document_path=str(services.settings.jobs / submission.job_hash),
+        made_with=record.facts,
     )
 
 

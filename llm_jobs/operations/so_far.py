@@ -16,7 +16,7 @@ from llm_jobs.documents.job import Job, Step
 from llm_jobs.engine.calls import Call, ModelGate, Settled
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
-from llm_jobs.errors import RowError
+from llm_jobs.errors import CallError, RowError
 from llm_jobs.ledger.base import Answer, Submission
 from llm_jobs.operations.batch_document import with_document
 from llm_jobs.operations.completed import completed_row
@@ -108,8 +108,11 @@ def _answered(step: PreparedStep, row: OpenRow, call: Call, answers: Mapping[str
     answer = answers.get(call.call_hash)
     if answer is None or answer.answer is None:
         return False
-    reply = call.provider.read(call.request, answer.answer)
-    row.values.update(step.outputs.values(reply.output))
+    try:
+        reply = call.provider.read(call.request, answer.answer)
+        row.values.update(step.outputs.values(reply.output))
+    except (CallError, ValueError):
+        return False  # not an answer to this job's asking: another schema was declared, or another place of the text
     row.settled.append(
         Settled(
             call_hash=call.call_hash,

@@ -106,7 +106,7 @@ def answer_jobs(
         dg.AssetSpec(
             evidence.DELIVERIES,
             deps=[evidence.RESULTS],
-            description="Copies of results, handed to the destinations that the jobs state.",
+            description="Copies of results at the destinations that jobs state. A job without an output has none.",
             group_name=GROUP,
             owners=OWNERS,
             kinds={"file"},

@@ -53,23 +53,35 @@ def check_events(report: JobReport, audit: JobAudit) -> Iterator[JobEvent]:
 
 
 def result_metadata(report: JobReport) -> dict[str, Any]:
-    """Metadata of a materialised result."""
+    """Metadata of a materialised result. One that was there before tells what the run that made it used."""
+    used = report.made_with or report.facts()
+    latency = report.latency_percentiles or used.get("latency_percentiles")
+    cost = used.get("cost_usd")
     return {
         "job": report.name,
         "status": report.status,
         "dagster/row_count": report.rows,
         "rows answered": report.succeeded,
         "rows failed": report.failed,
-        "calls sent": report.calls_sent,
-        "calls reused": report.calls_reused,
-        "prompt tokens": report.prompt_tokens,
-        "completion tokens": report.completion_tokens,
-        "cost (USD)": report.cost_usd if report.cost_usd is not None else "not known",
-        "seconds": round(report.seconds, 3),
+        "calls sent in this run": report.calls_sent,
+        "calls reused in this run": report.calls_reused,
+        "prompt tokens": _number(used, "prompt_tokens"),
+        "completion tokens": _number(used, "completion_tokens"),
+        "cost (USD)": cost if isinstance(cost, int | float) else "not known",
+        "seconds": round(_number(used, "seconds"), 3),
         "submitter": report.submitter,
-        **{f"latency {name} (s)": round(value, 3) for name, value in report.latency_percentiles.items()},
+        **{f"latency {name} (s)": round(value, 3) for name, value in _percentiles(latency).items()},
         **_texts(report),
     }
+
+
+def _number(facts: Mapping[str, object], name: str) -> int | float:
+    value = facts.get(name)
+    return value if isinstance(value, int | float) else 0
+
+
+def _percentiles(latency: object) -> dict[str, float]:
+    return {str(name): float(value) for name, value in latency.items()} if isinstance(latency, Mapping) else {}
 
 
 def line_event(line: JobLine) -> JobEvent:

@@ -15,7 +15,7 @@ import dagster as dg
 from llm_jobs.ledger.base import OwnerIdentity
 from llm_jobs.ledger.owners import is_alive, this_process
 
-PROCESS_TAG = "llm_jobs/process"
+PROCESS_TAG = ".dagster/llm_jobs/process"  # the page hides what begins so
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

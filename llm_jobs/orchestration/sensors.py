@@ -20,7 +20,13 @@ LINES_COMPARED = 1_000
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
-@dg.sensor(name="intake", job_name=INTAKE_NAME, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(
+    name="intake",
+    description="Takes documents from the inbox; what it rejects is told in the tick's log.",
+    job_name=INTAKE_NAME,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=RUNNING,
+)
 def intake_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.RunRequest | dg.SkipReason:
@@ -29,13 +35,21 @@ def intake_sensor(
     register(context.instance, (document.job_hash for document in report.accepted))
     for rejected in report.rejected:
         context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
+    for postponed in report.postponed:
+        context.log.warning(f"{postponed.document_name} stays in the inbox for now: {postponed.reason}")
     taking_in = dg.RunsFilter(job_name=INTAKE_NAME, statuses=UNFINISHED)
     if report.remaining and not context.instance.get_runs(taking_in, limit=1):
         return dg.RunRequest()
     return dg.SkipReason(f"{len(report.accepted)} documents accepted, {len(report.rejected)} rejected")
 
 
-@dg.sensor(name="launch", job_name=RUN_JOBS.job_name, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(
+    name="launch",
+    description="Asks for runs of the jobs that wait for one.",
+    job_name=RUN_JOBS.job_name,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=RUNNING,
+)
 def launch_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.SensorResult | dg.SkipReason:
@@ -44,7 +58,13 @@ def launch_sensor(
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("No job waits for a run.")
 
 
-@dg.sensor(name="deliver", job_name=DELIVER.job_name, minimum_interval_seconds=INTERVAL_S, default_status=RUNNING)
+@dg.sensor(
+    name="deliver",
+    description="Asks for deliveries of results that have not reached their destination.",
+    job_name=DELIVER.job_name,
+    minimum_interval_seconds=INTERVAL_S,
+    default_status=RUNNING,
+)
 def deliver_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.SensorResult | dg.SkipReason:
@@ -53,7 +73,12 @@ def deliver_sensor(
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("No result waits for its delivery.")
 
 
-@dg.sensor(name="record", minimum_interval_seconds=RECORD_INTERVAL_S, default_status=RUNNING)
+@dg.sensor(
+    name="record",
+    description="Keeps the catalogue true: results made elsewhere, the table of jobs, prompts and models.",
+    minimum_interval_seconds=RECORD_INTERVAL_S,
+    default_status=RUNNING,
+)
 def record_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]) -> dg.SkipReason:
     """Keep the catalogue true: results made elsewhere, the table of jobs, the prompts and the models."""
     going = bury_dead_runs(context.instance)

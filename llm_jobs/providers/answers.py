@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from llm_jobs.documents.identity import LARGEST_EXACT_INTEGER
 from llm_jobs.errors import TransientError
 from llm_jobs.providers.base import ReplyStatus
 from llm_jobs.providers.failures import failure_in_answer
@@ -38,12 +39,14 @@ def member(answer: Mapping[str, Any], *path: str | int) -> Any:
 
 
 def count(holder: object, *path: str) -> int | None:
-    """A number of tokens at `path`, None where it is not stated."""
+    """A number of tokens at `path`, None where it is not stated or cannot be one."""
     for part in path:
         if not isinstance(holder, dict):
             return None
         holder = holder.get(part)
-    return holder if isinstance(holder, int) and not isinstance(holder, bool) else None
+    if not isinstance(holder, int) or isinstance(holder, bool):
+        return None
+    return holder if 0 <= holder <= LARGEST_EXACT_INTEGER else None
 
 
 def text_or_none(value: object) -> str | None:

@@ -22,7 +22,7 @@ class Outputs:
     def __init__(self, step: Step, *, operation: Operation | None = None) -> None:
         """Raises ValueError for a schema that refers to nothing."""
         self._name = step.name
-        is_vector = (operation or _operation(step)) == "embeddings"
+        self._is_vector = is_vector = (operation or _operation(step)) == "embeddings"
         declared = step.schema if isinstance(step, PromptStep) and not is_vector else None
         self._node = None if declared is None else compile_schema(declared)
         self.is_spread = self._node is not None and self._node.members is not None
@@ -31,6 +31,8 @@ class Outputs:
     def values(self, output: JsonValue) -> dict[str, JsonValue]:
         """The columns of one output, as a `Reply` holds it. Raises ValueError where it is not what was declared."""
         if self._node is None:
+            if self._is_vector and not _is_vector(output):
+                raise ValueError("the answer is not one vector; ask about one text per row")
             return {self._name: output}
         value = checked(_parsed(output), self._node)
         if not self.is_spread:
@@ -42,6 +44,10 @@ class Outputs:
             return tuple(pa.field(name, member.type) for name, member in self._node.members.items())
         kind = self._node.type if self._node is not None else pa.string()
         return (pa.field(self._name, VECTOR if is_vector else kind),)
+
+
+def _is_vector(output: JsonValue) -> bool:
+    return isinstance(output, list) and all(isinstance(number, int | float) for number in output)
 
 
 def output_fields(step: Step) -> list[pa.Field]:

