@@ -42,18 +42,25 @@ async def run_jobs_async(
     services: Services, job_hashes: Sequence[str], *, listener: Listener, run_id: str | None = None
 ) -> AsyncGenerator[JobReport, None]:
     """The same in a running event loop."""
-    records = services.ledger.results(job_hashes)
-    unfinished = []
-    for job_hash in dict.fromkeys(job_hashes):
-        record = next((record for record in records.get(job_hash, ()) if not record.failed), None)
-        if record is None:
-            unfinished.append(job_hash)
-        else:
-            yield finished_report(services, newest_submission(services, job_hash), record)
+    finished = finished_reports(services, job_hashes)
+    for report in finished.values():
+        yield report
+    unfinished = [job_hash for job_hash in dict.fromkeys(job_hashes) if job_hash not in finished]
     if unfinished:
         async with aclosing(_run_unfinished(services, unfinished, listener, run_id)) as reports:
             async for report in reports:
                 yield report
+
+
+def finished_reports(services: Services, job_hashes: Sequence[str]) -> dict[str, JobReport]:
+    """Reports of the jobs that have a result in which every row succeeded, in the order of `job_hashes`."""
+    records = services.ledger.results(job_hashes)
+    reports = {}
+    for job_hash in dict.fromkeys(job_hashes):
+        record = next((record for record in records.get(job_hash, ()) if not record.failed), None)
+        if record is not None:
+            reports[job_hash] = _finished_report(services, newest_submission(services, job_hash), record)
+    return reports
 
 
 def newest_submission(services: Services, job_hash: str) -> Submission:
@@ -165,7 +172,7 @@ def _failed_report(submission: Submission, error: str, seconds: float) -> JobRep
     )
 
 
-def finished_report(services: Services, submission: Submission, record: ResultRecord) -> JobReport:
+def _finished_report(services: Services, submission: Submission, record: ResultRecord) -> JobReport:
     """The report of a job whose result is of record: nothing was sent, every answer was reused."""
     shown = preview_of(services, record)
     return JobReport(

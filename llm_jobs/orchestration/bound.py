@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 from llm_jobs.events import Listener
 from llm_jobs.operations import deliver, describe, intake, inventories, read, recurring, run, verify
-from llm_jobs.operations.records import DeliveryReport, IntakeReport, Inventory, JobAudit, JobLine, SubmittedJob
+from llm_jobs.operations.records import (
+    DeliveryReport,
+    IntakeReport,
+    Inventory,
+    JobAudit,
+    JobLine,
+    JobReport,
+    SubmittedJob,
+)
 from llm_jobs.operations.services import Services
 from llm_jobs.orchestration.use_cases import JobReports
 
@@ -31,6 +39,9 @@ class BoundUseCases:
 
     def unfinished(self) -> Sequence[SubmittedJob]:
         return describe.unfinished(self.services)
+
+    def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
+        return run.finished_reports(self.services, job_hashes)
 
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         yield from run.run_jobs(self.services, job_hashes, listener=listener, run_id=run_id)

@@ -15,6 +15,7 @@ import dagster as dg
 
 from llm_jobs.events import Listener, ignore
 from llm_jobs.operations.records import JobReport
+from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.audience import Audience, hear_nothing
 from llm_jobs.orchestration.build import build_definitions, in_process
 from llm_jobs.orchestration.coverage import MOST_JOBS_PER_RUN, cover
@@ -49,24 +50,38 @@ def run_in_foreground(
     hear: Callable[[JobReport], None] = hear_nothing,
     quiet: bool = True,
 ) -> ForegroundRun:
-    """Run the jobs, deliver those with an output, and return the reports; `hear` is told each as its job ends.
+    """Run the jobs, deliver those with an output, and return the reports; `hear` is told each as its job ends. What is
+    finished, and shown so by this instance, is reported without a run.
 
     A job that fails is a report. What breaks the run itself (a ledger that cannot be written) is raised.
     """
     bury_dead_runs(instance)
     register(instance, job_hashes)
     done = ForegroundRun()
+    shown = _shown_as_finished(use_cases, job_hashes, instance)
 
     def told(report: JobReport) -> None:
         done.reports.append(report)
         hear(report)
 
+    for report in shown.values():
+        told(report)
     definitions = build_definitions(resources=in_process(use_cases, Audience(listener=listener, hear=told)))
     run_config = QUIET if quiet else {}
-    done.run_ids.extend(_execute(definitions, RUN_JOBS, job_hashes, instance, run_config))
+    left = [job_hash for job_hash in job_hashes if job_hash not in shown]
+    done.run_ids.extend(_execute(definitions, RUN_JOBS, left, instance, run_config))
     waiting = {job.job_hash for job in use_cases.undelivered()}.intersection(job_hashes)
     done.run_ids.extend(_execute(definitions, DELIVER, waiting, instance, run_config))
     return done
+
+
+def _shown_as_finished(
+    use_cases: UseCases, job_hashes: Sequence[str], instance: dg.DagsterInstance
+) -> dict[str, JobReport]:
+    """Reports of the jobs that are finished and that this instance shows as such: a run would tell nothing new."""
+    finished = use_cases.finished_reports(job_hashes)
+    shown = instance.get_materialized_partitions(evidence.RESULTS) if finished else set()
+    return {job_hash: report for job_hash, report in finished.items() if job_hash in shown}
 
 
 def _execute(

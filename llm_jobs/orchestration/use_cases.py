@@ -37,6 +37,9 @@ class UseCases(Protocol):
     def unfinished(self) -> Sequence[SubmittedJob]:
         """Jobs that wait for a run, oldest submission first: not ended since they were last submitted."""
 
+    def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
+        """Reports of those of `job_hashes` whose every row is answered in a result of record."""
+
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         """Run many jobs at once; yield each report as its job ends. Closing the generator stops the work."""
 

@@ -93,6 +93,12 @@ class FakeUseCases:
     def unfinished(self) -> Sequence[SubmittedJob]:
         return [job for job in self.jobs.values() if job.job_hash not in self.ended]
 
+    def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
+        return {job_hash: self.finished[job_hash] for job_hash in job_hashes if self._is_finished(job_hash)}
+
+    def _is_finished(self, job_hash: str) -> bool:
+        return job_hash in self.finished and self.finished[job_hash].status == "done"
+
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         self.ran.append(tuple(job_hashes))
         for job_hash in job_hashes:

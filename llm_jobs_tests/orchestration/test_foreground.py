@@ -19,7 +19,7 @@ from llm_jobs.orchestration.instances import DEFAULT_SETTINGS, open_instance
 from llm_jobs.orchestration.owners import PROCESS_TAG
 from llm_jobs.orchestration.partitions import register
 from llm_jobs.orchestration.use_cases import JobReports
-from llm_jobs_tests.orchestration.fake import FakeUseCases, job, key
+from llm_jobs_tests.orchestration.fake import FakeUseCases, job, key, report_of
 from llm_jobs_tests.orchestration.reading import shown
 from llm_jobs_tests.orchestration.test_owners import dead_process_tag
 
@@ -65,6 +65,19 @@ def test_jobs_with_gaps_between_them_are_one_run_over_exactly_these(
     assert len(done.run_ids) == 1
     assert use_cases.ran == [(key(1), key(4), key(7))]
     assert shown(instance, evidence.RESULTS).materialized == {key(1), key(4), key(7)}
+
+
+def test_what_is_finished_and_shown_is_reported_without_a_run_and_elsewhere_with_one(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases
+) -> None:
+    use_cases.submit(job(1))
+    use_cases.submit(job(2), status="partial")
+    use_cases.finished[key(1)] = report_of(job(1), "done")
+    first = run_in_foreground(use_cases, [key(1), key(2)], instance=instance)
+    again = run_in_foreground(use_cases, [key(1), key(2)], instance=instance)
+    assert use_cases.ran == [(key(1), key(2)), (key(2),)], "the first time this instance does not show the result"
+    assert [report.job_hash for report in again.reports] == [key(1), key(2)]
+    assert len(first.run_ids) == len(again.run_ids) == 1
 
 
 def test_what_has_an_output_is_delivered_too(instance: dg.DagsterInstance, use_cases: FakeUseCases) -> None:
