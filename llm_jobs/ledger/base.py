@@ -243,9 +243,14 @@ class Ledger(Protocol):
         """Record submissions; returns their ids."""
 
     def submissions(
-        self, *, job_hash: str | None = None, name: str | None = None, document_name: str | None = None
+        self,
+        *,
+        job_hash: str | None = None,
+        name: str | None = None,
+        document_name: str | None = None,
+        bodies: bool = True,
     ) -> Sequence[Submission]:
-        """Submissions, newest first, with bodies; filters combine."""
+        """Submissions, newest first; filters combine. `bodies` False: `document` and `job` are left empty."""
 
     def latest_jobs(self, limit: int) -> Sequence[Submission]:
         """The newest submission of each of the latest `limit` jobs, newest first, `document` and `job` left empty."""

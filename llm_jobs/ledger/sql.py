@@ -176,10 +176,17 @@ class SqlLedger(ABC):
             return submitted.insert_submissions(connection, submissions, now_ns=self._clock.now_ns())
 
     def submissions(
-        self, *, job_hash: str | None = None, name: str | None = None, document_name: str | None = None
+        self,
+        *,
+        job_hash: str | None = None,
+        name: str | None = None,
+        document_name: str | None = None,
+        bodies: bool = True,
     ) -> Sequence[Submission]:
         with self._reading() as connection:
-            return submitted.select_submissions(connection, job_hash=job_hash, name=name, document_name=document_name)
+            return submitted.select_submissions(
+                connection, job_hash=job_hash, name=name, document_name=document_name, bodies=bodies
+            )
 
     def latest_jobs(self, limit: int) -> Sequence[Submission]:
         with self._reading() as connection:

@@ -12,6 +12,8 @@ from llm_jobs.ledger.payloads import PayloadCodec
 from llm_jobs.ledger.records import from_json, to_json
 from llm_jobs.ledger.tables import documents, results, submissions
 
+_NOTHING = literal(None)
+
 
 def insert_submissions(connection: Connection, items: Sequence[Submission], *, now_ns: int) -> list[int]:
     """Record `items` in order and return their ids."""
@@ -37,14 +39,15 @@ def insert_submissions(connection: Connection, items: Sequence[Submission], *, n
 
 
 def select_submissions(
-    connection: Connection, *, job_hash: str | None, name: str | None, document_name: str | None
+    connection: Connection, *, job_hash: str | None, name: str | None, document_name: str | None, bodies: bool
 ) -> list[Submission]:
-    """Submissions, newest first, with bodies; an erased body is empty."""
-    query = (
-        select(submissions, documents.c.document, documents.c.job)
-        .outerjoin(documents, documents.c.submission_id == submissions.c.id)
-        .order_by(submissions.c.id.desc())
-    )
+    """Submissions, newest first; an erased body is empty, and so is one that is not asked for."""
+    query: Select[Any] = select(submissions, _NOTHING.label("document"), _NOTHING.label("job"))
+    if bodies:
+        query = select(submissions, documents.c.document, documents.c.job).outerjoin(
+            documents, documents.c.submission_id == submissions.c.id
+        )
+    query = query.order_by(submissions.c.id.desc())
     for column, value in (("job_hash", job_hash), ("name", name), ("document_name", document_name)):
         if value is not None:
             query = query.where(submissions.c[column] == value)
@@ -55,9 +58,8 @@ def select_submissions(
 def select_latest_jobs(connection: Connection, limit: int) -> list[Submission]:
     """The newest submission of each of the latest jobs, newest first, without bodies."""
     newest = select(func.max(submissions.c.id)).group_by(submissions.c.job_hash)
-    nothing = literal(None)
     query = (
-        select(submissions, nothing.label("document"), nothing.label("job"))
+        select(submissions, _NOTHING.label("document"), _NOTHING.label("job"))
         .where(submissions.c.id.in_(newest))
         .order_by(submissions.c.id.desc())
         .limit(limit)

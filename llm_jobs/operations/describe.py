@@ -55,15 +55,16 @@ def _time_text(time_ns: int | None) -> str:
     return datetime.fromtimestamp((time_ns or 0) / 1e9, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def find_job(services: Services, hash_or_name: str) -> Submission:
+def find_job(services: Services, hash_or_name: str, *, answered: bool = False) -> Submission:
     """The newest submission of a job by its hash, a unique beginning of it (8 characters or more), or its name.
+    `answered`: of several jobs with one name, the newest that has a result, if one has.
 
     Raises NotFound, with the nearest names.
     """
     if _looks_like_hash(hash_or_name) and (found := services.ledger.submissions(job_hash=hash_or_name)):
         return found[0]
-    if found := services.ledger.submissions(name=hash_or_name):
-        return found[0]
+    if found := services.ledger.submissions(name=hash_or_name, bodies=False):
+        return _with_bodies(services, _answered(services, found) if answered else found[0])
     latest = services.ledger.latest_jobs(LARGEST_LISTING)
     beginning = [job for job in latest if len(hash_or_name) >= 8 and job.job_hash.startswith(hash_or_name)]
     if len(beginning) == 1:
@@ -71,6 +72,16 @@ def find_job(services: Services, hash_or_name: str) -> Submission:
     near = difflib.get_close_matches(hash_or_name, {job.name for job in latest}, n=3)
     hint = f"; nearest names: {', '.join(near)}" if near else ""
     raise NotFound(f"no job with hash or name {hash_or_name!r}{hint}; `llm-jobs status` lists the jobs")
+
+
+def _answered(services: Services, submissions: Sequence[Submission]) -> Submission:
+    """The newest whose job has a result, else the newest."""
+    results = services.ledger.results([submission.job_hash for submission in submissions])
+    return next((submission for submission in submissions if results.get(submission.job_hash)), submissions[0])
+
+
+def _with_bodies(services: Services, submission: Submission) -> Submission:
+    return services.ledger.submissions(job_hash=submission.job_hash)[0]
 
 
 def _looks_like_hash(text: str) -> bool:

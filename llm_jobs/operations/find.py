@@ -8,7 +8,7 @@ from llm_jobs.results.layout import job_of
 
 def find_results(services: Services, document_name: str) -> list[str]:
     """Where the results of the documents submitted as `document_name` lie, newest first; empty where there is none."""
-    submissions = services.ledger.submissions(document_name=document_name)
+    submissions = services.ledger.submissions(document_name=document_name, bodies=False)
     hashes = list(dict.fromkeys(submission.job_hash for submission in submissions))
     return [services.store.locate(path) for job_hash in hashes for path in reversed(services.store.paths(job_hash))]
 

@@ -26,17 +26,20 @@ TABLES = frozenset({".csv", ".tsv", ".parquet", ".gz", ".zst", ".bz2"})
 QUIET_NS = 1_000_000_000  # a file written to within the last second may not be whole yet
 
 
-def intake(services: Services, *, budget_s: float) -> IntakeReport:
-    """Resolve what lies in the inbox, for `budget_s` seconds at most (one document at least)."""
+def intake(services: Services, *, budget_s: float, largest_bytes: int | None = None) -> IntakeReport:
+    """Resolve what lies in the inbox, for `budget_s` seconds at most (one document at least). Documents of more than
+    `largest_bytes` stay there and count as remaining.
+    """
     deadline_ns = services.clock.now_ns() + int(budget_s * 1e9)
     accepted: list[AcceptedDocument] = []
     rejected: list[RejectedDocument] = []
     postponed: list[PostponedDocument] = []
-    waiting = waiting_documents(services)
-    remaining = 0
+    found = waiting_documents(services)
+    waiting = [path for path in found if largest_bytes is None or path.stat().st_size <= largest_bytes]
+    remaining = len(found) - len(waiting)
     for done, path in enumerate(waiting):
         if done and services.clock.now_ns() > deadline_ns:
-            remaining = len(waiting) - done
+            remaining += len(waiting) - done
             break
         try:
             accepted += _accept(services, path)

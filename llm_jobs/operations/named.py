@@ -58,9 +58,12 @@ def accept_named(
 
 
 def submission_named(services: Services, named: str) -> Submission:
-    """The newest submission of the first job that `named` means. Raises DocumentError or NotFound."""
+    """A submission of the first job that `named` means, the newest that has a result if one has.
+
+    Raises DocumentError or NotFound.
+    """
     if not (services.working_directory / named).is_file():
-        return _submission(services, named)
+        return _submission(services, named, answered=True)
     job = read_named(services, named).jobs[0]
     if submissions := services.ledger.submissions(job_hash=job.hash):
         return submissions[0]
@@ -70,9 +73,9 @@ def submission_named(services: Services, named: str) -> Submission:
     )
 
 
-def _submission(services: Services, named: str) -> Submission:
+def _submission(services: Services, named: str, *, answered: bool = False) -> Submission:
     try:
-        return find_job(services, named)
+        return find_job(services, named, answered=answered)
     except NotFound as error:
         raise NotFound(f"there is no file {named!r}, and {error}") from None
 

@@ -31,8 +31,8 @@ class BoundUseCases:
 
     services: Services
 
-    def intake(self, *, budget_s: float) -> IntakeReport:
-        return intake.intake(self.services, budget_s=budget_s)
+    def intake(self, *, budget_s: float, largest_bytes: int | None = None) -> IntakeReport:
+        return intake.intake(self.services, budget_s=budget_s, largest_bytes=largest_bytes)
 
     def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
         return describe.submitted(self.services, job_hashes)

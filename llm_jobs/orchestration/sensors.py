@@ -16,6 +16,7 @@ from llm_jobs.orchestration.use_cases import UseCases
 INTERVAL_S = 5  # the floor of the daemon's own loop
 RECORD_INTERVAL_S = 15
 TICK_BUDGET_S = 20.0  # a tick is cut off after 60 s
+LARGEST_IN_A_TICK = 20_000_000  # bytes, read in some 3 s; larger documents go to a run
 LINES_COMPARED = 1_000
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
@@ -31,7 +32,7 @@ def intake_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.RunRequest | dg.SkipReason:
     """Take documents from the inbox: accepted ones become partitions, rejected ones get their error beside them."""
-    report = use_cases.intake(budget_s=TICK_BUDGET_S)
+    report = use_cases.intake(budget_s=TICK_BUDGET_S, largest_bytes=LARGEST_IN_A_TICK)
     register(context.instance, (document.job_hash for document in report.accepted))
     for rejected in report.rejected:
         context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")

@@ -28,8 +28,9 @@ JobReports = Generator[JobReport, None, None]
 class UseCases(Protocol):
     """The operations that Dagster sets off. All block; none knows Dagster."""
 
-    def intake(self, *, budget_s: float) -> IntakeReport:
-        """Resolve what lies in the inbox, for `budget_s` seconds at most; move and record it."""
+    def intake(self, *, budget_s: float, largest_bytes: int | None = None) -> IntakeReport:
+        """Resolve what lies in the inbox, for `budget_s` seconds at most; move and record it. What is larger than
+        `largest_bytes` stays there and counts as remaining."""
 
     def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
         """The newest submission of each of `job_hashes` that the ledger knows."""

@@ -10,6 +10,7 @@ import pytest
 
 from llm_jobs.errors import NotFound
 from llm_jobs.events import ignore
+from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.intake import intake
 from llm_jobs.operations.run import run_jobs
 from llm_jobs.operations.services import Services, open_services
@@ -84,3 +85,22 @@ def test_a_job_that_says_so_fails_where_a_row_cannot_be_asked(services: Services
     (report,) = run_jobs(services, [accepted.job_hash], listener=ignore)
     assert (report.status, report.result) == ("failed", None)
     assert "word" in (report.error or "")
+
+
+def test_a_large_document_is_left_for_a_run_and_keeps_the_small_ones_waiting_no_longer(services: Services) -> None:
+    drop(services, "a-large.yaml", GOOD + "# " + "x" * 5000)
+    drop(services, "b-small.yaml", GOOD)
+    report = intake(services, budget_s=60, largest_bytes=4000)
+    assert [document.document_name for document in report.accepted] == ["b-small.yaml"]
+    assert report.remaining == 1
+    assert intake(services, budget_s=60).remaining == 0
+
+
+def test_a_name_means_the_newest_job_for_a_run_and_the_newest_with_a_result_for_a_reader(services: Services) -> None:
+    drop(services, "one.yaml", GOOD)
+    (first,) = intake(services, budget_s=60).accepted
+    list(run_jobs(services, [first.job_hash], listener=ignore))
+    drop(services, "two.yaml", GOOD.replace("colour", "number"))
+    (second,) = intake(services, budget_s=60).accepted
+    assert find_job(services, "good").job_hash == second.job_hash
+    assert find_job(services, "good", answered=True).job_hash == first.job_hash

@@ -84,7 +84,7 @@ class FakeUseCases:
             self.jobs[submitted.job_hash] = submitted
             self.fates[submitted.job_hash] = status
 
-    def intake(self, *, budget_s: float) -> IntakeReport:
+    def intake(self, *, budget_s: float, largest_bytes: int | None = None) -> IntakeReport:
         return self.inbox.pop(0) if self.inbox else IntakeReport()
 
     def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
