@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from llm_jobs.documents.formats.batch import OPERATION_OF_URL
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, Operation, PromptStep, RequestStep, Step
+from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, PromptStep, RequestStep, Step
 from llm_jobs.engine.calls import Call, ModelGate, Price
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import compile_messages, compile_value
@@ -17,11 +18,6 @@ from llm_jobs.providers.base import Provider, Request
 from llm_jobs.results.outputs import Outputs
 
 Row = Mapping[str, JsonValue]
-OPERATION_OF_URL: Mapping[str, Operation] = {
-    "/v1/chat/completions": "chat",
-    "/v1/responses": "responses",
-    "/v1/embeddings": "embeddings",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

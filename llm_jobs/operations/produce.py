@@ -25,18 +25,17 @@ from llm_jobs.engine.tally import Tally
 from llm_jobs.errors import DocumentError, RowError
 from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
 from llm_jobs.ledger.base import ResultRecord, Submission
-from llm_jobs.operations.batch_document import with_document
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.tables import job_table
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.layout import result_path
 from llm_jobs.results.outputs import Outputs
 from llm_jobs.results.writing import ResultWriter, StoredFile
-from llm_jobs.sources.freeze import freeze
-from llm_jobs.sources.tables import Table, open_table
+from llm_jobs.sources.tables import Table
 
 DEFAULT_CONCURRENCY = 64
 READ_ROWS = 256
@@ -101,12 +100,7 @@ class _Production:
 
     def _open_table(self) -> Table:
         job, services = self._job, self._services
-        if job.input.kind == "inline":
-            table = open_table(job.input)
-        else:
-            source = with_document(services, self._submission, job.input)
-            folder = services.settings.inputs / job.hash
-            table = open_table(source, freeze(source, folder, epoch_ns=self._epoch_ns))
+        table = job_table(services, self._submission, job, epoch_ns=self._epoch_ns)
         if job.input.kind != "batch":
             self._check(table)
         return table

@@ -18,15 +18,14 @@ from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import CallError, RowError
 from llm_jobs.ledger.base import Answer, Submission
-from llm_jobs.operations.batch_document import with_document
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.tables import job_table
 from llm_jobs.providers.base import Provider
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.outputs import Outputs
 from llm_jobs.results.single import batches_of
-from llm_jobs.sources.freeze import freeze
-from llm_jobs.sources.tables import Table, open_table
+from llm_jobs.sources.tables import Table
 
 LOOKED_UP_AT_ONCE = 512
 
@@ -36,7 +35,7 @@ Batches = Any  # a pyarrow.RecordBatchReader, which only the rooms of tables may
 def answered_so_far(services: Services, submission: Submission) -> Batches:
     """The answered rows of a job in input order, as record batches under the schema of its result. Streams."""
     job = job_from_json(submission.job)
-    table = _table(services, submission, job)
+    table = job_table(services, submission, job, epoch_ns=services.clock.now_ns())
     steps = prepared_steps(services, job)
     outputs = [field for step in steps for field in step.outputs.fields]
     epoch_ns, model = services.clock.now_ns(), job.steps[-1].model.name
@@ -50,7 +49,7 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
 def is_answered(services: Services, submission: Submission) -> bool:
     """Is every row of the job answered in the ledger? Looks no further than the first batch with one that is not."""
     job = job_from_json(submission.job)
-    table = _table(services, submission, job)
+    table = job_table(services, submission, job, epoch_ns=services.clock.now_ns())
     batches = _looked_up(services, job, table, prepared_steps(services, job))
     return all(row.status == "succeeded" for batch in batches for row in batch)
 
@@ -67,14 +66,6 @@ def _prepared(services: Services, job: Job, step: Step, providers: dict[str, Pro
         providers[kind] = services.open_provider(kind)
     means = Means(provider=providers[kind], gate=ModelGate(), price=lambda usage: None)
     return PreparedStep(step, means, outputs=Outputs(step, operation=step.operation), epoch=job.epoch)
-
-
-def _table(services: Services, submission: Submission, job: Job) -> Table:
-    if job.input.kind == "inline":
-        return open_table(job.input)
-    source = with_document(services, submission, job.input)
-    folder = services.settings.inputs / job.hash
-    return open_table(source, freeze(source, folder, epoch_ns=services.clock.now_ns()))
 
 
 def _looked_up(services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]) -> Iterator[list[OpenRow]]:
