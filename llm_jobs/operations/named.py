@@ -13,9 +13,9 @@ from llm_jobs.documents.job import Job
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, ReadDocument, read_document, record
-from llm_jobs.operations.batch_document import with_document
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.tables import with_document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

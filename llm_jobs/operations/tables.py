@@ -18,11 +18,11 @@ def job_table(services: Services, submission: Submission, job: Job, *, epoch_ns:
     """The table of a job, frozen if it is read for the first time. Raises DocumentError where it is none."""
     if job.input.kind == "inline":
         return open_table(job.input)
-    source = _with_document(services, submission, job.input)
+    source = with_document(services, submission, job.input)
     return open_table(source, freeze(source, services.settings.inputs / job.hash, epoch_ns=epoch_ns))
 
 
-def _with_document(services: Services, submission: Submission, source: Input) -> Input:
+def with_document(services: Services, submission: Submission, source: Input) -> Input:
     """`source` with the path of its document; from the ledger where another machine accepted it."""
     if source.kind != "batch":
         return source
