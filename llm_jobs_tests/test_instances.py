@@ -66,7 +66,7 @@ def test_a_killed_run_gives_its_slot_back_and_nothing_is_reported_to_anyone(path
     assert monitoring["max_runtime_seconds"] > 0
     assert settings["telemetry"] == {"enabled": False}
     assert settings["nux"] == {"enabled": False}
-    assert settings["concurrency"]["pools"]["default_limit"] < settings["concurrency"]["runs"]["max_concurrent_runs"]
+    assert settings["concurrency"]["pools"]["default_limit"] > settings["concurrency"]["runs"]["max_concurrent_runs"]
 
 
 def test_a_run_in_a_container_gets_every_variable_that_the_compose_file_sets() -> None:
