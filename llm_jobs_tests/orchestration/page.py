@@ -25,7 +25,7 @@ from llm_jobs.orchestration.instances import open_instance
 from llm_jobs.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0  # how long is too long on two busy cores; nothing waits so long that goes well
 POLL_S = 0.2
 T = TypeVar("T")
 
