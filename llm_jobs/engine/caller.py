@@ -48,6 +48,8 @@ class Caller:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._lanes: set[Lane] = set()
+        self._stalled: set[Lane] = set()  # would send, were fewer answers at risk
+        recorder.durable = self._resume
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
@@ -187,7 +189,18 @@ class Caller:
 
     def _may_send(self, lane: Lane) -> bool:
         """Nothing is sent while `MOST_AT_RISK` answers are not durable: a kill loses no more, however slow the disk."""
-        return not self._stopped(lane) and self._recorder.at_risk < MOST_AT_RISK
+        if self._stopped(lane):
+            return False
+        if self._recorder.at_risk >= MOST_AT_RISK:
+            self._stalled.add(lane)
+            return False
+        return True
+
+    def _resume(self) -> None:
+        """Outcomes became durable: whoever waited for that goes on."""
+        stalled, self._stalled = self._stalled, set()
+        for lane in stalled:
+            self._start(lane)
 
     def _stopped(self, lane: Lane) -> bool:
         return lane.closed or self._closing
@@ -353,12 +366,7 @@ class Caller:
             request=orjson.dumps(flight.call.request.body),
             answer=raw,
         )
-
-        def go_on() -> None:
-            recorded()
-            self._start(flight.lane)
-
-        self._recorder.record(outcome, go_on)
+        self._recorder.record(outcome, recorded)
 
     def _settle(
         self, flight: Flight, facts: Facts, reply: Reply | None, *, reused: bool = False, answered_ns: int | None = None

@@ -45,6 +45,7 @@ class Recorder:
         self._idle = asyncio.Event()
         self._idle.set()
         self.at_risk = 0  # outcomes that are not durable yet
+        self.durable: Callable[[], None] = lambda: None  # called after each commit
         self.broken: asyncio.Future[None] = self._loop.create_future()
         self._heartbeat = self._loop.create_task(self._beat())
 
@@ -125,6 +126,7 @@ class Recorder:
             self._tell(recorded)
         for _, decided in wants:
             self._tell(decided, exchange)
+        self._tell(self.durable)
         if self._outcomes or self._wants:
             self._schedule()
 

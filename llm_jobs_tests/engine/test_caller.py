@@ -419,3 +419,19 @@ def test_calls_that_were_in_flight_when_a_session_ended_are_listed_as_perhaps_pa
 
     run_virtual(scenario())
     assert len(list(ledger.unrecorded())) == sum(provider.sent.values()) == 3
+
+
+def test_a_job_whose_neighbours_put_many_answers_at_risk_goes_on_when_they_are_durable() -> None:
+    provider = ScriptedProvider(latency_s=0.0001)
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            jobs = [
+                b.complete(rows(*(f"{job}-{number}" for number in range(400))), lane=b.lane(concurrency=64))
+                for job in range(6)
+            ]
+            for completed in await asyncio.gather(*jobs):
+                assert set(statuses(completed)) == {"succeeded"}
+
+    run_virtual(scenario())
+    assert sum(provider.sent.values()) == 2400
