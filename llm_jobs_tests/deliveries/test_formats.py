@@ -68,7 +68,7 @@ def test_text_comes_back_exactly_from_csv(tmp_path: Path, rows: list[dict[str, o
     path = tmp_path / "table.csv"
     schema = pa.schema([("id", pa.int64()), ("a,b", pa.string()), ("x", pa.string())])
     path.write_bytes(output_of(pa.Table.from_pylist(rows, schema), "csv"))
-    source = Input(kind="file", digest="", url=str(path), format="csv", types={"id": "int64"})
+    source = Input(kind="file", digest="", url=str(path), format="csv", types={"id": "integer"})
     assert [row for batch in iterate(source) for row in batch] == rows
 
 
