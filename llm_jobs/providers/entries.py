@@ -15,11 +15,19 @@ _ANTHROPIC_DEFAULTS: Mapping[str, JsonValue] = MappingProxyType({"max_tokens": 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
-    """What a model allows to all processes together. None: no limit is known."""
+    """What a model allows to all processes together. None: no limit is known.
+
+    `tokens_per_minute` counts input and output together. `burst_s`: how many seconds' worth of a minute's quota may be
+    used at once; None: the limiter's own.
+    """
 
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    requests_per_day: int | None = None
     concurrency: int | None = None
+    burst_s: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +44,18 @@ FREE = Price(input_per_million_usd=0.0, output_per_million_usd=0.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatalogueEntry:
-    """What is known of one model. `price` None: not stated here; `pricing` may know it."""
+    """What is known of one model. `price` None: not stated here; `pricing` may know it.
+
+    `weight`: its share where a job names a weighted set. `max_output_tokens`: the longest answer that it writes.
+    `context_tokens`: what it reads and writes in one call. None of either: not stated here (`context` may know).
+    """
 
     model: ModelRef
     quota: Quota = field(default_factory=Quota)
     price: Price | None = None
+    weight: float = 1.0
+    max_output_tokens: int | None = None
+    context_tokens: int | None = None
     key_name: str | None = None
     allowed_origins: frozenset[str] = frozenset()
     refuses: Mapping[str, str] | None = None  # parameter -> remedy; None: the rules that are built in

@@ -1,4 +1,4 @@
-"""`models.yaml`: names of models, each with its provider, upstream name, quota, price, key and allowed hosts.
+"""`models.yaml`: names of models, each with its provider, upstream name, quota, price, size, key and allowed hosts.
 
 An address that only stands under `base_url` gets no key: the file has to name the `key` beside it, or list the host
 under `allowed_hosts`.
@@ -22,13 +22,18 @@ from llm_jobs.providers.vendors import VENDORS, checked_url, origin_of
 
 _MAX_BYTES = 4 * 1024 * 1024
 _Positive = Annotated[int, Field(gt=0)]
-_Usd = Annotated[float, Field(ge=0)]
+_Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class QuotaModel(Model):
     requests_per_minute: _Positive | None = None
     tokens_per_minute: _Positive | None = None
+    input_tokens_per_minute: _Positive | None = None
+    output_tokens_per_minute: _Positive | None = None
+    requests_per_day: _Positive | None = None
     concurrency: _Positive | None = None
+    burst_s: _PositiveNumber | None = None
 
 
 class PriceModel(Model):
@@ -44,6 +49,9 @@ class EntryModel(Model):
     identity_url: str | None = None
     quota: QuotaModel = QuotaModel()
     price: PriceModel | None = None
+    weight: _PositiveNumber = 1.0
+    max_output_tokens: _Positive | None = None
+    context_tokens: _Positive | None = None
     allowed_hosts: list[str] | None = None
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     refuses: list[str] | None = None
@@ -89,6 +97,9 @@ def _entry(
             model=model,
             quota=Quota(**stated.quota.model_dump()),
             price=Price(**stated.price.model_dump()) if stated.price else usual.price,
+            weight=stated.weight,
+            max_output_tokens=stated.max_output_tokens,
+            context_tokens=stated.context_tokens,
             key_name=key_name,
             allowed_origins=origins,
             refuses=None if stated.refuses is None else dict.fromkeys(stated.refuses, "leave it out (models.yaml)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,32 @@ def test_the_file_adds_names_with_their_facts(tmp_path: Path) -> None:
     assert models.key_names() == {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OLLAMA_API_KEY", "GATEWAY_KEY"}
 
 
+def test_the_file_states_every_limit_and_the_size_of_a_model(tmp_path: Path) -> None:
+    limits = {
+        "requests_per_minute": 500,
+        "tokens_per_minute": 200_000,
+        "input_tokens_per_minute": 150_000,
+        "output_tokens_per_minute": 50_000,
+        "requests_per_day": 10_000,
+        "concurrency": 20,
+        "burst_s": 2.5,
+    }
+    stated = {"provider": "openai", "quota": limits, "weight": 0.5, "max_output_tokens": 900, "context_tokens": 8000}
+    entry = catalogue(tmp_path, json.dumps({"m": stated})).resolve("m")
+    assert entry.quota == Quota(
+        requests_per_minute=500,
+        tokens_per_minute=200_000,
+        input_tokens_per_minute=150_000,
+        output_tokens_per_minute=50_000,
+        requests_per_day=10_000,
+        concurrency=20,
+        burst_s=2.5,
+    )
+    assert (entry.weight, entry.max_output_tokens, entry.context_tokens) == (0.5, 900, 8000)
+    silent = catalogue(tmp_path, "m: {provider: openai}").resolve("m")
+    assert (silent.weight, silent.max_output_tokens, silent.context_tokens) == (1.0, None, None)
+
+
 def test_an_address_alone_gets_no_key(tmp_path: Path) -> None:
     local = catalogue(tmp_path).resolve("local")
     assert local.model.upstream == "local"
@@ -195,6 +222,12 @@ def test_a_missing_key_is_told_before_anything_runs() -> None:
         ("fast: {model: x}", "provider"),
         ("fast: {provider: openai, quotas: {}}", "quotas"),
         ("fast: {provider: openai, quota: {requests_per_minute: 0}}", "requests_per_minute"),
+        ("fast: {provider: openai, quota: {requests_per_day: -5}}", "requests_per_day"),
+        ("fast: {provider: openai, quota: {burst_s: .inf}}", "burst_s"),
+        ("fast: {provider: openai, quota: {input_tokens_per_minut: 5}}", "did you mean 'input_tokens_per_minute'"),
+        ("fast: {provider: openai, weight: 0}", "weight"),
+        ("fast: {provider: openai, max_output_tokens: 1.5}", "max_output_tokens"),
+        ("fast: {provider: openai, context_tokens: none}", "context_tokens"),
         (
             "fast: {provider: openai, price: {input_per_million_usd: -1, output_per_million_usd: 1}}",
             "input_per_million",
