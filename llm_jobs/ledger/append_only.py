@@ -11,20 +11,29 @@ from typing import Literal
 
 Dialect = Literal["sqlite", "postgresql"]
 
-# Tables of record, with the keys that no second row may take.
-RECORD_KEYS: dict[str, tuple[str, ...]] = {
-    "submissions": ("id",),
-    "documents": ("submission_id",),
-    "intents": ("id",),
-    "outcomes": ("intent_id",),
-    "answers": ("call_hash",),
-    "payloads": ("intent_id",),
-    "model_versions": ("id",),
-    "dead_letters": ("id",),
-    "erasures": ("id",),
-    "results": ("id", "path"),
-    "receipts": ("id",),
+# Tables of record, with the keys that no second row may take, by the migration that made them: a released migration
+# guards what it made and never more.
+KEYS_BY_VERSION: dict[int, dict[str, tuple[str, ...]]] = {
+    1: {
+        "submissions": ("id",),
+        "documents": ("submission_id",),
+        "intents": ("id",),
+        "outcomes": ("intent_id",),
+        "answers": ("call_hash",),
+        "payloads": ("intent_id",),
+        "model_versions": ("id",),
+        "dead_letters": ("id",),
+        "erasures": ("id",),
+        "results": ("id", "path"),
+        "receipts": ("id",),
+    },
+    2: {
+        "job_changes": ("id",),
+        "batches": ("id", "token"),
+        "batch_events": ("id",),
+    },
 }
+RECORD_KEYS = {table: keys for made in KEYS_BY_VERSION.values() for table, keys in made.items()}
 MESSAGE = "is append-only"
 
 # Rows that may be deleted once an erasure names what they belong to.
@@ -40,11 +49,11 @@ _ERASABLE = {
 }
 
 
-def guards(dialect: Dialect) -> tuple[str, ...]:
-    """The statements that create the triggers of every table of record."""
+def guards(dialect: Dialect, *, version: int) -> tuple[str, ...]:
+    """The statements that create the triggers of the tables of record which migration `version` makes."""
     make = _sqlite_guards if dialect == "sqlite" else _postgresql_guards
-    prelude = () if dialect == "sqlite" else (_POSTGRESQL_FUNCTION,)
-    return (*prelude, *(statement for table in RECORD_KEYS for statement in make(table)))
+    prelude = (_POSTGRESQL_FUNCTION,) if dialect == "postgresql" and version == 1 else ()
+    return (*prelude, *(statement for table in KEYS_BY_VERSION[version] for statement in make(table)))
 
 
 def _sqlite_guards(table: str) -> list[str]:

@@ -25,6 +25,10 @@ OutcomeStatus = Literal[
 ]
 
 
+# What somebody may change of a job after its submission. None of it is identity.
+ChangedField = Literal["priority", "mode", "approved", "budget"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OwnerIdentity:
     """A process that claims calls. Alive while the process with this pid and start time runs on this boot of host."""
@@ -123,6 +127,19 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JobChange:
+    """What somebody changed of a job: `value` is any JSON value. Of each field the newest is in force."""
+
+    job_hash: str
+    field: ChangedField
+    value: object
+    who: str
+    why: str | None = None
+    id: int | None = None
+    recorded_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ResultRecord:
     """A result file of record: its digest, and whether every row of the job is answered in it."""
 
@@ -193,7 +210,7 @@ class Receipt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelVersion:
-    """A model's catalogue entry as somebody set it. The newest of a name is in force."""
+    """What somebody set of a model's catalogue entry. Of each member of `definition` the newest is in force."""
 
     name: str
     definition: Mapping[str, object]
@@ -228,6 +245,10 @@ class Ledger(Protocol):
     def open_owner(self, identity: OwnerIdentity) -> int:
         """Register a process; returns the owner's id."""
 
+    def open_batch_owner(self, identity: OwnerIdentity) -> int:
+        """Register a vendor's batch, submitted by the process `identity`, as the owner of its calls; returns its id.
+        It is alive until it is closed, whatever becomes of the process and its machine."""
+
     def heartbeat(self, owner_id: int) -> None: ...
 
     def close_owner(self, owner_id: int) -> None:
@@ -255,6 +276,15 @@ class Ledger(Protocol):
     def latest_jobs(self, limit: int) -> Sequence[Submission]:
         """The newest submission of each of the latest `limit` jobs, newest first, `document` and `job` left empty."""
 
+    def record_change(self, change: JobChange) -> int:
+        """Record what somebody changed of a job; returns the change's id."""
+
+    def changes(self, job_hash: str) -> Sequence[JobChange]:
+        """What was changed of a job, oldest first."""
+
+    def changes_since(self, change_id: int) -> Sequence[JobChange]:
+        """Changes of all jobs with ids above `change_id`, oldest first. Cheap: for who looks twice a second."""
+
     def record_result(self, record: ResultRecord) -> None: ...
 
     def results(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[ResultRecord]]:
@@ -276,6 +306,9 @@ class Ledger(Protocol):
 
     def model_versions(self) -> Sequence[ModelVersion]:
         """Every version of every model, oldest first."""
+
+    def newest_model_version(self) -> int:
+        """A number that grows with each version that is recorded, 0 before the first. Cheap: asked twice a second."""
 
     def record_receipt(self, receipt: Receipt) -> None: ...
 

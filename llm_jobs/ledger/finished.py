@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from llm_jobs.ledger.base import DeadLetter, ModelVersion, Receipt, ResultRecord
 from llm_jobs.ledger.records import from_json, to_json
@@ -91,6 +91,11 @@ def select_model_versions(connection: Connection) -> list[ModelVersion]:
         )
         for row in rows
     ]
+
+
+def count_model_versions(connection: Connection) -> int:
+    """How many there are. Not the greatest id: on PostgreSQL a smaller one may be committed after a greater."""
+    return int(connection.execute(select(func.count()).select_from(model_versions)).scalar_one())
 
 
 def insert_dead_letter(connection: Connection, letter: DeadLetter, *, now_ns: int) -> None:

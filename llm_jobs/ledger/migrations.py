@@ -198,6 +198,66 @@ CREATE TABLE tasks (
 
 _POSTGRESQL_SEQUENCE = "CREATE SEQUENCE intent_ids"
 
+# Version 2. Of record: what somebody changed about a job, and what became of vendors' batches. Of state: budgets, in
+# whole picodollars, so that what is reserved and given back a million times comes to nothing exactly. A reservation is
+# there from the intent until the outcome, and for ever where no outcome comes.
+_CHANGES_AND_BATCHES = """
+CREATE TABLE job_changes (
+    id {serial},
+    job_hash TEXT NOT NULL,
+    field TEXT NOT NULL,
+    value TEXT NOT NULL,
+    who TEXT NOT NULL,
+    why TEXT,
+    recorded_ns {int} NOT NULL
+);
+CREATE INDEX job_changes_by_job ON job_changes (job_hash);
+CREATE TABLE batches (
+    id {serial},
+    provider TEXT NOT NULL,
+    model TEXT NOT NULL,
+    base_url TEXT NOT NULL,
+    path TEXT NOT NULL,
+    job_hash TEXT NOT NULL,
+    submission_id {int} NOT NULL REFERENCES submissions (id),
+    owner_id {int} NOT NULL,
+    token TEXT NOT NULL UNIQUE,
+    calls {int} NOT NULL,
+    bytes {int} NOT NULL,
+    sha256 TEXT NOT NULL,
+    recorded_ns {int} NOT NULL,
+    details TEXT
+);
+CREATE INDEX batches_by_job ON batches (job_hash);
+CREATE TABLE batch_events (
+    id {serial},
+    batch_id {int} NOT NULL REFERENCES batches (id),
+    kind TEXT NOT NULL,
+    vendor_id TEXT,
+    status TEXT,
+    recorded_ns {int} NOT NULL,
+    details TEXT
+);
+CREATE INDEX batch_events_by_batch ON batch_events (batch_id);
+CREATE TABLE budgets (
+    budget TEXT PRIMARY KEY,
+    spent_pico_usd {int} NOT NULL DEFAULT 0,
+    spent_tokens {int} NOT NULL DEFAULT 0,
+    reserved_pico_usd {int} NOT NULL DEFAULT 0,
+    reserved_tokens {int} NOT NULL DEFAULT 0
+){by_text_key};
+CREATE TABLE reservations (
+    intent_id {int} NOT NULL,
+    budget TEXT NOT NULL,
+    owner_id {int} NOT NULL,
+    worst_pico_usd {int},
+    worst_tokens {int},
+    PRIMARY KEY (intent_id, budget)
+){by_text_key};
+CREATE INDEX reservations_by_budget ON reservations (budget, owner_id);
+ALTER TABLE owners ADD COLUMN kind TEXT;
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Migration:
@@ -210,9 +270,17 @@ class Migration:
 
 def migrations(dialect: Dialect) -> tuple[Migration, ...]:
     """Every migration, oldest first."""
-    tables = [part.strip() for part in (_RECORDS + _STATE).format_map(_TYPES[dialect]).split(";\n") if part.strip()]
-    sequence = [_POSTGRESQL_SEQUENCE] if dialect == "postgresql" else []
-    return (Migration(version=1, name="records and claims", statements=(*tables, *sequence, *guards(dialect))),)
+    sequence = (_POSTGRESQL_SEQUENCE,) if dialect == "postgresql" else ()
+    first = (*_statements(_RECORDS + _STATE, dialect), *sequence, *guards(dialect, version=1))
+    second = (*_statements(_CHANGES_AND_BATCHES, dialect), *guards(dialect, version=2))
+    return (
+        Migration(version=1, name="records and claims", statements=first),
+        Migration(version=2, name="changes, batches and budgets", statements=second),
+    )
+
+
+def _statements(text: str, dialect: Dialect) -> list[str]:
+    return [part.strip() for part in text.format_map(_TYPES[dialect]).split(";\n") if part.strip()]
 
 
 LATEST = migrations("sqlite")[-1].version

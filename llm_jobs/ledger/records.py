@@ -64,6 +64,7 @@ class OwnerRow(NamedTuple):
     run_id: str | None
     heartbeat_ns: int
     closed_ns: int | None
+    kind: str | None = None
 
 
 OWNER_COLUMNS = OwnerRow._fields

@@ -10,19 +10,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
-from llm_jobs.ledger import audits, erasing, finished, submitted
+from llm_jobs.ledger import audits, changes, erasing, finished, submitted
 from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import (
     Answer,
     DeadLetter,
     Exchange,
     Facts,
+    JobChange,
     LedgerAudit,
     ModelVersion,
     Outcome,
@@ -126,6 +128,12 @@ class SqlLedger(ABC):
     # Owners
 
     def open_owner(self, identity: OwnerIdentity) -> int:
+        return self._open_owner(identity, kind=None)
+
+    def open_batch_owner(self, identity: OwnerIdentity) -> int:
+        return self._open_owner(replace(identity, run_id=None), kind="batch")  # the run ends, the batch does not
+
+    def _open_owner(self, identity: OwnerIdentity, *, kind: str | None) -> int:
         now_ns = self._shared_now_ns()
         values = {
             "host": identity.host,
@@ -135,6 +143,7 @@ class SqlLedger(ABC):
             "run_id": identity.run_id,
             "opened_ns": now_ns,
             "heartbeat_ns": now_ns,
+            "kind": kind,
         }
         with self._writing() as connection:
             return int(connection.execute(insert(owners).values(values).returning(owners.c.id)).scalar_one())
@@ -162,6 +171,8 @@ class SqlLedger(ABC):
         """Whether the owner still runs; None is an owner that never was."""
         if row is None or row.closed_ns is not None:
             return False
+        if row.kind == "batch":
+            return True
         return is_alive(
             owner_of(row),
             last_heartbeat_ns=row.heartbeat_ns,
@@ -196,6 +207,18 @@ class SqlLedger(ABC):
         with self._reading() as connection:
             return submitted.select_unfinished(connection)
 
+    def record_change(self, change: JobChange) -> int:
+        with self._writing() as connection:
+            return changes.insert_change(connection, change, dialect=self.dialect, now_ns=self._clock.now_ns())
+
+    def changes(self, job_hash: str) -> Sequence[JobChange]:
+        with self._reading() as connection:
+            return changes.select_changes(connection, job_hash=job_hash)
+
+    def changes_since(self, change_id: int) -> Sequence[JobChange]:
+        with self._reading() as connection:
+            return changes.select_changes(connection, after_id=change_id)
+
     def record_result(self, record: ResultRecord) -> None:
         with self._writing() as connection:
             finished.insert_result(connection, record, now_ns=self._clock.now_ns())
@@ -219,6 +242,10 @@ class SqlLedger(ABC):
     def model_versions(self) -> Sequence[ModelVersion]:
         with self._reading() as connection:
             return finished.select_model_versions(connection)
+
+    def newest_model_version(self) -> int:
+        with self._reading() as connection:
+            return finished.count_model_versions(connection)
 
     def record_dead_letter(self, letter: DeadLetter) -> None:
         with self._writing() as connection:

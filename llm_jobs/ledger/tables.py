@@ -123,6 +123,7 @@ owners = _table(
     opened_ns=BigInteger,
     heartbeat_ns=BigInteger,
     closed_ns=BigInteger,
+    kind=Text,  # NULL: a process; 'batch': alive until it is closed
 )
 claims = _table("claims", call_hash=Text, owner_id=BigInteger, intent_id=BigInteger)
 tasks = _table(
@@ -139,5 +140,58 @@ tasks = _table(
     created_ns=BigInteger,
     changed_ns=BigInteger,
     details=Text,
+)
+job_changes = _table(
+    "job_changes",
+    id=BigInteger,
+    job_hash=Text,
+    field=Text,
+    value=Text,
+    who=Text,
+    why=Text,
+    recorded_ns=BigInteger,
+)
+batches = _table(
+    "batches",
+    id=BigInteger,
+    provider=Text,
+    model=Text,
+    base_url=Text,
+    path=Text,
+    job_hash=Text,
+    submission_id=BigInteger,
+    owner_id=BigInteger,
+    token=Text,
+    calls=BigInteger,
+    bytes=BigInteger,
+    sha256=Text,
+    recorded_ns=BigInteger,
+    details=Text,
+)
+batch_events = _table(
+    "batch_events",
+    id=BigInteger,
+    batch_id=BigInteger,
+    kind=Text,
+    vendor_id=Text,
+    status=Text,
+    recorded_ns=BigInteger,
+    details=Text,
+)
+budgets = _table(
+    "budgets",
+    budget=Text,
+    spent_pico_usd=BigInteger,
+    spent_tokens=BigInteger,
+    reserved_pico_usd=BigInteger,
+    reserved_tokens=BigInteger,
+)
+reservations = _table(
+    "reservations",
+    intent_id=BigInteger,
+    budget=Text,
+    owner_id=BigInteger,
+    worst_pico_usd=BigInteger,
+    worst_tokens=BigInteger,
 )
 schema_versions = _table("schema_versions", version=BigInteger, name=Text, applied_ns=BigInteger)

@@ -13,13 +13,13 @@ from sqlalchemy.exc import DBAPIError
 from llm_jobs.clock import SetClock
 from llm_jobs.errors import ImmutableError
 from llm_jobs.ledger.append_only import RECORD_KEYS
-from llm_jobs.ledger.base import DeadLetter, Ledger, ModelVersion, Receipt, ResultRecord
+from llm_jobs.ledger.base import DeadLetter, JobChange, Ledger, ModelVersion, Receipt, ResultRecord
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs.ledger.tables import metadata
 from llm_jobs_tests.ledger.material import JOB, Asker, outcome
 from llm_jobs_tests.servers.postgres import PostgresServer
 
-STATE = {"claims", "owners", "tasks", "schema_versions"}
+STATE = {"budgets", "claims", "owners", "reservations", "schema_versions", "tasks"}
 RESULT = ResultRecord(
     job_hash=JOB, path=f"{JOB}/1.parquet", epoch_ns=1, sha256="0", size_bytes=9, rows=1, succeeded=1, failed=0
 )
@@ -32,8 +32,21 @@ def fill(ledger: Ledger) -> None:
     ledger.record_result(RESULT)
     ledger.record_model_version(ModelVersion(name="m", definition={"rpm": 5}, who="ada"))
     ledger.record_receipt(Receipt(job_hash=JOB, result_path=RESULT.path, destination="out.csv"))
+    ledger.record_change(JobChange(job_hash=JOB, field="priority", value="hot", who="ada"))
     ledger.record_dead_letter(DeadLetter(kind="document", reference="x.yaml", reason="unknown key"))
     ledger.erase(call_hashes=["b"], who="ada", why="asked to")
+
+
+def fill_batches(url: str) -> None:
+    """A batch and what became of it, by hand: this room writes neither."""
+    for connection in opened(url):
+        columns = "provider, model, base_url, path, job_hash, submission_id, owner_id, token, calls, bytes, sha256"
+        values = f"'openai', 'openai/m', 'https://vendor', '/v1/batches', '{JOB}', 1, 1, 't', 2, 9, '0'"
+        connection.execute(text(f"INSERT INTO batches ({columns}, recorded_ns) VALUES ({values}, 1)"))
+        event = "1, 'submitted', 'batch_1', 'validating', 1"
+        columns = "batch_id, kind, vendor_id, status, recorded_ns"
+        connection.execute(text(f"INSERT INTO batch_events ({columns}) VALUES ({event})"))
+        connection.commit()
 
 
 def opened(url: str) -> Iterator[Connection]:
@@ -49,6 +62,7 @@ def sqlite_records(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connect
     ledger = open_ledger(url, clock=SetClock(1))
     fill(ledger)
     ledger.close()
+    fill_batches(url)
     yield from opened(url)
 
 
@@ -58,6 +72,7 @@ def postgres_records(postgres: PostgresServer) -> Iterator[Connection]:
     ledger = open_ledger(url, clock=SetClock(1))
     fill(ledger)
     ledger.close()
+    fill_batches(url)
     yield from opened(url)
 
 
@@ -73,6 +88,9 @@ CHANGEABLE = {
     "erasures": "why",
     "results": "sha256",
     "receipts": "rows",
+    "job_changes": "why",
+    "batches": "details",
+    "batch_events": "vendor_id",
 }
 Change = Callable[[str, str], str]
 CHANGES: dict[str, Change] = {

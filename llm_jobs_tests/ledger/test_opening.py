@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, inspect
 from llm_jobs.clock import SetClock
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.append_only import Dialect
-from llm_jobs.ledger.base import Ledger
-from llm_jobs.ledger.migrations import LATEST, migrations
+from llm_jobs.ledger.base import JobChange, Ledger
+from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
 from llm_jobs.ledger.opening import NETWORK_FILE_SYSTEMS, file_system, open_ledger
 from llm_jobs.ledger.sqlite import SqliteLedger
 from llm_jobs.ledger.tables import metadata
@@ -193,6 +193,45 @@ def test_migrating_again_changes_nothing(ledger: Ledger) -> None:
     assert set(ledger.look_up(["a"])) == {"a"}
 
 
+def make_version_1(url: str) -> None:
+    """A ledger as the first release made it, with a submission and a call in flight."""
+    dialect: Dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        for statement in (VERSIONS_TABLE, *migrations(dialect)[0].statements):
+            connection.exec_driver_sql(statement)
+        for statement in (
+            "INSERT INTO schema_versions VALUES (1, 'records and claims', 1)",
+            "INSERT INTO submissions (id, job_hash, name, document_name, submitter, origin, labels, submitted_ns)"
+            " VALUES (9, 'j', 'reviews', 'reviews.yaml', 'ada', 'cli', '{}', 1)",
+            "INSERT INTO owners (id, host, boot_id, pid, started, opened_ns, heartbeat_ns)"
+            " VALUES (9, 'elsewhere', 'b', 1, 1.0, 1, 4000000000000000000)",
+            "INSERT INTO intents (id, call_hash, job_hash, submission_id, owner_id, provider, model, attempt,"
+            " intended_ns) VALUES (9, 'a', 'j', 9, 9, 'openai', 'openai/m', 1, 1)",
+            "INSERT INTO claims VALUES ('a', 9, 9)",
+        ):
+            connection.exec_driver_sql(statement)
+        if dialect == "postgresql":
+            for sequence in ("intent_ids", "owners_id_seq", "submissions_id_seq"):
+                connection.exec_driver_sql(f"SELECT setval('{sequence}', 9)")
+    engine.dispose()
+
+
+def test_a_ledger_of_the_first_version_is_upgraded_with_what_it_holds(shared_url: str) -> None:
+    make_version_1(shared_url)
+
+    ledger = open_ledger(shared_url, clock=SetClock(1))
+
+    asker = Asker(ledger)
+    assert asker.ask("a").busy == {"a": 9}
+    ledger.close_owner(9)
+    assert asker.answer("a") > 9
+    assert [row.intent_id for row in ledger.unrecorded()] == [9]
+    assert [item.name for item in ledger.submissions(job_hash="j")] == ["reviews"]
+    assert ledger.record_change(JobChange(job_hash="j", field="priority", value="hot", who="ada")) > 0
+    ledger.close()
+
+
 def test_the_driver_of_postgresql_is_loaded_only_where_it_is_used() -> None:
     code = (
         "import sys; from llm_jobs.clock import WallClock; from llm_jobs.ledger.opening import open_ledger;"
@@ -207,6 +246,8 @@ def test_the_driver_of_postgresql_is_loaded_only_where_it_is_used() -> None:
     [
         ("sqlite", 1, "19b16cad1dd362a3072e741578d2e681"),
         ("postgresql", 1, "7ce10e26ed377afdcfee367b9bd950f2"),
+        ("sqlite", 2, "21d79ba051a4620672e71268abe84f23"),
+        ("postgresql", 2, "f7e9655a50f1328373a0042d22e92590"),
     ],
 )
 def test_a_migration_never_changes_once_released(dialect: Dialect, version: int, digest: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from llm_jobs.clock import SetClock
 from llm_jobs.ledger.base import Ledger, OwnerIdentity
 from llm_jobs.ledger.owners import is_alive, this_process
-from llm_jobs_tests.ledger.material import ELSEWHERE
+from llm_jobs_tests.ledger.material import ELSEWHERE, Asker
 
 BOOTED_NS = int(psutil.boot_time() * 1e9)
 LONG_AGO_NS = BOOTED_NS - 10**9
@@ -96,3 +96,19 @@ def test_live_runs_are_those_of_living_owners(ledger: Ledger, clock: SetClock) -
     assert ledger.live_runs(me.host) == ["here", "far"]
     clock.advance(61)
     assert ledger.live_runs(me.host) == ["here"]
+
+
+def test_a_batch_holds_its_calls_until_it_is_closed_whatever_becomes_of_who_submitted_it(
+    ledger: Ledger, clock: SetClock
+) -> None:
+    batch = ledger.open_batch_owner(replace(ELSEWHERE, run_id="ended"))
+    other = Asker(ledger)
+    wants = [other.want("a")]
+    intent_id = ledger.exchange(batch, outcomes=[], wants=wants).granted["a"]
+
+    clock.advance(100_000)
+    assert other.ask("a").busy == {"a": intent_id}
+    assert ledger.live_runs(ELSEWHERE.host) == []
+
+    ledger.close_owner(batch)
+    assert set(other.ask("a").granted) == {"a"}

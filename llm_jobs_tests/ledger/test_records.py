@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_jobs.clock import SetClock
-from llm_jobs.ledger.base import DeadLetter, Ledger, ModelVersion, Receipt, ResultRecord, Spend
+from llm_jobs.ledger.base import DeadLetter, JobChange, Ledger, ModelVersion, Receipt, ResultRecord, Spend
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs_tests.ledger.conftest import NOON_NS
 from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome, submission
@@ -101,14 +101,36 @@ def test_receipts_model_versions_and_dead_letters_come_back_in_order(ledger: Led
     letter = DeadLetter(kind="document", reference="x.yaml", reason="unknown key", body=b"x: 1", job_hash=JOB)
     for receipt in receipts:
         ledger.record_receipt(receipt)
-    for version in versions:
+    for number, version in enumerate(versions):
+        assert ledger.newest_model_version() == number
         ledger.record_model_version(version)
     ledger.record_dead_letter(letter)
 
     assert [replace(found, recorded_ns=None) for found in ledger.receipts(JOB)] == receipts
     assert ledger.receipts("another") == []
     assert [replace(found, recorded_ns=None) for found in ledger.model_versions()] == versions
+    assert ledger.newest_model_version() == len(versions)
     assert [replace(found, recorded_ns=None) for found in ledger.dead_letters()] == [letter]
+
+
+def test_what_was_changed_of_a_job_is_told_in_order_with_who_and_why(ledger: Ledger) -> None:
+    sent = [
+        JobChange(job_hash=JOB, field="budget", value={"max_cost_usd": 2.5, "max_tokens": None}, who="ada", why="more"),
+        JobChange(job_hash="another", field="approved", value=True, who="bob"),
+        JobChange(job_hash=JOB, field="mode", value="batch", who="ada"),
+    ]
+
+    first, second, third = [ledger.record_change(change) for change in sent]
+
+    recorded = [
+        replace(change, id=number, recorded_ns=NOON_NS)
+        for change, number in zip(sent, (first, second, third), strict=True)
+    ]
+    found = ledger.changes(JOB)
+    assert [replace(change, recorded_ns=NOON_NS) for change in found] == [recorded[0], recorded[2]]
+    assert [change.id for change in ledger.changes_since(0)] == [first, second, third]
+    assert [change.id for change in ledger.changes_since(second)] == [third]
+    assert ledger.changes_since(third) == []
 
 
 def test_spend_counts_what_a_job_paid_and_not_what_it_reused(ledger: Ledger) -> None:
