@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from llm_jobs.events import Listener, ignore
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs.limits.memory import RequestQuota
+from llm_jobs.operations.live_catalogue import LiveCatalogue
 from llm_jobs.prompts.library import PromptLibrary
 from llm_jobs.providers.base import Provider
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
@@ -43,9 +45,14 @@ class Services:
     random: Random
     ledger: Ledger
     store: ResultStore
-    catalogue: Catalogue
+    live: LiveCatalogue
     pricing: Pricing
     library: PromptLibrary
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The models as they stand now."""
+        return self.live.in_force()
 
     def writing_store(self, emit: Listener) -> ResultStore:
         """The result store, with a listener that is told when files are written and linked."""
@@ -75,9 +82,10 @@ def open_services(
     """Services of this process, closed on leaving. Makes the home folder. Raises SetupError or DocumentError."""
     make_home(settings)
     clock = WallClock()
-    catalogue = load_catalogue(settings.models_file, environment=environment)
+    stated = load_catalogue(settings.models_file, environment=environment)
     ledger = open_ledger(settings.database_url, clock=clock)
     try:
+        live = LiveCatalogue(stated, ledger=ledger, now_s=time.monotonic)
         yield Services(
             settings=settings,
             environment=environment,
@@ -86,8 +94,8 @@ def open_services(
             random=Random(),
             ledger=ledger,
             store=open_store(settings.results_url, emit=ignore),
-            catalogue=catalogue,
-            pricing=Pricing(catalogue),
+            live=live,
+            pricing=Pricing(live),
             library=PromptLibrary(settings.prompts),
         )
     finally:

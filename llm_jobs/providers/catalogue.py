@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol
 
 from llm_jobs.documents.job import JsonValue, ModelRef, Operation
 from llm_jobs.documents.validation import nearest
@@ -17,9 +18,16 @@ from llm_jobs.providers.entries import FREE, CatalogueEntry, Price, built_in_ent
 from llm_jobs.providers.models_file import read_models
 from llm_jobs.providers.parameters import parameter_problems
 from llm_jobs.providers.secrets import Access
+from llm_jobs.providers.set_values import in_force
 from llm_jobs.providers.vendors import VENDORS, checked_url, origin_of, origins_of
 
 _LIKELY_VENDORS = (("claude", "anthropic"), ("gpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"))
+
+
+class InForce(Protocol):
+    """Whatever knows the catalogue of the moment: a catalogue that stands still, or a live one."""
+
+    def in_force(self) -> Catalogue: ...
 
 
 class Catalogue:
@@ -30,6 +38,20 @@ class Catalogue:
         self._environment = environment
         self._entries = {"simulated": self._built_in("simulated", "simulated", "simulated")}
         self._entries.update((entry.model.name, entry) for entry in entries)
+
+    def in_force(self) -> Catalogue:
+        """This one: it does not change. A live catalogue answers with the one of the moment."""
+        return self
+
+    def with_set_values(self, definitions: Mapping[str, Mapping[str, Any]]) -> Catalogue:
+        """The catalogue with what was set of some models, by name. Names that mean nothing any more are left out."""
+        changed = dict(self._entries)
+        for name, definition in definitions.items():
+            try:
+                changed[name] = in_force(self._named(name, None), definition)
+            except NotFound:
+                continue
+        return Catalogue(changed.values(), environment=self._environment)
 
     def names(self) -> list[str]:
         """The names that may be written without a provider, and those of `models.yaml`."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.providers.base import Usage
-from llm_jobs.providers.catalogue import Catalogue
+from llm_jobs.providers.catalogue import InForce
 from llm_jobs.providers.entries import Price
 
 _Rate = Callable[[int], float]  # prompt tokens -> USD per token
@@ -20,16 +20,20 @@ _MILLION = 1_000_000
 
 
 class Pricing:
-    """Costs of answers. The table's price of a model is looked up once per process."""
+    """Costs of answers, at the prices in force. A model's price is looked up once until the catalogue changes."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalogue: InForce) -> None:
+        self._live = catalogue
+        self._catalogue = catalogue.in_force()
         self._rates: dict[ModelRef, _Rates | None] = {}
 
     def cost_usd(self, model: ModelRef, usage: Usage) -> float | None:
         """What `usage` cost, None where the price or a count of tokens is unknown."""
         if usage.prompt_tokens is None or usage.completion_tokens is None:
             return None
+        catalogue = self._live.in_force()
+        if catalogue is not self._catalogue:
+            self._catalogue, self._rates = catalogue, {}
         try:
             rates = self._rates[model]
         except KeyError:
@@ -45,7 +49,7 @@ class Pricing:
     def estimate_as(self, name: str, usage: Usage) -> float | None:
         """What `usage` would have cost with the model `name`, e.g. `openai/gpt-4.1-mini` at the vendor's price."""
         provider, _, upstream = name.partition("/")
-        stated = self._catalogue.resolve(name)
+        stated = self._live.in_force().resolve(name)
         if stated.price is not None:
             return self.cost_usd(stated.model, usage)
         vendor_url = _VENDOR_URLS.get(provider)
