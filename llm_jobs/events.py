@@ -1,13 +1,38 @@
 """Facts that the engine, the results and the operations report while they work.
 
-Metrics, logs, progress bars and the fault tests listen. A listener must be quick and must not raise; what it returns
-is ignored. Nothing in the project changes its course because of a listener.
+Metrics, spans, logs, progress bars and the fault tests listen. A listener must be quick and must not raise; what it
+returns is ignored. Nothing in the project changes its course because of a listener.
+
+A call of 300 µs affords some four events only if they are cheap: whoever tells a hot fact asks once, when it is made,
+whether its listener `wants` that kind, and builds none that nobody hears (10 ns instead of 400). The hot facts are
+plain slots at run time (a frozen dataclass of nine fields costs 0.9 µs to make, this one 0.2 µs); for the type
+checker they are as frozen as the others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeVar, dataclass_transform
+
+_Fact = TypeVar("_Fact")
+
+WaitReason = Literal[
+    "requests",  # the quota of requests per minute or day
+    "tokens",  # the quota of tokens per minute
+    "concurrency",  # the calls at once that the model allows, or that it was found to bear
+    "paused",  # the provider asked for a pause (Retry-After)
+    "elsewhere",  # another process holds the call
+    "budget",  # a cap is reserved to the last cent by calls in flight
+    "retry",  # it failed and rests before the next attempt
+    "batch",  # a vendor's batch holds it
+]
+
+
+@dataclass_transform(frozen_default=True)
+def _hot(fact: type[_Fact]) -> type[_Fact]:
+    """A fact told per call. Its fields are given by position, which is quicker than by name."""
+    return dataclass(slots=True, unsafe_hash=True)(fact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,60 +42,146 @@ class JobStarted:
     rows: int | None  # None while the size of the input is unknown
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
 class CallIntended:
     """The intent to send is committed."""
 
     call_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
+class CallWaiting:
+    """A call begins to wait. It ends with the next fact about the same call, or with its job."""
+
+    call_hash: str
+    job_hash: str
+    model: str
+    reason: WaitReason
+
+
+@_hot
 class CallSent:
     """The request is about to be handed to the network."""
 
     call_hash: str
+    job_hash: str
+    model: str
+    provider: str
+    attempt: int  # 1 is the first
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
 class CallAnswered:
     """The provider answered; nothing is durable yet."""
 
     call_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
 class CallFailed:
     """One attempt failed. `retry_in_s` is None when it will not be repeated."""
 
     call_hash: str
-    error: str
+    job_hash: str
+    model: str
+    error: str  # the class of the error
+    http_status: int | None
+    latency_s: float
     retry_in_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
 class CallRecorded:
-    """The outcome of a call is durable."""
+    """The outcome of a call that this process sent is durable. Tokens, cost: None where not known, never 0."""
 
     call_hash: str
-    status: str
+    job_hash: str
+    model: str  # as asked, the catalogue's name
+    provider: str  # the kind
+    status: str  # of ledger.base.OutcomeStatus
     prompt_tokens: int | None
     completion_tokens: int | None
+    cached_tokens: int | None  # a part of the prompt's
+    reasoning_tokens: int | None  # a part of the completion's
     cost_usd: float | None
+    latency_s: float | None  # of the last attempt; None where nothing was sent
+    attempts: int
+    model_answered: str | None
+    finish_reason: str | None
+    error: str | None  # the class of the error
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
+class CallReused:
+    """A call was answered without being sent. `saved_usd` is what its answer cost once; None where that is unknown."""
+
+    call_hash: str
+    job_hash: str
+    model: str
+    saved_usd: float | None
+
+
+@_hot
 class QuotaWaited:
-    """A call waited for its model's quota."""
+    """A call waited for its model's quota, and waits no more."""
 
     model: str
+    job_hash: str
     seconds: float
+    reason: WaitReason
 
 
-@dataclass(frozen=True, slots=True)
+@_hot
 class RowCompleted:
     job_hash: str
     status: str
     reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyChanged:
+    """How many calls at once a model is now found to bear. `phase` names why: slow start, growth, a cut, the knee."""
+
+    model: str
+    limit: int
+    phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaPaused:
+    """Nobody sends to `model` for so long: the provider said so."""
+
+    model: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCooled:
+    """A model is left out of the choice for so long, for it failed too often."""
+
+    model: str
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetReached:
+    """The next call of the job would pass a cap; it is not sent. `key` names the budget."""
+
+    job_hash: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChanged:
+    """A vendor's batch moved on: `kind` of batch_events, e.g. submitted, ended, collected, lost."""
+
+    job_hash: str
+    model: str
+    vendor_id: str | None
+    kind: str
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,34 +215,81 @@ class JobFinished:
     rows: int
     succeeded: int
     failed: int
+    cost_usd: float | None = None  # of the calls that this process sent; None where one has no known price
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobBroken:
+    """The job stopped without a result; nothing more will be told of it. `error` is the class of the error."""
+
+    job_hash: str
+    name: str
+    error: str
 
 
 Event = (
     JobStarted
     | CallIntended
+    | CallWaiting
     | CallSent
     | CallAnswered
     | CallFailed
     | CallRecorded
+    | CallReused
     | QuotaWaited
     | RowCompleted
+    | ConcurrencyChanged
+    | QuotaPaused
+    | ModelCooled
+    | BudgetReached
+    | BatchChanged
     | ResultWritten
     | ResultLinked
     | ResultRecorded
     | JobFinished
+    | JobBroken
 )
 Listener = Callable[[Event], None]
+NOTHING: frozenset[type] = frozenset()
 
 
 def ignore(event: Event) -> None:
     """The listener that listens to nothing."""
 
 
-def broadcast(*listeners: Listener) -> Listener:
-    """One listener that passes every event to all of `listeners`, in order."""
+def wanted(listener: Listener) -> frozenset[type] | None:
+    """The kinds of events that `listener` hears: what its attribute `wants` says; None, which is all, without it."""
+    return NOTHING if listener is ignore else getattr(listener, "wants", None)
 
-    def tell(event: Event) -> None:
-        for listener in listeners:
+
+def wants(listener: Listener, kind: type) -> bool:
+    """Whether `listener` hears events of `kind`: asked once, by who tells them."""
+    kinds = wanted(listener)
+    return kinds is None or kind in kinds
+
+
+class Broadcast:
+    """One listener that passes every event to those of `listeners` that want it, in order."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        heard = [wanted(listener) for listener in listeners]
+        self.wants = None if None in heard else frozenset().union(*(kinds for kinds in heard if kinds is not None))
+        self._listeners = listeners
+        self._by_kind: dict[type, tuple[Listener, ...]] = {}
+
+    def __call__(self, event: Event) -> None:
+        kind = type(event)
+        hearers = self._by_kind.get(kind)
+        if hearers is None:
+            hearers = self._by_kind[kind] = tuple(one for one in self._listeners if wants(one, kind))
+        for listener in hearers:
             listener(event)
 
-    return tell
+
+def broadcast(*listeners: Listener) -> Listener:
+    """One listener for all of `listeners`; those that listen to nothing cost nothing."""
+    heard = [listener for listener in listeners if wanted(listener) != NOTHING]
+    if not heard:
+        return ignore
+    return heard[0] if len(heard) == 1 else Broadcast(*heard)

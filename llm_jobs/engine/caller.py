@@ -21,7 +21,18 @@ from llm_jobs.clock import Clock
 from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
-from llm_jobs.events import CallAnswered, CallFailed, CallIntended, CallRecorded, CallSent, Listener, QuotaWaited
+from llm_jobs.events import (
+    CallAnswered,
+    CallFailed,
+    CallIntended,
+    CallRecorded,
+    CallReused,
+    CallSent,
+    CallWaiting,
+    Listener,
+    QuotaWaited,
+    wants,
+)
 from llm_jobs.ledger.base import Answer, Exchange, Facts, Outcome, OutcomeStatus, Want
 from llm_jobs.providers.base import Reply
 
@@ -41,6 +52,11 @@ class Caller:
         self._clock = clock
         self._random = random
         self._emit = emit
+        self._tells_intended = wants(emit, CallIntended)
+        self._tells_sent = wants(emit, CallSent)
+        self._tells_answered = wants(emit, CallAnswered)
+        self._tells_recorded = wants(emit, CallRecorded)
+        self._tells_reused = wants(emit, CallReused)
         self._loop = asyncio.get_running_loop()
         self._flights: dict[str, Flight] = {}
         self._waiting: deque[Flight] = deque()  # held by another process
@@ -174,7 +190,8 @@ class Caller:
         if (intent_id := exchange.granted.get(call_hash)) is not None:
             flight.intent_id = intent_id
             flight.behind = None
-            self._emit(CallIntended(call_hash))
+            if self._tells_intended:
+                self._emit(CallIntended(call_hash))
             self._granted(flight)
         elif (answer := exchange.answered.get(call_hash)) is not None:
             self._reuse(flight, answer)
@@ -183,6 +200,7 @@ class Caller:
         else:
             if flight.behind is None:
                 flight.behind = exchange.busy[call_hash]
+                self._emit(CallWaiting(call_hash, lane.job_hash, flight.call.request.model.name, "elsewhere"))
             self._waiting.append(flight)
             self._poll_later()
         self._pump(lane)
@@ -273,13 +291,18 @@ class Caller:
             self._granted(flight)
             return
         lane.sent += 1
-        self._emit(CallSent(call.call_hash))
+        if self._tells_sent:
+            request = call.request
+            self._emit(
+                CallSent(call.call_hash, lane.job_hash, request.model.name, request.endpoint.provider, flight.attempt)
+            )
         started_s = self._loop.time()
         raw: bytes | None = None
         try:
             answered = await call.provider.send(call.request, call_hash=call.call_hash, timeout_s=lane.timeout_s)
             raw = answered.raw
-            self._emit(CallAnswered(call.call_hash))
+            if self._tells_answered:
+                self._emit(CallAnswered(call.call_hash))
             reply = call.provider.read(call.request, raw)
         except CallError as error:
             self._attempt_failed(flight, error, raw, self._loop.time() - started_s)
@@ -292,9 +315,11 @@ class Caller:
     async def _wait_for_quota(self, call: Call, lane: Lane) -> None:
         wait_s = call.gate.quota.reserve(self._loop.time())
         if wait_s > 0:
-            self._emit(QuotaWaited(call.request.model.name, wait_s))
+            model = call.request.model.name
+            self._emit(CallWaiting(call.call_hash, lane.job_hash, model, "requests"))
             with suppress(TimeoutError):
                 await asyncio.wait_for(lane.stop.wait(), wait_s)
+            self._emit(QuotaWaited(model, lane.job_hash, wait_s, "requests"))
 
     def _answered(self, flight: Flight, reply: Reply, raw: bytes, latency_s: float) -> None:
         call, usage = flight.call, reply.usage
@@ -338,7 +363,18 @@ class Caller:
             error_class=type(error).__name__,
             error=str(error),
         )
-        self._emit(CallFailed(flight.call.call_hash, facts.error_class or "", delay_s))
+        call, lane = flight.call, flight.lane
+        self._emit(
+            CallFailed(
+                call.call_hash,
+                lane.job_hash,
+                call.request.model.name,
+                type(error).__name__,
+                error.http_status,
+                latency_s,
+                delay_s,
+            )
+        )
         if delay_s is None:
             self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, None))
         else:
@@ -374,16 +410,17 @@ class Caller:
         """Tell everybody who asked. Only the first of them paid."""
         call_hash = flight.call.call_hash
         self._flights.pop(call_hash, None)
-        if not reused:
-            self._emit(
-                CallRecorded(call_hash, facts.status, facts.prompt_tokens, facts.completion_tokens, facts.cost_usd)
-            )
+        attempts = 0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None))
+        if self._tells_recorded and not reused:
+            self._emit(_recorded(flight, facts, attempts))
+        if self._tells_reused and reply is not None:
+            self._tell_reuse(flight, facts, flight.askers if reused else flight.askers[1:])
         settled = Settled(
             call_hash=call_hash,
             facts=facts,
             reply=reply,
             reused=reused,
-            attempts=0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None)),
+            attempts=attempts,
             answered_ns=answered_ns if answered_ns is not None else self._clock.now_ns(),
         )
         flight.askers[0][1](settled)
@@ -391,6 +428,32 @@ class Caller:
             again = replace(settled, reused=True, attempts=0)
             for _, done in flight.askers[1:]:
                 done(again)
+
+    def _tell_reuse(self, flight: Flight, facts: Facts, askers: list[tuple[Lane, Done]]) -> None:
+        call = flight.call
+        for lane, _ in askers:
+            self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))
+
+
+def _recorded(flight: Flight, facts: Facts, attempts: int) -> CallRecorded:
+    request = flight.call.request
+    return CallRecorded(
+        flight.call.call_hash,
+        flight.lane.job_hash,
+        request.model.name,
+        request.endpoint.provider,
+        facts.status,
+        facts.prompt_tokens,
+        facts.completion_tokens,
+        facts.cached_tokens,
+        facts.reasoning_tokens,
+        facts.cost_usd,
+        facts.latency_s,
+        attempts,
+        facts.model_answered,
+        facts.finish_reason,
+        facts.error_class,
+    )
 
 
 def _status_of(error: CallError) -> OutcomeStatus:

@@ -17,7 +17,7 @@ from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import Lane, Settled
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.errors import RowError
-from llm_jobs.events import Listener, RowCompleted
+from llm_jobs.events import Listener, RowCompleted, wants
 
 ROWS_PER_WAKE = 256  # completed rows are handed on by the hundreds, so that waking costs nothing per row
 ROWS_PER_TURN = 32  # rendered between two looks at the network: about a millisecond, or answers would wait for it
@@ -58,6 +58,7 @@ class RowStream:
         self._caller = caller
         self._lane = lane
         self._emit = emit
+        self._tells_rows = wants(emit, RowCompleted)
         self._undone_limit = max(LEAST_UNDONE_ROWS, UNDONE_ROWS_PER_CALL * lane.concurrency)
         self._open: deque[OpenRow] = deque()
         self._undone = 0
@@ -131,8 +132,9 @@ class RowStream:
         row.error = error
         self._undone -= 1
         self._fresh += 1
-        reused = all(settled.reused for settled in row.settled)
-        self._emit(RowCompleted(self._lane.job_hash, status, reused))
+        if self._tells_rows:
+            reused = all(settled.reused for settled in row.settled)
+            self._emit(RowCompleted(self._lane.job_hash, status, reused))
         if not self._undone or self._fresh >= ROWS_PER_WAKE:
             self._wake.set()
 

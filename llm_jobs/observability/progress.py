@@ -11,6 +11,8 @@ from llm_jobs.events import CallRecorded, CallSent, Event, JobFinished, JobStart
 class Progress:
     """Counts of rows, calls, tokens and cost since it was made. Jobs that were finished before are not among them."""
 
+    wants = frozenset({CallRecorded, CallSent, JobFinished, JobStarted, RowCompleted})
+
     def __init__(self) -> None:
         self.jobs_started = 0
         self.jobs_finished = 0

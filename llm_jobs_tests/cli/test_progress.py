@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from llm_jobs.cli.progress import Pace, watching
-from llm_jobs.events import CallRecorded, JobStarted, RowCompleted
+from llm_jobs.events import JobStarted, RowCompleted
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.records import JobReport
+from llm_jobs_tests.observability.facts import recorded
 
 
 def halfway() -> Progress:
     progress = Progress()
     progress(JobStarted("a" * 32, "words", 1319))
     for _ in range(120):
-        progress(CallRecorded("b" * 32, "succeeded", 100, 3, 0.0002))
+        progress(recorded("succeeded", 100, 3, 0.0002))
         progress(RowCompleted("a" * 32, "succeeded", False))
     return progress
 
@@ -27,7 +28,7 @@ def test_a_line_tells_rows_pace_tokens_cost_and_the_time_left() -> None:
 def test_failures_and_unknown_prices_are_told() -> None:
     progress = halfway()
     progress(RowCompleted("a" * 32, "refused", False))
-    progress(CallRecorded("b" * 32, "succeeded", 5, 5, None))
+    progress(recorded("succeeded", 5, 5, None))
     line = Pace(progress, started_s=0.0).line(10.0)
     assert "1 failed" in line
     assert "and calls of unknown price" in line

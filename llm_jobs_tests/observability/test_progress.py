@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from llm_jobs.events import CallRecorded, CallSent, Event, JobFinished, JobStarted, RowCompleted
+from llm_jobs.events import Event, JobFinished, JobStarted, RowCompleted
 from llm_jobs.observability.progress import Progress
-
-JOB = "a" * 32
-CALL = "b" * 32
+from llm_jobs_tests.observability.facts import JOB, recorded, sent
 
 
 def test_rows_calls_tokens_and_cost_are_counted() -> None:
     progress = Progress()
     events: list[Event] = [
         JobStarted(JOB, "one", 4),
-        CallSent(CALL),
-        CallRecorded(CALL, "succeeded", 10, 5, 0.5),
+        sent(),
+        recorded("succeeded", 10, 5, 0.5),
         RowCompleted(JOB, "succeeded", False),
         RowCompleted(JOB, "succeeded", True),
-        CallSent(CALL),
-        CallRecorded(CALL, "refused", 7, None, None),
+        sent(),
+        recorded("refused", 7, None, None),
         RowCompleted(JOB, "refused", False),
     ]
     for event in events:
@@ -31,7 +29,7 @@ def test_rows_calls_tokens_and_cost_are_counted() -> None:
 
 def test_a_failed_attempt_without_usage_has_no_unknown_price() -> None:
     progress = Progress()
-    progress(CallRecorded(CALL, "failed", None, None, None))
+    progress(recorded("failed", None, None, None))
     assert progress.calls_unpriced == 0
 
 
