@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.documents.parsed import ParsedDocument
+from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedStep
 from llm_jobs.documents.text import shown_value
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, Problem
@@ -129,6 +129,13 @@ def _bad_option(option: str, value: str, what: str, remedy: str) -> Problem:
 
 def per_model(document: ParsedDocument, models: Sequence[str]) -> list[ParsedDocument]:
     """One document for each of `models`, asked of every prompt; the document itself where none is given."""
-    if not models:
-        return [document]
-    return [replace(document, steps=tuple(replace(step, model=model) for step in document.steps)) for model in models]
+    return [replace(document, steps=tuple(_asked_of(step, model) for step in document.steps)) for model in models] or [
+        document
+    ]
+
+
+def _asked_of(step: ParsedStep, model: str) -> ParsedStep:
+    """`step` with one model in the place of all that it names."""
+    if isinstance(step, ParsedPrompt):
+        return replace(step, model=model, choice=None)
+    return replace(step, model=model)

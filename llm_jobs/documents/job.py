@@ -15,6 +15,8 @@ JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "Jso
 Operation = Literal["chat", "responses", "embeddings"]
 InputKind = Literal["inline", "file", "batch"]
 FileFormat = Literal["csv", "json", "jsonl", "parquet"]
+Mode = Literal["online", "batch"]
+AnswerStatus = Literal["truncated", "refused", "filtered", "empty", "invalid"]  # of answers that are no success
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +68,39 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One of several models that may answer a prompt, with the parameters that it receives, its defaults included."""
+
+    model: ModelRef
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
+    weight: float = 1.0  # its share of a weighted set
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelChoice:
+    """Which model answers. weighted: one of the set, by its weight (in the order of names); fallback: the first that
+    answers."""
+
+    kind: Literal["weighted", "fallback"]
+    candidates: tuple[Candidate, ...]
+
+    def identity(self) -> dict[str, object]:
+        return {"kind": self.kind, "candidates": [self._candidate(candidate) for candidate in self.candidates]}
+
+    def _candidate(self, candidate: Candidate) -> dict[str, object]:
+        members: dict[str, object] = {
+            "model": _model_identity(candidate.model),
+            "parameters": dict(candidate.parameters),
+        }
+        if self.kind == "weighted":
+            members["weight"] = candidate.weight
+        return members
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PromptStep:
-    """Asks `model` once per row; the answer becomes the column `name`."""
+    """Asks `model` once per row; the answer becomes the column `name`. Where there is a `choice`, `model` and
+    `parameters` are those of its first candidate."""
 
     name: str
     model: ModelRef
@@ -76,6 +109,8 @@ class PromptStep:
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)  # members of the request body, as written
     schema: Mapping[str, JsonValue] | None = None  # the JSON Schema that the answer is declared to have
     templated: bool = True
+    choice: ModelChoice | None = None
+    native: bool = True  # False: the schema is not sent; answers are checked against it here all the same
 
     def identity(self) -> dict[str, object]:
         members: dict[str, object] = {
@@ -90,6 +125,10 @@ class PromptStep:
             members["schema"] = dict(self.schema)
         if not self.templated:
             members["templated"] = False
+        if self.choice is not None:
+            members["choice"] = self.choice.identity()
+        if not self.native:
+            members["native"] = False
         return members
 
 
@@ -179,6 +218,32 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """What a job may use at most; at least one of the two is stated."""
+
+    max_cost_usd: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FollowUp:
+    """What is asked after an answer that is no success. Each is a call of its own.
+
+    ask_again: after a truncation the same question with a larger limit (`max_tokens`, or `factor` times the last one,
+    at most `up_to`); after any other answer another sample of it.  repair: the conversation goes on with the answer and
+    what is wrong with it.  model: another model is asked.  fallback: the next model of the prompt's list.
+    """
+
+    action: Literal["ask_again", "repair", "model", "fallback"]
+    times: int = 1
+    max_tokens: int | None = None
+    factor: float | None = None
+    up_to: int | None = None
+    model: str | None = None  # as written
+    candidate: Candidate | None = None  # the same, resolved
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
     """How a job is carried out. None of it is identity."""
 
@@ -193,6 +258,15 @@ class Policy:
     on_input_error: Literal["skip", "fail"] = "skip"
     output: Output | None = None
     schedule: Schedule | None = None
+    budget: Budget | None = None
+    mode: Mode = "online"
+    step_modes: Mapping[str, Mode] = field(default_factory=dict)  # by step, where it differs from the job's
+    # By step and status; followed in order, each as often as it says. A status that is not there ends the row.
+    on_status: Mapping[str, Mapping[AnswerStatus, tuple[FollowUp, ...]]] = field(default_factory=dict)
+
+    def mode_of(self, step: str) -> Mode:
+        """How the calls of a step are asked."""
+        return self.step_modes.get(step, self.mode)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

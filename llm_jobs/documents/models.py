@@ -7,12 +7,13 @@ text was read by `text`, which makes nothing else.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from llm_jobs.documents.job import FileFormat, Operation
+from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
 from llm_jobs.documents.schedules import check_cron, check_timezone
 
 LATER_KEYS = {
@@ -39,6 +40,8 @@ LATER_KEYS = {
 _Positive = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
 _Cron = Annotated[str, AfterValidator(check_cron)]
+_BARE_RULES = ("give_up", "ask_again", "repair", "fallback")
+_FACTOR = re.compile(r"[0-9]+(\.[0-9]+)?x")
 _Zone = Annotated[str, AfterValidator(check_timezone)]
 
 
@@ -75,6 +78,92 @@ class Model(BaseModel):
         return self.model_copy(update={key: getattr(changes, key) for key in changes.model_fields_set})
 
 
+def _listed(value: Any) -> Any:
+    """`{name: weight}` and `[name, …]` as a list of mappings."""
+    if isinstance(value, dict):
+        return [{"name": name, "weight": weight} for name, weight in value.items()]
+    if isinstance(value, list):
+        return [{"name": item} if isinstance(item, str) else item for item in value]
+    return value
+
+
+def _rules(value: Any) -> Any:
+    """One rule, or several in order; a rule without particulars may be written as its name."""
+    rules = value if isinstance(value, list) else [value]
+    for rule in rules:
+        if isinstance(rule, str) and rule not in _BARE_RULES:
+            names = {"rule": rule, "names": ", ".join(_BARE_RULES)}
+            raise PydanticCustomError("rule", "{rule} is no rule; write one of {names}, or `model: NAME`", names)
+    return [{rule: {}} if isinstance(rule, str) else rule for rule in rules]
+
+
+class BudgetModel(Model):
+    max_cost_usd: Annotated[float, Field(gt=0)] | None = None
+    max_tokens: _Positive | None = None
+
+    @model_validator(mode="after")
+    def _states_something(self) -> Self:
+        if self.max_cost_usd is None and self.max_tokens is None:
+            raise PydanticCustomError("budget", "states no limit; write max_cost_usd, max_tokens or both")
+        return self
+
+
+class WeightedModel(Model):
+    name: str = Field(min_length=1)
+    weight: Annotated[float, Field(gt=0)] | None = None
+
+
+class NothingModel(Model):
+    """A rule that has no particulars."""
+
+
+class AskAgainModel(Model):
+    max_tokens: Annotated[Any, BeforeValidator(_check_limit)] = "2x"
+    up_to: _Positive | None = None
+    times: Annotated[int, Field(ge=1, le=10)] | None = None
+
+
+class RepairModel(Model):
+    times: Annotated[int, Field(ge=1, le=10)] = 1
+
+
+class RuleModel(Model):
+    """What to do about an answer that is no success; one of these."""
+
+    give_up: NothingModel | None = None
+    ask_again: AskAgainModel | None = None
+    repair: RepairModel | None = None
+    model: str | None = None
+    fallback: NothingModel | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            names = ", ".join(type(self).model_fields)
+            raise PydanticCustomError("rule", "is not one rule; write one of {names}", {"names": names})
+        return self
+
+
+def _switch(value: Any) -> Any:
+    """`off` is text in YAML 1.2, and a person who writes it means false."""
+    return {"on": True, "off": False}.get(value, value) if isinstance(value, str) else value
+
+
+def _check_limit(value: Any) -> Any:
+    """A number of tokens, or a factor such as `2x`."""
+    if isinstance(value, str) and _FACTOR.fullmatch(value) and float(value[:-1]) > 1:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise PydanticCustomError("limit", "is neither a number of tokens nor a factor such as 2x")
+
+
+Native = Annotated[bool, BeforeValidator(_switch)]
+Models = Annotated[list[WeightedModel], BeforeValidator(_listed), Field(min_length=1)]
+Fallback = Annotated[list[str], Field(min_length=1)]
+OnStatus = dict[AnswerStatus, Annotated[list[RuleModel], BeforeValidator(_rules), Field(min_length=1)]]
+
+
 class MessageModel(Model):
     role: Literal["system", "developer", "user", "assistant"]
     content: str
@@ -88,11 +177,16 @@ class PromptModel(Model):
     text: str | None = Field(default=None, min_length=1)
     messages: list[MessageModel] | None = Field(default=None, min_length=1)
     model: str | None = None
+    models: Models | None = None
+    fallback: Fallback | None = None
     temperature: Annotated[float, Field(ge=0)] | None = None
     max_tokens: _Positive | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
     purpose: str | None = None
     answer_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    native: Native = True
+    on_status: OnStatus = Field(default_factory=dict)
+    mode: Mode | None = None
     operation: Operation = "chat"
     endpoint: str | None = None
     api_key: str | None = None
@@ -157,6 +251,8 @@ class ProfileModel(Model):
     """What a profile sets. Each key replaces the document's own; sections are merged key by key."""
 
     model: str | None = None
+    models: Models | None = None
+    fallback: Fallback | None = None
     temperature: Annotated[float, Field(ge=0)] | None = None
     max_tokens: _Positive | None = None
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -167,6 +263,9 @@ class ProfileModel(Model):
     output: OutputModel | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     priority: Literal["hot", "cold"] | None = None
+    budget: BudgetModel | None = None
+    mode: Mode | None = None
+    on_status: OnStatus = Field(default_factory=dict)
     epoch: str | None = None
     sample: Annotated[int, Field(ge=1, le=1000)] | None = None
 
@@ -177,7 +276,12 @@ class JobModel(Model):
     description: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     priority: Literal["hot", "cold"] = "cold"
+    budget: BudgetModel | None = None
+    mode: Mode = "online"
+    on_status: OnStatus = Field(default_factory=dict)
     model: str | None = None
+    models: Models | None = None
+    fallback: Fallback | None = None
     input: InputModel | None = None
     prompts: list[PromptModel] = Field(min_length=1)
     output: OutputModel | None = None
@@ -229,7 +333,13 @@ class ConfigurationModel(Model):
     answer_schema: dict[str, Any] | None = Field(default=None, alias="schema")
     endpoint: str | None = None
     api_key: str | None = None
-    timeout: _Seconds | None = None  # of one attempt; it never reaches the model
+    native: Native = True
+    # Policy: none of these reaches the model. A number is the `priority` that vLLM takes, and stays a parameter.
+    timeout: _Seconds | None = None  # of one attempt
+    budget: BudgetModel | None = None
+    mode: Mode = "online"
+    priority: Literal["hot", "cold"] | int | None = None
+    on_status: OnStatus = Field(default_factory=dict)
 
 
 class PairDocument(Model):

@@ -37,6 +37,15 @@ class ScriptRef:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedChoice:
+    """Several models by name, each with its weight (None: the catalogue's): a weighted set, sorted by name, or a list
+    in the order in which they are asked."""
+
+    kind: Literal["weighted", "fallback"]
+    models: tuple[tuple[str, float | None], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedPrompt:
     """One question per row. Exactly one of `messages`, `library` and `script` says what is asked.
 
@@ -47,12 +56,14 @@ class ParsedPrompt:
 
     name: str  # the column that the answer becomes
     model: str | None = None  # None: the library prompt's own
+    choice: ParsedChoice | None = None  # `model` is its first, then
     messages: tuple[Message, ...] | None = None
     library: LibraryRef | None = None
     script: ScriptRef | None = None
     command: ScriptRef | None = None  # builds the whole request (J12)
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     schema: Mapping[str, JsonValue] | None = None
+    native: bool = True
     operation: Operation = "chat"
     templated: bool = True
     endpoint: str | None = None  # a base URL in place of the model's

@@ -158,6 +158,8 @@ def _written_path(value: JsonValue, location: tuple[str | int, ...], *, keep_las
     path: list[str | int] = []
     here: Any = value
     for part in location:
+        if isinstance(part, int) and not isinstance(here, list):
+            continue  # a lone item that stands for a list of one
         is_index = isinstance(here, list) and isinstance(part, int) and part < len(here)
         if not is_index and not (isinstance(here, dict) and part in here):
             break
@@ -171,11 +173,15 @@ def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
     here: Any = model
     for part in path:
         here = _inside(here, part)
+    while not isinstance(here, type):  # a lone item stands for a list of one
+        here = _model_of(get_args(here)[-1])
     return [field.alias or name for name, field in here.model_fields.items()]
 
 
 def _inside(annotation: Any, part: str | int) -> Any:
     """The model behind `part` of what `annotation` describes."""
+    if get_origin(annotation) is list and isinstance(part, str):
+        annotation = _model_of(get_args(annotation)[-1])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         return _model_of(fields[str(part)].annotation)

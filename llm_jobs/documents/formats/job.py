@@ -11,8 +11,9 @@ from collections.abc import Mapping
 
 from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, overridden, per_model, unknown_parameters
+from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.formats.policies import policy_of
-from llm_jobs.documents.job import JsonValue, Message
+from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.models import InputModel, JobDocument, JobModel, ProfileModel, PromptModel
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt
 from llm_jobs.documents.text import KeyPath, Source
@@ -51,6 +52,7 @@ class _JobParser:
         table = self._table()
         self.checks.columns(table, [step.name for step in steps])
         policy, notes = policy_of(job, profile, self.checks)
+        self._check_fallbacks(steps, policy)
         epoch = self.choices.epoch if self.choices.epoch is not None else profile.epoch or job.epoch
         return ParsedDocument(
             format="job",
@@ -82,22 +84,40 @@ class _JobParser:
         checks, profile = self.checks, self.profile
         checks.column(prompt.name, (*at, "name"))
         messages = self._messages(prompt, at)
-        model = profile.model or prompt.model or self.job.model
+        levels = ((self.job, ("job",)), (prompt, at), (profile, self._profile_at()))
+        model, choice = models_of(levels, checks)
+        if choice is not None:
+            self._check_choice(prompt, at)
         if messages is not None and model is None and not self.choices.models:
             self._refuse_without_model(at)
         return ParsedPrompt(
             name=prompt.name,
             model=model,
+            choice=choice,
             messages=messages,
             library=None if messages else LibraryRef(name=prompt.name, version=prompt.version),
             parameters=overridden(self._parameters(prompt, at), self.choices.parameters),
             schema=prompt.answer_schema,
+            native=prompt.native,
             operation=prompt.operation,
             endpoint=checks.endpoint(prompt.endpoint, (*at, "endpoint")),
             api_key=checks.api_key(prompt.api_key, (*at, "api_key")),
             purpose=prompt.purpose,
             at=at,
         )
+
+    def _profile_at(self) -> KeyPath:
+        return ("job", "profiles") if self.choices.profile is None else ("job", "profiles", self.choices.profile)
+
+    def _check_choice(self, prompt: PromptModel, at: KeyPath) -> None:
+        for key in ("endpoint", "api_key"):
+            if getattr(prompt, key) is not None:
+                self.checks.refuse(
+                    (*at, key),
+                    f"{key} is said of a prompt that several models may answer",
+                    rule="an endpoint and its key belong to one model",
+                    remedy="name each model with its base_url and key in models.yaml",
+                )
 
     def _refuse_without_model(self, at: KeyPath) -> None:
         self.checks.refuse(
@@ -169,6 +189,19 @@ class _JobParser:
                     remedy="rename one of the two",
                 )
             seen.add(step.name)
+
+    def _check_fallbacks(self, steps: tuple[ParsedPrompt, ...], policy: Policy) -> None:
+        """`fallback` as a rule needs a list. `--model` leaves none, and the rule then does nothing."""
+        for step in steps:
+            rules = [rule for rules in policy.on_status.get(step.name, {}).values() for rule in rules]
+            listed = step.choice is not None and step.choice.kind == "fallback"
+            if not listed and any(rule.action == "fallback" for rule in rules):
+                self.checks.refuse(
+                    (*step.at, "name"),
+                    f"the rule fallback is said of the prompt {step.name}, which has no list of models",
+                    rule="fallback asks the next model of a list",
+                    remedy="write `fallback: [first, second]` in the prompt, or the rule `model: NAME`",
+                )
 
     def _check_overrides(self, steps: tuple[ParsedPrompt, ...]) -> None:
         declared = [name for prompt in self.job.prompts for name in _joined(prompt)] + list(_joined(self.profile))

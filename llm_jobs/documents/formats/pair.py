@@ -9,8 +9,10 @@ The prompt is text, a mapping of texts, or a link to a script:
   (`data.input`, or `--input`) the text is a template, filled once per row.
 
 The configuration names the model (`LLM_name` or `model`); `command` names a script that builds the request; `schema`,
-`operation`, `endpoint`, `api_key` and `timeout` mean what they mean in a YAML job. Every other key is a parameter of
-the request. The answers' column is `answer`, and the job is called like its file: neither may depend on the other.
+`native`, `operation`, `endpoint`, `api_key`, `timeout`, `budget`, `mode`, `on_status` and `priority: hot` or `cold`
+mean what they mean in a YAML job. Every other key is a parameter of the request: so are `models` and `fallback`, which
+gateways read, and a `priority` that is a number, which vLLM reads. The answers' column is `answer`, and the job is
+called like its file: neither may depend on the other.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from pathlib import PurePath
 
 from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, not_for, overridden, per_model, unknown_parameters
+from llm_jobs.documents.formats.asking import rules_of
 from llm_jobs.documents.formats.job import override_table
+from llm_jobs.documents.formats.policies import budget_of
 from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.models import ConfigurationModel, PairDocument, PairPromptModel
 from llm_jobs.documents.parsed import ANSWER_COLUMN, ParsedDocument, ParsedInput, ParsedPrompt, ScriptRef
@@ -62,6 +66,7 @@ class _PairParser:
             command=self._command(),
             parameters=self._parameters(),
             schema=configuration.answer_schema,
+            native=configuration.native,
             operation=configuration.operation,
             templated=table is not None,
             endpoint=checks.endpoint(configuration.endpoint, ("configuration", "endpoint")),
@@ -70,16 +75,26 @@ class _PairParser:
         )
         if table is not None:
             checks.columns(table, [ANSWER_COLUMN])
-        policy = Policy() if configuration.timeout is None else Policy(timeout_s=configuration.timeout)
         return ParsedDocument(
             format="pair",
             name=PurePath(checks.source.file).stem,
             steps=(step,),
             input=table or NO_TABLE,
-            policy=policy,
+            policy=self._policy(),
             epoch=self.choices.epoch,
             variables=dict(variables),
             source=checks.source,
+        )
+
+    def _policy(self) -> Policy:
+        configuration, default = self.configuration, Policy()
+        rules = rules_of(configuration.on_status, ("configuration", "on_status"), self.checks)
+        return Policy(
+            timeout_s=default.timeout_s if configuration.timeout is None else configuration.timeout,
+            budget=budget_of(configuration.budget),
+            mode=configuration.mode,
+            priority=configuration.priority if isinstance(configuration.priority, str) else default.priority,
+            on_status={ANSWER_COLUMN: rules} if rules else {},
         )
 
     def _table(self) -> ParsedInput | None:
@@ -111,6 +126,8 @@ class _PairParser:
     def _parameters(self) -> dict[str, JsonValue]:
         configuration, checks = self.configuration, self.checks
         declared: dict[str, JsonValue] = dict(configuration.model_extra or {})
+        if isinstance(configuration.priority, int):
+            declared["priority"] = configuration.priority
         checks.parameters(declared, ("configuration",))
         if configuration.temperature is not None:
             declared["temperature"] = configuration.temperature

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llm_jobs.documents.checks import Checks
-from llm_jobs.documents.job import Output, Policy, Schedule
+from llm_jobs.documents.formats.asking import Rules, rules_of
+from llm_jobs.documents.job import Budget, Mode, Output, Policy, Schedule
 from llm_jobs.documents.models import (
+    BudgetModel,
     ErrorHandlingModel,
     ExecutionModel,
     JobModel,
@@ -34,8 +38,37 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         on_input_error=handling.on_input_error.strategy if handling.on_input_error else "skip",
         output=_output(output, ("job", "output"), checks),
         schedule=_schedule(job.schedule),
+        budget=budget_of(profile.budget or job.budget),
+        mode=profile.mode or job.mode,
+        step_modes=_step_modes(job, profile),
+        on_status=_on_status(job, profile, checks),
     )
     return policy, _notes(job, profile, handling)
+
+
+def budget_of(model: BudgetModel | None) -> Budget | None:
+    if model is None:
+        return None
+    return Budget(max_cost_usd=model.max_cost_usd, max_tokens=model.max_tokens)
+
+
+def _step_modes(job: JobModel, profile: ProfileModel) -> dict[str, Mode]:
+    """By prompt, where it differs from the job's. A profile's mode is for all of them."""
+    if profile.mode is not None:
+        return {}
+    return {prompt.name: prompt.mode for prompt in job.prompts if prompt.mode not in (None, job.mode)}
+
+
+def _on_status(job: JobModel, profile: ProfileModel, checks: Checks) -> Mapping[str, Rules]:
+    """By prompt: the job's rules, then the prompt's own, then the profile's, status by status."""
+    shared = rules_of(job.on_status, ("job", "on_status"), checks)
+    last = rules_of(profile.on_status, ("job", "profiles"), checks)
+    by_prompt = {}
+    for index, prompt in enumerate(job.prompts):
+        own = rules_of(prompt.on_status, ("job", "prompts", index, "on_status"), checks)
+        if rules := {**shared, **own, **last}:
+            by_prompt[prompt.name] = rules
+    return by_prompt
 
 
 def _max_retries(execution: ExecutionModel, handling: ErrorHandlingModel, checks: Checks) -> int:
