@@ -46,6 +46,22 @@ class Pricing:
         cost = (prompt_tokens - cached_tokens) * fresh(prompt_tokens) + cached_tokens * cached(prompt_tokens)
         return cost + usage.completion_tokens * completion(prompt_tokens)
 
+    def worst_cost_usd(self, model: ModelRef, input_tokens: int | None, output_tokens: int | None) -> float | None:
+        """What a call costs at most if its tokens do not pass these; None where a bound or the price is unknown.
+
+        The prompt is taken to be wholly fresh or wholly cached, whichever is dearer where somebody stated prices.
+        """
+        if input_tokens is None or output_tokens is None:
+            return None
+        fresh = self.cost_usd(model, Usage(prompt_tokens=input_tokens, completion_tokens=output_tokens))
+        usage = Usage(prompt_tokens=input_tokens, completion_tokens=output_tokens, cached_tokens=input_tokens)
+        cached = self.cost_usd(model, usage)
+        return None if fresh is None or cached is None else max(fresh, cached)
+
+    def is_priced(self, model: ModelRef) -> bool:
+        """Is a price known? A price of 0 is one."""
+        return self.worst_cost_usd(model, 0, 0) is not None
+
     def estimate_as(self, name: str, usage: Usage) -> float | None:
         """What `usage` would have cost with the model `name`, e.g. `openai/gpt-4.1-mini` at the vendor's price."""
         provider, _, upstream = name.partition("/")

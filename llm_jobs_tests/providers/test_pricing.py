@@ -94,3 +94,23 @@ def test_what_is_heavy_is_imported_when_it_is_needed(module: str) -> None:
     code = f"import sys, llm_jobs.providers.{module}; print([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(None, 5), (5, None), (None, None)])
+def test_a_worst_case_without_a_bound_has_no_cost(inputs: int | None, outputs: int | None) -> None:
+    pricing, model = pricing_and("simulated")
+    assert pricing.worst_cost_usd(model, inputs, outputs) is None
+    assert pricing.worst_cost_usd(model, 5, 5) == 0
+    assert pricing.is_priced(model)
+
+
+@pytest.mark.parametrize("cached_usd", [0.1, 10, 30])
+def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(tmp_path: Path, cached_usd: float) -> None:
+    path = tmp_path / "models.yaml"
+    price = f"{{input_per_million_usd: 10, output_per_million_usd: 100, cached_input_per_million_usd: {cached_usd}}}"
+    path.write_text(f"m: {{provider: openai, price: {price}}}", encoding="utf-8")
+    catalogue = load_catalogue(path, environment={})
+    pricing, model = Pricing(catalogue), catalogue.resolve("m").model
+    worst = pricing.worst_cost_usd(model, 1000, 500) or 0
+    assert worst >= (pricing.cost_usd(model, USAGE) or 0) > 0
+    assert not pricing.is_priced(catalogue.resolve("ollama/llama3.2").model)
