@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-JobStatus = Literal["done", "partial", "failed"]
+JobStatus = Literal["done", "partial", "failed", "waiting"]
 Priority = Literal["hot", "cold"]
 
 
@@ -62,8 +62,9 @@ class SubmittedJob:
 class JobReport:
     """What became of a job in one run.
 
-    `done`: every row succeeded; `partial`: some did; `failed`: none did, or there is no result at all. Calls, tokens
-    and cost are those of this run: an answer that was reused costs nothing again.
+    `done`: every row succeeded; `partial`: some did; `failed`: none did, or there is no result at all; `waiting`: there
+    is none yet, and `error` says on what it waits. Calls, tokens and cost are those of this run: an answer that was
+    reused costs nothing again.
     """
 
     job_hash: str
@@ -81,7 +82,7 @@ class JobReport:
     sha256: str | None
     seconds: float
     latency_percentiles: Mapping[str, float] = field(default_factory=dict)  # seconds by name: p50, p90, p99
-    error: str | None = None  # why there is no result, or the first failed row's reason
+    error: str | None = None  # why there is no result (yet), or the first failed row's reason
     preview: Sequence[Mapping[str, object]] = ()
     sample_request: str | None = None
     submitter: str = ""

@@ -95,7 +95,8 @@ def answer_jobs(
         work = closing(use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=run_id))
         with pools.held(context.instance, run_id, names=providers_of(jobs.values())), work as reports:
             for report in audience.told(reports):
-                scope.ended(report, None if report.status == "failed" else use_cases.verify_job(report.job_hash))
+                answered = report.status in ("done", "partial")
+                scope.ended(report, use_cases.verify_job(report.job_hash) if answered else None)
     scope.finish()
     yield from ()
 

@@ -38,6 +38,9 @@ def submission_events(job: SubmittedJob, selected: Set[dg.AssetKey]) -> Iterator
 
 def result_event(report: JobReport) -> JobEvent:
     """A result was made; or, where there is none, an observation that says why."""
+    if report.status == "waiting":
+        metadata = {"job": report.name, "waits for": report.error or "what it has asked for"}
+        return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
     if report.status == "failed":
         metadata = {"job": report.name, "error": report.error or "no row was answered"}
         return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
