@@ -11,8 +11,8 @@ checker they are as frozen as the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar, dataclass_transform
 
 _Fact = TypeVar("_Fact")
@@ -29,7 +29,7 @@ WaitReason = Literal[
 ]
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def _hot(fact: type[_Fact]) -> type[_Fact]:
     """A fact told per call. Its fields are given by position, which is quicker than by name."""
     return dataclass(slots=True, unsafe_hash=True)(fact)
@@ -68,6 +68,9 @@ class CallSent:
     model: str
     provider: str
     attempt: int  # 1 is the first
+    base_url: str
+    path: str
+    body: Mapping[str, object] = field(repr=False, hash=False)  # content: for who was asked to show it, and no log
 
 
 @_hot
@@ -109,6 +112,7 @@ class CallRecorded:
     model_answered: str | None
     finish_reason: str | None
     error: str | None  # the class of the error
+    output: object = field(repr=False, hash=False)  # content, as `CallSent.body`; None where nothing was said
 
 
 @_hot

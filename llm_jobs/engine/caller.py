@@ -9,38 +9,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from random import Random
 
-import orjson
-
 from llm_jobs.clock import Clock
 from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
+from llm_jobs.engine.judging import judge
 from llm_jobs.engine.recorder import Recorder
-from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
-from llm_jobs.events import (
-    CallAnswered,
-    CallFailed,
-    CallIntended,
-    CallRecorded,
-    CallReused,
-    CallSent,
-    CallWaiting,
-    Listener,
-    QuotaWaited,
-    wants,
-)
-from llm_jobs.ledger.base import Answer, Exchange, Facts, Outcome, OutcomeStatus, Want
+from llm_jobs.engine.sender import Sender
+from llm_jobs.engine.telling import Teller
+from llm_jobs.errors import CallError
+from llm_jobs.events import Listener
+from llm_jobs.ledger.base import Answer, Exchange, Facts, Want
 from llm_jobs.providers.base import Reply
 
 POLL_S = 0.1  # how often calls that another process holds are asked about
 POLL_BATCH = 256
-# A hundred calls sent in one moment are answered in one moment: more answers than one commit takes would be at risk.
-START_INTERVAL_S = 0.0005
-MOST_AT_RISK = 20
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 
@@ -50,22 +35,22 @@ class Caller:
     def __init__(self, recorder: Recorder, *, clock: Clock, random: Random, emit: Listener) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._random = random
-        self._emit = emit
-        self._tells_intended = wants(emit, CallIntended)
-        self._tells_sent = wants(emit, CallSent)
-        self._tells_answered = wants(emit, CallAnswered)
-        self._tells_recorded = wants(emit, CallRecorded)
-        self._tells_reused = wants(emit, CallReused)
+        self._tell = teller = Teller(emit)
         self._loop = asyncio.get_running_loop()
         self._flights: dict[str, Flight] = {}
         self._waiting: deque[Flight] = deque()  # held by another process
         self._polling = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._lanes: set[Lane] = set()
-        self._stalled: set[Lane] = set()  # would send, were fewer answers at risk
-        recorder.durable = self._resume
+        self._sender = Sender(
+            recorder,
+            random=random,
+            teller=teller,
+            settle=self._settle,
+            again=self._want_again,
+            unsent=self._granted,
+            taken=self._pump,
+        )
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
@@ -82,9 +67,9 @@ class Caller:
         """Stop sending. Attempts under way are cancelled: they keep their intents without an outcome, for they may have
         been paid. What is claimed and not sent is recorded as unsent."""
         self._closing = True
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes:
+            lane.closed = True
+        await self._sender.aclose()
         for lane in self._lanes:
             self.close_lane(lane)
 
@@ -104,10 +89,10 @@ class Caller:
     def _granted(self, flight: Flight) -> None:
         if self._is_orphaned(flight):
             # Its intent is committed, so the ledger is told that nothing was sent.
-            self._record(flight, UNSENT, None, final=True, recorded=partial(self._settle, flight, UNSENT, None))
+            self._sender.record(flight, UNSENT, None, final=True, recorded=partial(self._settle, flight, UNSENT, None))
         else:
             flight.lane.ready.append(flight)
-            self._start(flight.lane)
+            self._sender.start(flight.lane)
 
     def _await_claim(self, flight: Flight) -> None:
         if self._is_orphaned(flight):
@@ -159,12 +144,12 @@ class Caller:
             reply = call.provider.read(call.request, raw)
         except CallError as error:
             return None, replace(facts, status="failed", error_class=type(error).__name__, error=str(error))
-        status, reason = self._judge(call, reply)
+        status, reason = judge(call, reply)
         return reply, replace(facts, status=status, error=reason)
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
-        while lane.pending and not self._stopped(lane) and lane.wanted + len(lane.ready) < lane.concurrency:
+        while lane.pending and not lane.closed and lane.wanted + len(lane.ready) < lane.concurrency:
             flight = lane.pending.popleft()
             lane.wanted += 1
             self._want(flight, held=False)
@@ -190,8 +175,7 @@ class Caller:
         if (intent_id := exchange.granted.get(call_hash)) is not None:
             flight.intent_id = intent_id
             flight.behind = None
-            if self._tells_intended:
-                self._emit(CallIntended(call_hash))
+            self._tell.intended(flight)
             self._granted(flight)
         elif (answer := exchange.answered.get(call_hash)) is not None:
             self._reuse(flight, answer)
@@ -200,28 +184,10 @@ class Caller:
         else:
             if flight.behind is None:
                 flight.behind = exchange.busy[call_hash]
-                self._emit(CallWaiting(call_hash, lane.job_hash, flight.call.request.model.name, "elsewhere"))
+                self._tell.waiting(flight, "elsewhere")
             self._waiting.append(flight)
             self._poll_later()
         self._pump(lane)
-
-    def _may_send(self, lane: Lane) -> bool:
-        """Nothing is sent while `MOST_AT_RISK` answers are not durable: a kill loses no more, however slow the disk."""
-        if self._stopped(lane):
-            return False
-        if self._recorder.at_risk >= MOST_AT_RISK:
-            self._stalled.add(lane)
-            return False
-        return True
-
-    def _resume(self) -> None:
-        """Outcomes became durable: whoever waited for that goes on."""
-        stalled, self._stalled = self._stalled, set()
-        for lane in stalled:
-            self._start(lane)
-
-    def _stopped(self, lane: Lane) -> bool:
-        return lane.closed or self._closing
 
     def _poll_later(self) -> None:
         if not self._polling:
@@ -239,170 +205,9 @@ class Caller:
         if self._waiting:
             self._poll_later()
 
-    def _start(self, lane: Lane) -> None:
-        """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
-        while lane.ready and lane.in_flight < lane.concurrency and not lane.starting and self._may_send(lane):
-            self._open_slot(lane)
-            if lane.opened < lane.concurrency:
-                lane.starting = True
-                self._loop.call_later(START_INTERVAL_S, self._start_next, lane)
-
-    def _start_next(self, lane: Lane) -> None:
-        lane.starting = False
-        self._start(lane)
-
-    def _open_slot(self, lane: Lane) -> None:
-        lane.in_flight += 1
-        lane.opened += 1
-        task = self._loop.create_task(self._work(lane, lane.ready.popleft()))
-        self._pump(lane)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._recorder.give_up(error)
-
-    async def _work(self, lane: Lane, flight: Flight) -> None:
-        """One of the lane's slots: attempts what is ready until nothing is."""
-        try:
-            while True:
-                await self._attempt(lane, flight)
-                if not lane.ready or not self._may_send(lane):
-                    return
-                flight = lane.ready.popleft()
-                self._pump(lane)
-        finally:
-            lane.in_flight -= 1
-
-    async def _attempt(self, lane: Lane, flight: Flight) -> None:
-        slots = flight.call.gate.slots
-        if slots is None:
-            await self._send(lane, flight)
-        else:
-            async with slots:
-                await self._send(lane, flight)
-
-    async def _send(self, lane: Lane, flight: Flight) -> None:
-        call = flight.call
-        await self._wait_for_quota(call, lane)
-        if self._stopped(lane):
-            self._granted(flight)
-            return
-        lane.sent += 1
-        if self._tells_sent:
-            request = call.request
-            self._emit(
-                CallSent(call.call_hash, lane.job_hash, request.model.name, request.endpoint.provider, flight.attempt)
-            )
-        started_s = self._loop.time()
-        raw: bytes | None = None
-        try:
-            answered = await call.provider.send(call.request, call_hash=call.call_hash, timeout_s=lane.timeout_s)
-            raw = answered.raw
-            if self._tells_answered:
-                self._emit(CallAnswered(call.call_hash))
-            reply = call.provider.read(call.request, raw)
-        except CallError as error:
-            self._attempt_failed(flight, error, raw, self._loop.time() - started_s)
-        except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
-            defect = PermanentError(f"the provider {call.provider.kind} failed with {type(error).__name__}, a defect")
-            self._attempt_failed(flight, defect, raw, self._loop.time() - started_s)
-        else:
-            self._answered(flight, reply, raw, self._loop.time() - started_s)
-
-    async def _wait_for_quota(self, call: Call, lane: Lane) -> None:
-        wait_s = call.gate.quota.reserve(self._loop.time())
-        if wait_s > 0:
-            model = call.request.model.name
-            self._emit(CallWaiting(call.call_hash, lane.job_hash, model, "requests"))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(lane.stop.wait(), wait_s)
-            self._emit(QuotaWaited(model, lane.job_hash, wait_s, "requests"))
-
-    def _answered(self, flight: Flight, reply: Reply, raw: bytes, latency_s: float) -> None:
-        call, usage = flight.call, reply.usage
-        status, error = self._judge(call, reply)
-        facts = Facts(
-            status=status,
-            model_answered=reply.model,
-            finish_reason=reply.finish_reason,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            reasoning_tokens=usage.reasoning_tokens,
-            cost_usd=call.price(usage),
-            latency_s=latency_s,
-            error=error,
-        )
-        self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, reply))
-
-    def _judge(self, call: Call, reply: Reply) -> tuple[OutcomeStatus, str | None]:
-        if reply.status != "succeeded":
-            return reply.status, f"the answer is {reply.status} (finish reason {reply.finish_reason})"
-        if call.check is not None:
-            try:
-                call.check(reply.output)
-            except ValueError as error:
-                return "invalid", str(error)
-        return "succeeded", None
-
-    def _attempt_failed(self, flight: Flight, error: CallError, raw: bytes | None, latency_s: float) -> None:
-        if isinstance(error, RateLimited):
-            flight.rate_limits += 1
-        else:
-            flight.failures += 1
-        delay_s = flight.lane.retry.delay_s(
-            error, failures=flight.failures, rate_limits=flight.rate_limits, random=self._random
-        )
-        facts = Facts(
-            status=_status_of(error),
-            latency_s=latency_s,
-            http_status=error.http_status,
-            error_class=type(error).__name__,
-            error=str(error),
-        )
-        call, lane = flight.call, flight.lane
-        self._emit(
-            CallFailed(
-                call.call_hash,
-                lane.job_hash,
-                call.request.model.name,
-                type(error).__name__,
-                error.http_status,
-                latency_s,
-                delay_s,
-            )
-        )
-        if delay_s is None:
-            self._record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, None))
-        else:
-            again_in_s = delay_s
-            self._record(flight, facts, raw, final=False, recorded=lambda: self._again_later(flight, again_in_s))
-
-    def _again_later(self, flight: Flight, delay_s: float) -> None:
-        if self._stopped(flight.lane):
-            self._want_again(flight)
-        else:
-            flight.lane.resting[flight] = self._loop.call_later(delay_s, self._want_again, flight)
-
     def _want_again(self, flight: Flight) -> None:
         flight.lane.resting.pop(flight, None)
         self._want(flight, held=True)
-
-    def _record(
-        self, flight: Flight, facts: Facts, raw: bytes | None, *, final: bool, recorded: Callable[[], None]
-    ) -> None:
-        outcome = Outcome(
-            intent_id=flight.intent_id,
-            call_hash=flight.call.call_hash,
-            facts=facts,
-            final=final,
-            request=orjson.dumps(flight.call.request.body),
-            answer=raw,
-        )
-        self._recorder.record(outcome, recorded)
 
     def _settle(
         self, flight: Flight, facts: Facts, reply: Reply | None, *, reused: bool = False, answered_ns: int | None = None
@@ -411,10 +216,10 @@ class Caller:
         call_hash = flight.call.call_hash
         self._flights.pop(call_hash, None)
         attempts = 0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None))
-        if self._tells_recorded and not reused:
-            self._emit(_recorded(flight, facts, attempts))
-        if self._tells_reused and reply is not None:
-            self._tell_reuse(flight, facts, flight.askers if reused else flight.askers[1:])
+        if not reused:
+            self._tell.recorded(flight, facts, attempts)
+        if reply is not None:
+            self._tell.reused(flight, facts, [lane for lane, _ in flight.askers[not reused :]])
         settled = Settled(
             call_hash=call_hash,
             facts=facts,
@@ -428,38 +233,3 @@ class Caller:
             again = replace(settled, reused=True, attempts=0)
             for _, done in flight.askers[1:]:
                 done(again)
-
-    def _tell_reuse(self, flight: Flight, facts: Facts, askers: list[tuple[Lane, Done]]) -> None:
-        call = flight.call
-        for lane, _ in askers:
-            self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))
-
-
-def _recorded(flight: Flight, facts: Facts, attempts: int) -> CallRecorded:
-    request = flight.call.request
-    return CallRecorded(
-        flight.call.call_hash,
-        flight.lane.job_hash,
-        request.model.name,
-        request.endpoint.provider,
-        facts.status,
-        facts.prompt_tokens,
-        facts.completion_tokens,
-        facts.cached_tokens,
-        facts.reasoning_tokens,
-        facts.cost_usd,
-        facts.latency_s,
-        attempts,
-        facts.model_answered,
-        facts.finish_reason,
-        facts.error_class,
-    )
-
-
-def _status_of(error: CallError) -> OutcomeStatus:
-    if isinstance(error, RateLimited):
-        return "rate_limited"
-    if isinstance(error, CallTimeout):
-        return "timed_out"
-    assert isinstance(error, PermanentError | TransientError)
-    return "failed"
