@@ -24,7 +24,7 @@ COMMANDS = {
     "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),
     "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),
     "verify": Listed(module="verify", help="Recompute digests and audit the ledger."),
-    "models": Listed(module="models", help="List the models of the catalogue."),
+    "models": Listed(module="models", help="List the models of the catalogue, or set what one allows."),
     "prompts": Listed(module="prompts", help="List the prompts of the library."),
 }
 ALIASES = {"run-job": "run"}
