@@ -112,6 +112,12 @@ class PromptStep:
     choice: ModelChoice | None = None
     native: bool = True  # False: the schema is not sent; answers are checked against it here all the same
 
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        if self.choice is None:
+            return (self.model,)
+        return tuple(candidate.model for candidate in self.choice.candidates)
+
     def identity(self) -> dict[str, object]:
         members: dict[str, object] = {
             "kind": "prompt",
@@ -147,6 +153,10 @@ class RequestStep:
     body: Mapping[str, JsonValue] | None = None  # strings in it are templates where `templated`
     answer_pointer: str | None = None  # RFC 6901 pointer to the text in the answer; None: the provider's own rule
     templated: bool = False
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        return (self.model,)
 
     def identity(self) -> dict[str, object]:
         members: dict[str, object] = {"kind": "request", "name": self.name}
@@ -284,6 +294,19 @@ class Job:
     def __post_init__(self) -> None:
         if not self.hash:
             object.__setattr__(self, "hash", job_hash(self))
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """Every model that may be asked, each once: those of the steps first, then those that rules name."""
+        asked = [model for step in self.steps for model in step.models]
+        rules = [
+            rule for by_status in self.policy.on_status.values() for listed in by_status.values() for rule in listed
+        ]
+        asked += [rule.candidate.model for rule in rules if rule.candidate is not None]
+        by_name: dict[str, ModelRef] = {}
+        for model in asked:
+            by_name.setdefault(model.name, model)
+        return tuple(by_name.values())
 
 
 def job_hash(job: Job) -> str:

@@ -175,7 +175,8 @@ def known_keys(model: type[BaseModel], path: KeyPath) -> list[str]:
         here = _inside(here, part)
     while not isinstance(here, type):  # a lone item stands for a list of one
         here = _model_of(get_args(here)[-1])
-    return [field.alias or name for name, field in here.model_fields.items()]
+    model = here
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _inside(annotation: Any, part: str | int) -> Any:

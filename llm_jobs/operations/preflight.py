@@ -6,11 +6,11 @@ Only of jobs with calls that are not answered yet: a finished job needs neither 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from llm_jobs.documents.job import Job, ModelRef
+from llm_jobs.documents.job import Job
 from llm_jobs.errors import SetupError
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
@@ -27,31 +27,39 @@ def check_environment(services: Services, jobs: Sequence[Job]) -> None:
     finished = {job_hash for job_hash, records in results.items() if any(not record.failed for record in records)}
     for job_hash in by_hash.keys() - finished:
         try:
-            _check_models(services, {step.model.name: step.model for step in by_hash[job_hash].steps})
+            _check_job(services, by_hash[job_hash])
         except SetupError:
             if not is_answered(services, find_job(services, job_hash)):
                 raise
 
 
-def _check_models(services: Services, models: Mapping[str, ModelRef]) -> None:
-    for model in models.values():
+def _check_job(services: Services, job: Job) -> None:
+    """Every model's key is needed; of several models that may answer one prompt, one server that listens is enough."""
+    for model in job.models:
         entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
         services.catalogue.check_key(replace(entry, model=model, key_name=services.catalogue.access(model).key_name))
     if not any(name in services.environment or name.upper() in services.environment for name in PROXY_VARIABLES):
-        _check_servers(models.values())
+        for base_urls in {tuple(dict.fromkeys(model.base_url for model in step.models)) for step in job.steps}:
+            _check_servers(base_urls)
 
 
-def _check_servers(models: Iterable[ModelRef]) -> None:
+def _check_servers(base_urls: Sequence[str]) -> None:
+    refusals = [_refusal(base_url) for base_url in base_urls if base_url]
+    if len(refusals) == len(base_urls) and None not in refusals:
+        raise SetupError(
+            f"no server answers at {'; '.join(map(str, refusals))}; start it, or correct the address "
+            "(OPENAI_BASE_URL, ANTHROPIC_BASE_URL, OLLAMA_HOST, or base_url in models.yaml)"
+        )
+
+
+def _refusal(base_url: str) -> str | None:
     """Does somebody listen? What is slow or refuses later is the engine's to retry."""
-    for base_url in dict.fromkeys(model.base_url for model in models if model.base_url):
-        parts = urlsplit(base_url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        try:
-            socket.create_connection((parts.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
-        except (ConnectionRefusedError, socket.gaierror) as error:
-            raise SetupError(
-                f"no server answers at {base_url}: {error.strerror or error}; start it, or correct the address "
-                "(OPENAI_BASE_URL, ANTHROPIC_BASE_URL, OLLAMA_HOST, or base_url in models.yaml)"
-            ) from None
-        except OSError:
-            continue
+    parts = urlsplit(base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
+    except (ConnectionRefusedError, socket.gaierror) as error:
+        return f"{base_url}: {error.strerror or error}"
+    except OSError:
+        return None
+    return None

@@ -14,6 +14,7 @@ from llm_jobs.documents.identity import rows_digest
 from llm_jobs.documents.job import Input, Job, Message, PromptStep, RequestStep, Step
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep
 from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
 from llm_jobs.operations.model_digest import with_digest
 from llm_jobs.operations.paths import find_input
@@ -29,11 +30,13 @@ SPEAKS_OPENAI = ("openai", "simulated")
 
 def resolve(services: Services, document: ParsedDocument, *, path: Path, concurrency: int | None = None) -> Job:
     """The job that `document`, read from `path`, describes. Raises DocumentError, NotFound or SetupError."""
+    steps, on_status = _steps(services, document)
+    policy = replace(document.policy, on_status=on_status)
     job = Job(
         name=document.name,
-        steps=_steps(services, document),
+        steps=steps,
         input=_input(services, document, path),
-        policy=replace(document.policy, concurrency=concurrency) if concurrency else document.policy,
+        policy=replace(policy, concurrency=concurrency) if concurrency else policy,
         sample=document.sample,
         epoch=document.epoch,
     )
@@ -64,27 +67,32 @@ def _input(services: Services, document: ParsedDocument, path: Path) -> Input:
     return Input(kind="file", url=url, format=table.format, types=table.types, digest=digest_file(url))
 
 
-def _steps(services: Services, document: ParsedDocument) -> tuple[Step, ...]:
+def _steps(services: Services, document: ParsedDocument) -> tuple[tuple[Step, ...], dict[str, Rules]]:
+    """The steps, and what follows their answers that are no success."""
     steps: list[Step] = []
+    on_status: dict[str, Rules] = {}
     problems: list[Problem] = []
     for parsed in document.steps:
         try:
-            steps.append(_step(services, document, parsed))
+            step, rules = _step(services, document, parsed)
         except DocumentError as error:
             problems += error.problems
         except NotFound as error:
             problems.append(document.problem(() if isinstance(parsed, ParsedRequests) else parsed.at, str(error)))
+        else:
+            steps.append(step)
+            on_status |= {step.name: rules} if rules else {}
     if problems:
         raise DocumentError(problems)
-    return tuple(steps)
+    return tuple(steps), on_status
 
 
-def _step(services: Services, document: ParsedDocument, parsed: ParsedStep) -> Step:
+def _step(services: Services, document: ParsedDocument, parsed: ParsedStep) -> tuple[Step, Rules]:
     if isinstance(parsed, ParsedRequests):
         entry = services.catalogue.resolve(parsed.model, bare_provider="openai")
         if entry.model.provider not in SPEAKS_OPENAI:
             raise DocumentError([_not_openai(document, entry)])
-        return RequestStep(name=parsed.name, model=entry.model, operation=parsed.operation)
+        return RequestStep(name=parsed.name, model=entry.model, operation=parsed.operation), {}
     return _prompt_step(services, document, parsed)
 
 
@@ -97,33 +105,32 @@ def _not_openai(document: ParsedDocument, entry: CatalogueEntry) -> Problem:
     )
 
 
-def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPrompt) -> Step:
+def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPrompt) -> tuple[Step, Rules]:
     from_library = _library_prompt(services, parsed)
     entry = _entry(services, document, parsed, from_library)
     messages = _messages(services, document, parsed, from_library)
     given = {**(from_library.parameters if from_library else {}), **parsed.parameters}
     if parsed.templated:
         messages, given = bind_parameters(messages, given)
-    model = with_digest(services, entry.model)
+    asking = Asking(services=services, document=document, parsed=parsed, given=given)
+    rules = asking.rules(document.policy.on_status.get(parsed.name, {}))
     if parsed.command is not None:
-        return made_request(services, document, replace(parsed, parameters=given), messages, model)
-    problems = services.catalogue.check_parameters(entry, parsed.operation, given)
-    if problems:
-        raise DocumentError([_placed(document, parsed, problem) for problem in problems])
-    return PromptStep(
+        model = with_digest(services, entry.model)
+        return made_request(services, document, replace(parsed, parameters=given), messages, model), rules
+    choice = asking.choice()
+    first = choice.candidates[0] if choice else asking.candidate(entry)
+    step = PromptStep(
         name=parsed.name,
-        model=model,
+        model=first.model,
         messages=messages,
         operation=parsed.operation,
-        parameters=entry.with_defaults(parsed.operation, given),
+        parameters=first.parameters,
         schema=parsed.schema or (from_library.schema if from_library else None),
         templated=parsed.templated,
+        choice=choice,
+        native=parsed.native,
     )
-
-
-def _placed(document: ParsedDocument, parsed: ParsedPrompt, problem: Problem) -> Problem:
-    placed = document.problem(parsed.at, problem.what, rule=problem.rule, remedy=problem.remedy)
-    return replace(placed, key=problem.key, value=problem.value)
+    return step, rules
 
 
 def _library_prompt(services: Services, parsed: ParsedPrompt) -> LibraryPrompt | None:

@@ -1,0 +1,90 @@
+"""From the names of models that may answer one prompt to candidates: what the catalogue says of each, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue, ModelChoice
+from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
+from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.model_digest import with_digest
+from llm_jobs.operations.services import Services
+from llm_jobs.providers.entries import CatalogueEntry
+
+Rules = Mapping[AnswerStatus, tuple[FollowUp, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asking:
+    """One prompt, and the parameters that the document gives it."""
+
+    services: Services
+    document: ParsedDocument
+    parsed: ParsedPrompt
+    given: Mapping[str, JsonValue]
+
+    def candidate(self, entry: CatalogueEntry, *, weight: float | None = None) -> Candidate:
+        """A model of the catalogue with the parameters that it receives. Raises DocumentError for one it refuses."""
+        operation = self.parsed.operation
+        problems = self.services.catalogue.check_parameters(entry, operation, self.given)
+        if problems:
+            raise DocumentError([self._placed(problem) for problem in problems])
+        return Candidate(
+            model=with_digest(self.services, entry.model),
+            parameters=entry.with_defaults(operation, self.given),
+            weight=entry.weight if weight is None else weight,
+        )
+
+    def choice(self) -> ModelChoice | None:
+        """The models that the prompt names, where it names several."""
+        parsed = self.parsed.choice
+        if parsed is None:
+            return None
+        candidates = tuple(self._named(name, weight=weight) for name, weight in parsed.models)
+        return ModelChoice(kind=parsed.kind, candidates=_distinct(self, candidates))
+
+    def rules(self, rules: Rules) -> Rules:
+        """The same rules, with the models that they name."""
+        return {status: tuple(self._rule(rule) for rule in listed) for status, listed in rules.items()}
+
+    def problem(self, what: str, *, rule: str, remedy: str) -> DocumentError:
+        return DocumentError([self.document.problem(self.parsed.at, what, rule=rule, remedy=remedy)])
+
+    def _rule(self, rule: FollowUp) -> FollowUp:
+        if rule.model is None:
+            return rule
+        if self.parsed.command is not None:
+            raise self.problem(
+                f"another model ({rule.model}) is to answer a request that a script made",
+                rule="such a request is for one model",
+                remedy="write another rule, or leave the script out",
+            )
+        return replace(rule, candidate=self._named(rule.model))
+
+    def _named(self, name: str, *, weight: float | None = None) -> Candidate:
+        try:
+            entry = self.services.catalogue.resolve(name)
+        except NotFound as error:
+            raise DocumentError([self.document.problem(self.parsed.at, str(error))]) from None
+        return self.candidate(entry, weight=weight)
+
+    def _placed(self, problem: Problem) -> Problem:
+        placed = self.document.problem(self.parsed.at, problem.what, rule=problem.rule, remedy=problem.remedy)
+        return replace(placed, key=problem.key, value=problem.value)
+
+
+def _distinct(asking: Asking, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    """Raises DocumentError where two names are one model: its answers would be one call."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for candidate in candidates:
+        model = candidate.model
+        place = (model.provider, model.upstream, model.identity_url or model.base_url)
+        if place in seen:
+            raise asking.problem(
+                f"{seen[place]} and {model.name} are the same model",
+                rule="each model of a choice is another one",
+                remedy="remove one of the two",
+            )
+        seen[place] = model.name
+    return tuple(candidates)
