@@ -68,9 +68,10 @@ class CallSent:
     model: str
     provider: str
     attempt: int  # 1 is the first
-    base_url: str
-    path: str
-    body: Mapping[str, object] = field(repr=False, hash=False)  # content: for who was asked to show it, and no log
+    base_url: str = ""
+    path: str = ""
+    # Content: for a listener that was asked to show it. No log and no metric reads it.
+    body: Mapping[str, object] | None = field(default=None, repr=False, hash=False)
 
 
 @_hot
@@ -112,7 +113,9 @@ class CallRecorded:
     model_answered: str | None
     finish_reason: str | None
     error: str | None  # the class of the error
-    output: object = field(repr=False, hash=False)  # content, as `CallSent.body`; None where nothing was said
+    output: object = field(
+        default=None, repr=False, hash=False
+    )  # content, as `CallSent.body`; None where nothing was said
 
 
 @_hot

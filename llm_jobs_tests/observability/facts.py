@@ -7,10 +7,15 @@ from llm_jobs.events import CallFailed, CallRecorded, CallSent
 JOB = "a" * 32
 CALL = "b" * 32
 MODEL = "small"
+PROMPT = "Name a colour."
+ANSWER = "Blue."
 
 
 def sent(call_hash: str = CALL, *, job_hash: str = JOB, model: str = MODEL, attempt: int = 1) -> CallSent:
-    return CallSent(call_hash, job_hash, model, "openai", attempt)
+    body = {"model": model, "temperature": 0.5, "messages": [{"role": "user", "content": PROMPT}]}
+    return CallSent(
+        call_hash, job_hash, model, "openai", attempt, "http://127.0.0.1:8000/v1", "/chat/completions", body
+    )
 
 
 def recorded(
@@ -43,6 +48,7 @@ def recorded(
         f"{model}-2026",
         "stop" if status == "succeeded" else None,
         error,
+        ANSWER if status == "succeeded" else None,
     )
 
 
