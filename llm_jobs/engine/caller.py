@@ -217,7 +217,7 @@ class Caller:
         self._flights.pop(call_hash, None)
         attempts = 0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None))
         if not reused:
-            self._tell.recorded(flight, facts, attempts)
+            self._tell.recorded(flight, facts, attempts, reply and reply.output)
         if reply is not None:
             self._tell.reused(flight, facts, [lane for lane, _ in flight.askers[not reused :]])
         settled = Settled(

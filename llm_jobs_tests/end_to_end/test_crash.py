@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from llm_jobs.engine.caller import MOST_AT_RISK
+from llm_jobs.engine.sender import MOST_AT_RISK
 from llm_jobs.operations.services import open_services
 from llm_jobs.operations.verify import verify
 from llm_jobs.settings import Settings

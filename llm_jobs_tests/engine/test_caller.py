@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.engine.caller import MOST_AT_RISK
 from llm_jobs.engine.calls import ModelGate
+from llm_jobs.engine.sender import MOST_AT_RISK
 from llm_jobs.errors import CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.events import CallIntended, CallRecorded, CallSent
 from llm_jobs.limits.memory import RequestQuota
@@ -169,7 +169,7 @@ def test_an_outcome_is_durable_before_anybody_is_told() -> None:
                     unknown.append(event.call_hash)
                 emit(event)
 
-            b.session.caller._emit = check
+            b.session.caller._tell._emit = check
             await b.complete(rows(*map(str, range(20))))
             assert sum(isinstance(event, CallRecorded) for event in b.events) == 20
 
@@ -343,15 +343,15 @@ def test_no_more_answers_wait_to_be_durable_than_a_kill_may_cost() -> None:
     async def scenario() -> None:
         nonlocal most
         async with bench(ScriptedProvider()) as b:
-            caller = b.session.caller
-            tell = caller._emit
+            teller = b.session.caller._tell
+            tell = teller._emit
 
             def watch(event: Any) -> None:
                 nonlocal most
                 most = max(most, b.session.recorder.at_risk)
                 tell(event)
 
-            caller._emit = watch
+            teller._emit = watch
             await b.complete(rows(*map(str, range(500))), lane=b.lane(concurrency=10))
 
     run_virtual(scenario())

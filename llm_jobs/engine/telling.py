@@ -1,0 +1,109 @@
+"""Tells the listener what happens to calls. A fact that nobody wants to hear is not made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from llm_jobs.engine.calls import Flight, Lane
+from llm_jobs.events import (
+    CallAnswered,
+    CallFailed,
+    CallIntended,
+    CallRecorded,
+    CallReused,
+    CallSent,
+    CallWaiting,
+    Listener,
+    QuotaWaited,
+    WaitReason,
+    wants,
+)
+from llm_jobs.ledger.base import Facts
+
+
+class Teller:
+    """Facts about calls, for one listener."""
+
+    def __init__(self, emit: Listener) -> None:
+        self._emit = emit
+        self._intended = wants(emit, CallIntended)
+        self._sent = wants(emit, CallSent)
+        self._answered = wants(emit, CallAnswered)
+        self._recorded = wants(emit, CallRecorded)
+        self._reused = wants(emit, CallReused)
+
+    def intended(self, flight: Flight) -> None:
+        if self._intended:
+            self._emit(CallIntended(flight.call.call_hash))
+
+    def waiting(self, flight: Flight, reason: WaitReason) -> None:
+        call = flight.call
+        self._emit(CallWaiting(call.call_hash, flight.lane.job_hash, call.request.model.name, reason))
+
+    def waited(self, flight: Flight, seconds: float, reason: WaitReason) -> None:
+        self._emit(QuotaWaited(flight.call.request.model.name, flight.lane.job_hash, seconds, reason))
+
+    def sent(self, flight: Flight) -> None:
+        if self._sent:
+            call, request = flight.call, flight.call.request
+            self._emit(
+                CallSent(
+                    call.call_hash,
+                    flight.lane.job_hash,
+                    request.model.name,
+                    request.endpoint.provider,
+                    flight.attempt,
+                    request.endpoint.base_url,
+                    request.endpoint.path,
+                    request.body,
+                )
+            )
+
+    def answered(self, flight: Flight) -> None:
+        if self._answered:
+            self._emit(CallAnswered(flight.call.call_hash))
+
+    def failed(self, flight: Flight, facts: Facts, retry_in_s: float | None) -> None:
+        call = flight.call
+        self._emit(
+            CallFailed(
+                call.call_hash,
+                flight.lane.job_hash,
+                call.request.model.name,
+                facts.error_class or "",
+                facts.http_status,
+                facts.latency_s or 0.0,
+                retry_in_s,
+            )
+        )
+
+    def recorded(self, flight: Flight, facts: Facts, attempts: int, output: object) -> None:
+        if not self._recorded:
+            return
+        request = flight.call.request
+        self._emit(
+            CallRecorded(
+                flight.call.call_hash,
+                flight.lane.job_hash,
+                request.model.name,
+                request.endpoint.provider,
+                facts.status,
+                facts.prompt_tokens,
+                facts.completion_tokens,
+                facts.cached_tokens,
+                facts.reasoning_tokens,
+                facts.cost_usd,
+                facts.latency_s,
+                attempts,
+                facts.model_answered,
+                facts.finish_reason,
+                facts.error_class,
+                output,
+            )
+        )
+
+    def reused(self, flight: Flight, facts: Facts, lanes: Iterable[Lane]) -> None:
+        if self._reused:
+            call = flight.call
+            for lane in lanes:
+                self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))
