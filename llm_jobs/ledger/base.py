@@ -10,6 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from llm_jobs.values import value
+
+from llm_jobs.ledger.batch_records import BatchLedger
+
 # `succeeded` is the only status that makes an answer, i.e. that is never asked again.
 OutcomeStatus = Literal[
     "succeeded",
@@ -40,7 +44,7 @@ class OwnerIdentity:
     run_id: str | None = None  # the Dagster run it works for
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Facts:
     """What is known of one attempt beside its bodies. None: not stated or not known, never 0."""
 
@@ -58,7 +62,7 @@ class Facts:
     error: str | None = None  # for a person; secrets already removed
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Want:
     """A call that is about to be sent. `held`: this owner holds its claim already and asks for the intent of a retry.
     `behind`: the holder's intent that this call was found to wait for (`Exchange.busy`), None on first asking."""
@@ -73,7 +77,7 @@ class Want:
     behind: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Outcome:
     """The end of one attempt. `final`: the claim is given back; otherwise a retry follows under the same claim."""
 
@@ -232,7 +236,7 @@ class DeadLetter:
     recorded_ns: int | None = None
 
 
-class Ledger(Protocol):
+class Ledger(BatchLedger, Protocol):
     """The append-only record. Methods block: call them from a thread where an event loop runs."""
 
     url: str  # without credentials

@@ -36,6 +36,7 @@ from llm_jobs.ledger.base import (
     Unrecorded,
     Want,
 )
+from llm_jobs.ledger.batching import Batching
 from llm_jobs.ledger.faults import classified
 from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
 from llm_jobs.ledger.owners import is_alive
@@ -45,7 +46,7 @@ from llm_jobs.ledger.tables import claims, owners, schema_versions
 _OWNER = [owners.c[name] for name in OWNER_COLUMNS]
 
 
-class SqlLedger(ABC):
+class SqlLedger(Batching, ABC):
     """A ledger in a database that SQLAlchemy speaks to."""
 
     dialect: Dialect
