@@ -15,6 +15,7 @@ from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.ledger.base import Facts
 from llm_jobs.limits.memory import RequestQuota
 from llm_jobs.providers.base import Provider, Reply, Request, Usage
+from llm_jobs.values import value
 
 Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
 Price = Callable[[Usage], float | None]
@@ -49,7 +50,7 @@ class Lane:
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Call:
     """One request with all that is needed to send, judge and price it."""
 
@@ -61,7 +62,7 @@ class Call:
     check: Check | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Settled:
     """The end of a call: its facts, and what was said where something was."""
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from llm_jobs.values import value
-
 from llm_jobs.ledger.batch_records import BatchLedger
+from llm_jobs.values import value
 
 # `succeeded` is the only status that makes an answer, i.e. that is never asked again.
 OutcomeStatus = Literal[

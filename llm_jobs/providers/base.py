@@ -8,15 +8,15 @@ been removed. Retries, quotas, hashing and recording belong to the engine.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.values import value
 
 ReplyStatus = Literal["succeeded", "truncated", "refused", "filtered", "empty"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Request:
     """One whole request as it reaches the model. Strings in `body` are final."""
 
@@ -26,7 +26,7 @@ class Request:
     answer_pointer: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Usage:
     """Tokens as the provider counted them. `prompt_tokens` includes `cached_tokens`, `completion_tokens` includes
     `reasoning_tokens`. None: not stated."""
@@ -37,7 +37,7 @@ class Usage:
     reasoning_tokens: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Reply:
     """What a raw answer says. `output` is text, or a list of floats for embeddings."""
 
@@ -48,7 +48,7 @@ class Reply:
     model: str | None  # the model that answered, as the provider names it
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Answered:
     """The body of a successful HTTP answer, secrets removed, with the response headers in lower case."""
 
