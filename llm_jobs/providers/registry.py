@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm_jobs.errors import NotFound
+from llm_jobs.errors import NotFound, SetupError
 from llm_jobs.providers.base import Provider
+from llm_jobs.providers.batches import PRICE_FACTORS, BatchEndpoint
 from llm_jobs.providers.http_provider import AccessRules
 from llm_jobs.providers.simulated import SimulatedProvider
 from llm_jobs.providers.vendors import VENDORS
@@ -46,3 +47,28 @@ def open_provider(
             environment=environment, catalogue=catalogue, connections=connections, script_folder=script_folder
         )
     raise NotFound(f"there is no provider {kind!r}; known are {', '.join(VENDORS)}")
+
+
+def open_batch_endpoint(
+    kind: str, *, environment: Mapping[str, str], catalogue: AccessRules, folder: Path
+) -> BatchEndpoint:
+    """The batch endpoint of the provider `kind`; the simulated one keeps its batches in `folder`.
+
+    Raises SetupError where the provider has none.
+    """
+    if kind == "simulated":
+        from llm_jobs.providers.simulated_batches import SimulatedBatches
+
+        return SimulatedBatches(folder)
+    if kind == "openai":
+        from llm_jobs.providers.openai_batches import OpenAIBatches
+
+        return OpenAIBatches(environment=environment, catalogue=catalogue)
+    if kind == "anthropic":
+        from llm_jobs.providers.anthropic_batches import AnthropicBatches
+
+        return AnthropicBatches(environment=environment, catalogue=catalogue)
+    raise SetupError(
+        f"the provider {kind} has no batch endpoint; those of {', '.join(PRICE_FACTORS)} do: choose another model, or "
+        "`mode: online`"
+    )
