@@ -149,7 +149,7 @@ class Caller:
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
-        while lane.pending and not lane.closed and lane.wanted + len(lane.ready) < lane.concurrency:
+        while lane.pending and not lane.closed and lane.wanted + len(lane.ready) < lane.concurrency * lane.group:
             flight = lane.pending.popleft()
             lane.wanted += 1
             self._want(flight, held=False)

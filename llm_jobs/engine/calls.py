@@ -38,12 +38,14 @@ class Lane:
     concurrency: int
     retry: RetryPolicy
     timeout_s: float
+    group: int = 1  # at most so many calls travel in one request, where the provider has such requests
     pending: deque[Flight] = field(default_factory=deque)  # not claimed yet
     ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
     resting: dict[Flight, asyncio.TimerHandle] = field(default_factory=dict)  # failed, to be sent again later
     wanted: int = 0  # asked of the ledger, not decided
     in_flight: int = 0
     opened: int = 0  # slots opened so far
+    opening: int = 0  # opened, and not at work yet
     starting: bool = False  # the next slot waits for its turn
     sent: int = 0
     closed: bool = False

@@ -7,23 +7,26 @@ unsent. An attempt is one task's work from the quota to the outcome handed to th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from random import Random
 
 import orjson
 
-from llm_jobs.engine.calls import Flight, Lane
+from llm_jobs.engine.calls import Call, Flight, Lane
 from llm_jobs.engine.judging import facts_of_failure, facts_of_reply
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.telling import Teller
 from llm_jobs.errors import CallError, PermanentError, RateLimited
 from llm_jobs.ledger.base import Facts, Outcome
-from llm_jobs.providers.base import Reply
+from llm_jobs.providers.base import Reply, Request
+from llm_jobs.providers.grouping import group_key, merged, split
 
 # A hundred calls sent in one moment are answered in one moment: more answers than one commit takes would be at risk.
 START_INTERVAL_S = 0.0005
 MOST_AT_RISK = 20
+REFUSED_FOR_ITS_CONTENT = frozenset({400, 413, 422})
 
 Settle = Callable[[Flight, Facts, Reply | None], None]
 
@@ -63,7 +66,7 @@ class Sender:
 
     def start(self, lane: Lane) -> None:
         """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
-        while lane.ready and lane.in_flight < lane.concurrency and not lane.starting and self._may_send(lane):
+        while self._has_room(lane) and not lane.starting and self._may_send(lane):
             self._open_slot(lane)
             if lane.opened < lane.concurrency:
                 lane.starting = True
@@ -82,6 +85,9 @@ class Sender:
             answer=raw,
         )
         self._recorder.record(outcome, recorded)
+
+    def _has_room(self, lane: Lane) -> bool:
+        return len(lane.ready) > lane.opening and lane.in_flight < lane.concurrency
 
     def _start_next(self, lane: Lane) -> None:
         lane.starting = False
@@ -104,8 +110,8 @@ class Sender:
     def _open_slot(self, lane: Lane) -> None:
         lane.in_flight += 1
         lane.opened += 1
-        task = self._loop.create_task(self._work(lane, lane.ready.popleft()))
-        self._taken(lane)
+        lane.opening += 1
+        task = self._loop.create_task(self._work(lane))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -114,17 +120,30 @@ class Sender:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._recorder.give_up(error)
 
-    async def _work(self, lane: Lane, flight: Flight) -> None:
+    async def _work(self, lane: Lane) -> None:
         """One of the lane's slots: attempts what is ready until nothing is."""
+        lane.opening -= 1
         try:
-            while True:
-                await self._attempt(lane, flight)
-                if not lane.ready or not self._may_send(lane):
-                    return
+            while lane.ready and self._may_send(lane):
                 flight = lane.ready.popleft()
+                companions = self._companions(lane, flight) if lane.group > 1 else None
                 self._taken(lane)
+                if companions:
+                    await self._send_together(lane, [flight, *companions])
+                else:
+                    await self._attempt(lane, flight)
         finally:
             lane.in_flight -= 1
+
+    def _companions(self, lane: Lane, flight: Flight) -> list[Flight]:
+        """Ready flights, in order, whose requests may travel with this one's."""
+        key = group_key(flight.call.request)
+        if key is None:
+            return []
+        found = list(islice((one for one in lane.ready if group_key(one.call.request) == key), lane.group - 1))
+        for one in found:
+            lane.ready.remove(one)
+        return found
 
     async def _attempt(self, lane: Lane, flight: Flight) -> None:
         slots = flight.call.gate.slots
@@ -141,21 +160,63 @@ class Sender:
             return
         lane.sent += 1
         self._tell.sent(flight)
-        call = flight.call
         started_s = self._loop.time()
-        raw: bytes | None = None
+        answered = await self._exchange(flight.call, flight.call.request, lane)
+        latency_s = self._loop.time() - started_s
+        if isinstance(answered, CallError):
+            self._failed(flight, answered, None, latency_s)
+        else:
+            self._answered(flight, answered, latency_s)
+
+    async def _send_together(self, lane: Lane, flights: Sequence[Flight]) -> None:
+        """One request for many calls. What the provider refuses in one of them is found by halving the group, in some
+        2 log2(n) requests, and the others are answered."""
+        groups = [flights]
+        while groups:
+            group = groups.pop()
+            await self._wait_for_quota(group[0], lane)
+            if lane.closed:
+                for flight in [flight for one in (group, *groups) for flight in one]:
+                    self._unsent(flight)
+                return
+            lane.sent += len(group)
+            for flight in group:
+                self._tell.sent(flight)
+            requests = [flight.call.request for flight in group]
+            started_s = self._loop.time()
+            answered = await self._exchange(group[0].call, merged(requests), lane)
+            latency_s = self._loop.time() - started_s
+            answers = answered if isinstance(answered, CallError) else _divided(answered, requests)
+            if not isinstance(answers, CallError):
+                for flight, raw in zip(group, answers, strict=True):
+                    self._answered(flight, raw, latency_s)
+            elif len(group) > 1 and answers.http_status in REFUSED_FOR_ITS_CONTENT:
+                middle = len(group) // 2
+                groups += [group[middle:], group[:middle]]
+            else:
+                for flight in group:
+                    self._failed(flight, answers, None, latency_s)
+
+    async def _exchange(self, call: Call, request: Request, lane: Lane) -> bytes | CallError:
+        """One request at the provider: its answer's bytes, or why there is none."""
         try:
-            answered = await call.provider.send(call.request, call_hash=call.call_hash, timeout_s=lane.timeout_s)
-            raw = answered.raw
-            self._tell.answered(flight)
+            return (await call.provider.send(request, call_hash=call.call_hash, timeout_s=lane.timeout_s)).raw
+        except CallError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
+            return _defect(call, error)
+
+    def _answered(self, flight: Flight, raw: bytes, latency_s: float) -> None:
+        call = flight.call
+        self._tell.answered(flight)
+        try:
             reply = call.provider.read(call.request, raw)
         except CallError as error:
-            self._failed(flight, error, raw, self._loop.time() - started_s)
+            self._failed(flight, error, raw, latency_s)
         except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
-            defect = PermanentError(f"the provider {call.provider.kind} failed with {type(error).__name__}, a defect")
-            self._failed(flight, defect, raw, self._loop.time() - started_s)
+            self._failed(flight, _defect(call, error), raw, latency_s)
         else:
-            facts = facts_of_reply(call, reply, self._loop.time() - started_s)
+            facts = facts_of_reply(call, reply, latency_s)
             self.record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, reply))
 
     async def _wait_for_quota(self, flight: Flight, lane: Lane) -> None:
@@ -187,3 +248,14 @@ class Sender:
             self._again(flight)
         else:
             flight.lane.resting[flight] = self._loop.call_later(seconds, self._again, flight)
+
+
+def _divided(raw: bytes, requests: Sequence[Request]) -> list[bytes] | CallError:
+    try:
+        return split(raw, requests)
+    except CallError as error:
+        return error
+
+
+def _defect(call: Call, error: Exception) -> PermanentError:
+    return PermanentError(f"the provider {call.provider.kind} failed with {type(error).__name__}, a defect")

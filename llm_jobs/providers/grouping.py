@@ -67,9 +67,9 @@ def split(raw: bytes, requests: Sequence[Request]) -> list[bytes]:
 
 
 def _form(endpoint: Endpoint) -> _Form | None:
-    if endpoint.path.endswith("/embeddings"):
+    if endpoint.provider == "openai" and endpoint.path.endswith("/embeddings"):
         return _OPENAI
-    return _OLLAMA if endpoint.path.endswith("/api/embed") else None
+    return _OLLAMA if endpoint.provider == "ollama" and endpoint.path.endswith("/api/embed") else None
 
 
 def _in_order(vectors: object, members: int) -> list[object]:

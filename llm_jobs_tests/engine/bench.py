@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from llm_jobs.clock import SetClock
-from llm_jobs.documents.job import Message, PromptStep
+from llm_jobs.documents.job import Message, Operation, PromptStep
 from llm_jobs.engine.calls import Lane, ModelGate
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session, open_session
@@ -34,17 +34,26 @@ class Bench:
     session: Session
     events: list[Event] = field(default_factory=list)
 
-    def lane(self, *, concurrency: int = 4, max_retries: int = 2) -> Lane:
+    def lane(self, *, concurrency: int = 4, max_retries: int = 2, group: int = 1) -> Lane:
         return Lane(
             job_hash=JOB,
             submission_id=1,
             concurrency=concurrency,
             retry=RetryPolicy(max_retries=max_retries, base_s=1.0),
             timeout_s=60.0,
+            group=group,
         )
 
-    def step(self, text: str = "{{ x }}", *, name: str = "answer", gate: ModelGate | None = None) -> PreparedStep:
-        step = PromptStep(name=name, model=MODEL, messages=(Message(role="user", content=text),))
+    def step(
+        self,
+        text: str = "{{ x }}",
+        *,
+        name: str = "answer",
+        gate: ModelGate | None = None,
+        operation: Operation = "chat",
+    ) -> PreparedStep:
+        message = Message(role="user", content=text)
+        step = PromptStep(name=name, model=MODEL, messages=(message,), operation=operation)
         means = Means(provider=self.provider, gate=gate or ModelGate(), price=lambda usage: 0.5)
         return PreparedStep(step, means, outputs=Outputs(step), epoch=None)
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 
 from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
-from llm_jobs.errors import CallError
+from llm_jobs.errors import CallError, PermanentError
 from llm_jobs.providers.base import Answered, Reply, Request, Usage
+from llm_jobs.providers.openai_format import read_openai
 
 MODEL = ModelRef(name="scripted/m", provider="scripted", upstream="m", base_url="")
 Fault = CallError | None
@@ -75,3 +76,42 @@ class ScriptedProvider:
 
     async def aclose(self) -> None:
         return None
+
+
+EMBEDDING = Endpoint(provider="openai", base_url="https://scripted.test/v1", path="/embeddings")
+
+
+class ScriptedEmbeddings(ScriptedProvider):
+    """Embeds texts, several in one request too; a request that holds a poisonous one is refused as a whole."""
+
+    def __init__(self, *, latency_s: float = 0.0, poison: frozenset[str] = frozenset()) -> None:
+        super().__init__(latency_s=latency_s)
+        self.requests: list[list[str]] = []
+        self._poison = poison
+
+    def endpoint(self, model: ModelRef, operation: Operation) -> Endpoint:
+        return EMBEDDING
+
+    def body(
+        self,
+        model: ModelRef,
+        operation: Operation,
+        messages: Sequence[Message],
+        parameters: Mapping[str, JsonValue],
+        schema: Mapping[str, JsonValue] | None,
+    ) -> dict[str, JsonValue]:
+        return {"input": messages[-1].content, "model": model.upstream}
+
+    async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
+        asked = request.body["input"]
+        texts = [str(text) for text in (asked if isinstance(asked, list) else [asked])]
+        self.requests.append(texts)
+        await asyncio.sleep(self._latency_s)
+        if not self._poison.isdisjoint(texts):
+            raise PermanentError("one of the texts is refused", http_status=400)
+        data = [{"index": place, "embedding": [float(len(text))]} for place, text in enumerate(texts)]
+        usage = {"prompt_tokens": 3 * len(texts), "total_tokens": 3 * len(texts)}
+        return Answered(raw=orjson.dumps({"data": data, "model": "m", "usage": usage}), headers={})
+
+    def read(self, request: Request, raw: bytes) -> Reply:
+        return read_openai(request.endpoint.path, raw)

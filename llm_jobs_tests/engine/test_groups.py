@@ -1,0 +1,67 @@
+"""Calls that travel in one request: each keeps its identity, its record and its own failure."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from llm_jobs_tests.engine.bench import bench, memory_ledger
+from llm_jobs_tests.engine.scripted import ScriptedEmbeddings
+from llm_jobs_tests.virtual_time import run_virtual
+
+TEXTS = [f"text {number:03}" for number in range(256)]
+
+
+def embedded(provider: ScriptedEmbeddings, texts: list[str], *, group: int, ledger: Any = None) -> list[Any]:
+    completed: list[Any] = []
+
+    async def scenario() -> None:
+        async with bench(provider, ledger) as b:
+            lane, step = b.lane(concurrency=4, group=group), b.step(operation="embeddings")
+            completed.extend(await b.complete([{"x": text} for text in texts], lane=lane, steps=[step]))
+
+    run_virtual(scenario())
+    return completed
+
+
+def test_texts_travel_together_and_each_is_answered_and_recorded_by_itself() -> None:
+    ledger = memory_ledger()
+    provider = ScriptedEmbeddings(latency_s=1)
+    completed = embedded(provider, TEXTS, group=64, ledger=ledger)
+    assert [row.values["answer"] for row in completed] == [[8.0]] * 256
+    assert len(provider.requests) < 20
+    assert sorted(text for texts in provider.requests for text in texts) == TEXTS
+    assert {row.settled[0].facts.prompt_tokens for row in completed} == {3}
+    assert ledger.audit().answers == 256
+
+
+def test_what_was_answered_in_a_group_is_reused_alone_and_the_other_way_round() -> None:
+    ledger = memory_ledger()
+    embedded(ScriptedEmbeddings(), TEXTS[:10], group=8, ledger=ledger)
+    alone = ScriptedEmbeddings()
+    embedded(alone, TEXTS[:12], group=1, ledger=ledger)
+    assert sorted(alone.requests) == [[TEXTS[10]], [TEXTS[11]]]
+    together = ScriptedEmbeddings()
+    embedded(together, TEXTS[:14], group=8, ledger=ledger)
+    assert sorted(text for texts in together.requests for text in texts) == TEXTS[12:14]
+
+
+@pytest.mark.parametrize("poisonous", [0, 100, 255])
+def test_one_poisonous_text_is_found_in_logarithmically_many_requests_and_fails_alone(poisonous: int) -> None:
+    provider = ScriptedEmbeddings(latency_s=1, poison=frozenset({TEXTS[poisonous]}))
+    completed = embedded(provider, TEXTS, group=256)
+    assert [row.status for row in completed].count("failed") == 1
+    assert completed[poisonous].status == "failed"
+    refused = [texts for texts in provider.requests if TEXTS[poisonous] in texts]
+    assert len(refused) <= math.log2(256) + 1
+    clean = ScriptedEmbeddings(latency_s=1)
+    embedded(clean, TEXTS, group=256)
+    assert len(provider.requests) <= len(clean.requests) + 2 * math.log2(256)
+
+
+def test_every_text_of_a_group_may_be_poisonous() -> None:
+    provider = ScriptedEmbeddings(poison=frozenset(TEXTS[:8]))
+    completed = embedded(provider, TEXTS[:8], group=8)
+    assert {(row.status, row.error) for row in completed} == {("failed", "one of the texts is refused")}
