@@ -108,11 +108,12 @@ class BatchCall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """A final outcome that is no answer."""
+    """A final outcome that is no answer, with what was said, if anything was."""
 
     intent_id: int
     facts: Facts
     recorded_ns: int
+    answer: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,6 +151,9 @@ class BatchLedger(Protocol):
 
     def abandoned_owners(self) -> Sequence[int]:
         """Owners of batches whose process died before the batch was recorded: nothing of theirs was ever sent."""
+
+    def holders(self, call_hashes: Sequence[str]) -> Mapping[str, int]:
+        """Who holds which of the calls: call hash -> owner id."""
 
     def owners_alive(self, owner_ids: Sequence[int]) -> frozenset[int]:
         """Those of `owner_ids` that may still hold calls."""

@@ -24,8 +24,9 @@ from llm_jobs.ledger.batch_records import (
     Waiting,
 )
 from llm_jobs.ledger.owners import is_alive
+from llm_jobs.ledger.payloads import PayloadCodec
 from llm_jobs.ledger.records import FACT_COLUMNS, OWNER_COLUMNS, OwnerRow, facts_of, from_json, owner_of, to_json
-from llm_jobs.ledger.tables import batch_events, batches, claims, intents, outcomes, owners, tasks
+from llm_jobs.ledger.tables import batch_events, batches, claims, intents, outcomes, owners, payloads, tasks
 
 ASKED_AT_ONCE = 500
 TASK_KIND = "batch"
@@ -124,6 +125,15 @@ class Batching(ABC):
             rows = [OwnerRow(*row) for row in connection.execute(query.order_by(owners.c.id))]
         return [row.id for row in rows if not self._submitter_runs(row)]
 
+    def holders(self, call_hashes: Sequence[str]) -> Mapping[str, int]:
+        query = select(claims.c.call_hash, claims.c.owner_id)
+        with self._reading() as connection:
+            return {
+                row[0]: row[1]
+                for some in _portions(list(call_hashes))
+                for row in connection.execute(query.where(claims.c.call_hash.in_(some)))
+            }
+
     def owners_alive(self, owner_ids: Sequence[int]) -> frozenset[int]:
         query = select(*_OWNER).where(owners.c.id.in_(list(owner_ids)))
         with self._reading() as connection:
@@ -133,14 +143,25 @@ class Batching(ABC):
     def refusals(self, call_hashes: Sequence[str]) -> Mapping[str, Sequence[Refusal]]:
         found: dict[str, list[Refusal]] = {}
         facts = [outcomes.c[name] for name in FACT_COLUMNS]
-        query = select(outcomes.c.call_hash, outcomes.c.intent_id, outcomes.c.recorded_ns, *facts)
-        query = query.where(_WITHOUT_ANSWER, outcomes.c.final, outcomes.c.status != "succeeded")
+        columns = (outcomes.c.call_hash, outcomes.c.intent_id, outcomes.c.recorded_ns, payloads.c.answer)
+        query = (
+            select(*columns, *facts)
+            .outerjoin(payloads, payloads.c.intent_id == outcomes.c.intent_id)
+            .where(_WITHOUT_ANSWER, outcomes.c.final, outcomes.c.status != "succeeded")
+        )
+        codec = PayloadCodec()
         with self._reading() as connection:
             for some in _portions(list(call_hashes)):
                 rows = connection.execute(query.where(outcomes.c.call_hash.in_(some)).order_by(outcomes.c.intent_id))
                 for row in rows:
-                    refusal = Refusal(intent_id=row[1], recorded_ns=row[2], facts=facts_of(row[3:]))
-                    found.setdefault(row[0], []).append(refusal)
+                    found.setdefault(row[0], []).append(
+                        Refusal(
+                            intent_id=row[1],
+                            recorded_ns=row[2],
+                            answer=codec.unpack_optional(row[3]),
+                            facts=facts_of(row[4:]),
+                        )
+                    )
         return found
 
     def wait(self, waiting: Waiting) -> None:

@@ -104,7 +104,7 @@ class AnthropicBatches:
             ended=batch.get("processing_status") == "ended",
             done=total - int(counts.get("processing") or 0),
             total=total,
-            lines=total,
+            answered=int(counts.get("succeeded") or 0),
         )
 
     async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> Sequence[Line]:

@@ -64,31 +64,35 @@ class Found:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
     """How far a batch is. `ended`: the vendor works on it no more. `refusal`: none of its requests was carried out.
-    `lines`: how many lines the vendor says to have written; None where it does not say. `files`: what `lines` reads."""
+    `answered`: how many lines with an answer the vendor says it has. `bad_lines`: what is wrong with a file, by
+    the number of its line, from 1. `files`: what `lines` reads."""
 
     status: str  # the vendor's own word
     ended: bool
     done: int = 0
     total: int = 0
-    lines: int | None = None
+    answered: int = 0
     refusal: RefusalKind | None = None
     reason: str = ""
+    bad_lines: Mapping[int, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
             "done": self.done,
             "total": self.total,
-            "lines": self.lines,
+            "answered": self.answered,
             "refusal": self.refusal,
             "reason": self.reason,
+            "bad_lines": {str(line): reason for line, reason in self.bad_lines.items()},
             "files": dict(self.files),
         }
 
     @classmethod
     def from_json(cls, status: str, told: Mapping[str, Any]) -> Progress:
         """The progress that was recorded of a batch which ended."""
-        return cls(status=status, ended=True, **told)
+        bad_lines = {int(line): reason for line, reason in told["bad_lines"].items()}
+        return cls(status=status, ended=True, **{**told, "bad_lines": bad_lines})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -94,18 +94,23 @@ class OpenAIBatches:
         counts = batch.get("request_counts") or {}
         done = int(counts.get("completed") or 0) + int(counts.get("failed") or 0)
         names = {"output": batch.get("output_file_id"), "error": batch.get("error_file_id")}
-        codes, reason = _errors(batch)
+        errors = _errors(batch)
+        codes = {str(error.get("code")) for error in errors}
+        reason = self._channel.scrubber.text("; ".join(map(_told, errors[:3])))
         refused = status == "failed"
         return Progress(
             status=status,
             ended=status in _ENDED,
             done=done,
             total=int(counts.get("total") or 0),
-            # Of an expired batch the counts leave out the lines that say so.
-            lines=done if status == "completed" else None,
+            answered=int(counts.get("completed") or 0),
             refusal=("enqueued_tokens" if "token_limit_exceeded" in codes else "file") if refused else None,
-            reason=self._channel.scrubber.text(reason)
-            or (f"the vendor refused the file ({status})" if refused else ""),
+            reason=reason or ("the vendor refused the file" if refused else ""),
+            bad_lines={
+                error["line"]: self._channel.scrubber.text(_told(error))
+                for error in errors
+                if isinstance(error.get("line"), int)
+            },
             files={name: file_id for name, file_id in names.items() if isinstance(file_id, str) and file_id},
         )
 
@@ -179,15 +184,13 @@ def _entries(page: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [entry for entry in data if isinstance(entry, dict)]
 
 
-def _errors(batch: Mapping[str, Any]) -> tuple[frozenset[str], str]:
-    """The codes of what is wrong with a file, and the first messages."""
-    errors = (batch.get("errors") or {}).get("data") or []
-    entries = [error for error in errors if isinstance(error, dict)]
-    told = [
-        f"{error.get('code')}: {error.get('message')}" + (f" (line {error['line']})" if error.get("line") else "")
-        for error in entries[:3]
-    ]
-    return frozenset(str(error.get("code")) for error in entries), "; ".join(told)
+def _errors(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What is wrong with a file."""
+    return [error for error in (batch.get("errors") or {}).get("data") or [] if isinstance(error, dict)]
+
+
+def _told(error: Mapping[str, Any]) -> str:
+    return f"{error.get('code')}: {str(error.get('message') or '')[:300]}"
 
 
 def _form(name: str, content: bytes) -> tuple[dict[str, str], bytes]:

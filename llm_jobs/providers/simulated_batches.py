@@ -58,7 +58,7 @@ class SimulatedBatches:
 
     async def poll(self, target: BatchTarget, vendor_id: str) -> Progress:
         requests = len(self._requests(vendor_id))
-        return Progress(status="completed", ended=True, done=requests, total=requests, lines=requests)
+        return Progress(status="completed", ended=True, done=requests, total=requests, answered=requests)
 
     async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> Sequence[Line]:
         return [self._answer(target, entry) for entry in self._requests(vendor_id)]

@@ -102,6 +102,7 @@ def test_the_calls_of_a_batch_tell_what_is_recorded(ledger: Ledger) -> None:
     batcher.report(call(2), calls[call(2)].intent_id)
     assert [h for h, each in ledger.batch_calls(batch).items() if each.recorded] == [call(2)]
     assert set(ledger.claimed_by(batch.owner_id)) == set(map(call, (0, 1, 3, 4)))
+    assert ledger.holders([call(1), call(2), call(9)]) == {call(1): batch.owner_id, call(9): other.owner_id}
 
 
 def test_an_answer_that_comes_when_there_is_one_already_is_late(ledger: Ledger) -> None:
@@ -137,6 +138,7 @@ def test_refusals_are_final_outcomes_that_are_no_answer(ledger: Ledger) -> None:
     assert {key: [each.facts.status for each in value] for key, value in found.items()} == {
         call(1): ["failed", "truncated"]
     }
+    assert [each.answer for each in found[call(1)]] == [b"hi", b"hi"]
 
 
 def test_a_job_waits_until_it_is_worked_on_again(ledger: Ledger) -> None:
