@@ -261,7 +261,8 @@ class Policy:
     description: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     priority: Literal["hot", "cold"] = "cold"
-    concurrency: int | None = None  # calls in flight; None: the engine's default
+    concurrency: int | None = None  # calls in flight; None: the engine finds what the model bears
+    group: int = 1  # at most so many texts in one request, where the provider takes several (embeddings)
     max_retries: int = 8  # attempts after the first, of calls that failed transiently
     timeout_s: float = 300.0  # one attempt
     job_timeout_s: float | None = None

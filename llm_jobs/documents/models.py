@@ -214,6 +214,7 @@ class OutputModel(Model):
 
 class ExecutionModel(Model):
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    group: Annotated[int, Field(ge=1, le=2048)] = 1
     retry_on_failure: Annotated[int, Field(ge=0, le=100)] | None = None
     timeout: _Seconds | None = None
     job_timeout: _Seconds | None = None

@@ -15,8 +15,9 @@ from itertools import chain
 
 import orjson
 
-from llm_jobs.documents.job import Job, Step
+from llm_jobs.documents.job import Job, ModelRef, Step
 from llm_jobs.engine.calls import Lane
+from llm_jobs.engine.following import prepare
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session
 from llm_jobs.engine.steps import Means, PreparedStep, Row
@@ -33,7 +34,6 @@ from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.layout import result_path
-from llm_jobs.results.outputs import Outputs
 from llm_jobs.results.writing import ResultWriter, StoredFile
 from llm_jobs.sources.tables import Table
 
@@ -83,6 +83,7 @@ class _Production:
             concurrency=concurrency_of(job),
             retry=RetryPolicy(max_retries=job.policy.max_retries),
             timeout_s=job.policy.timeout_s,
+            group=job.policy.group,
         )
 
     async def run(self) -> JobReport:
@@ -111,14 +112,16 @@ class _Production:
         check_names(self._job, table.schema.names)
 
     def _prepared(self, step: Step) -> PreparedStep:
+        now = asyncio.get_running_loop().time
+        return prepare(step, self._job, self._means, health=self._session.health, now=now)
+
+    def _means(self, model: ModelRef) -> Means:
         session, services = self._session, self._services
-        outputs = Outputs(step, operation=step.operation)
-        means = Means(
-            provider=session.provider(step.model.provider),
-            gate=session.gate(step.model),
-            price=partial(services.pricing.cost_usd, step.model),
+        return Means(
+            provider=session.provider(model.provider),
+            gate=session.gate(model),
+            price=partial(services.pricing.cost_usd, model),
         )
-        return PreparedStep(step, means, outputs=outputs, epoch=self._job.epoch)
 
     async def _answer(self, table: Table, steps: list[PreparedStep], writer: ResultWriter) -> None:
         session, lane = self._session, self._lane
@@ -130,6 +133,7 @@ class _Production:
             lane=lane,
             emit=self._emit,
             stops_at_bad_rows=self._job.policy.on_input_error == "fail",
+            look_up=session.recorder.look_up,
         )
         limit_s = self._job.policy.job_timeout_s
         alarm = limit_s and asyncio.get_running_loop().call_later(limit_s, session.caller.close_lane, lane)
@@ -205,7 +209,7 @@ class _Production:
             preview=self._sheet.preview,
             sample_request=self._sheet.sample_request,
             submitter=submission.submitter,
-            providers=tuple(sorted({step.model.provider for step in job.steps})),
+            providers=tuple(sorted({model.provider for model in job.models})),
             input_path=table.path,
             document_path=str(self._services.settings.jobs / job.hash),
         )

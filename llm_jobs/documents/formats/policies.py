@@ -32,6 +32,7 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         labels={**job.labels, **profile.labels},
         priority=profile.priority or job.priority,
         concurrency=execution.concurrency,
+        group=execution.group,
         max_retries=_max_retries(execution, handling, checks),
         timeout_s=_DEFAULT.timeout_s if execution.timeout is None else execution.timeout,
         job_timeout_s=execution.job_timeout,
