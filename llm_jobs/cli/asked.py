@@ -16,4 +16,4 @@ class Asked:
 
     @property
     def is_simulated(self) -> bool:
-        return all(step.model.provider == "simulated" for step in self.job.steps)
+        return all(model.provider == "simulated" for model in self.job.models)

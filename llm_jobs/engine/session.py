@@ -14,6 +14,7 @@ from llm_jobs.clock import Clock
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import ModelGate
+from llm_jobs.engine.health import Health
 from llm_jobs.engine.interpreter import tuned
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.events import Listener
@@ -30,6 +31,7 @@ class Session:
     def __init__(self, caller: Caller, recorder: Recorder, open_provider: OpenProvider, open_gate: OpenGate) -> None:
         self.caller = caller
         self.recorder = recorder
+        self.health = Health()
         self._open_provider = open_provider
         self._open_gate = open_gate
         self._providers: dict[str, Provider] = {}

@@ -1,6 +1,7 @@
 """From a row to a call: each step of a job compiled once, then applied to every row.
 
 Pure: renders, builds the request, hashes it. A row that cannot be rendered raises RowError, which is that row's alone.
+Which of several models is asked, and what follows an answer that is no success, is in `following`.
 """
 
 from __future__ import annotations
@@ -10,57 +11,58 @@ from dataclasses import dataclass
 
 from llm_jobs.documents.formats.batch import OPERATION_OF_URL
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, PromptStep, RequestStep, Step
-from llm_jobs.engine.calls import Call, ModelGate, Price
+from llm_jobs.documents.job import Candidate, Endpoint, JsonValue, ModelRef, PromptStep, RequestStep, Step
+from llm_jobs.engine.calls import Call, Check, ModelGate, Price
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import compile_messages, compile_value
 from llm_jobs.providers.base import Provider, Request
 from llm_jobs.results.outputs import Outputs
 
 Row = Mapping[str, JsonValue]
+Rendered = object  # what a step makes of a row before a model is chosen: messages, or the row itself
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Means:
-    """What a step's calls are made with."""
+    """What the calls to one model are made with."""
 
     provider: Provider
     gate: ModelGate
     price: Price
 
 
-class PreparedStep:
-    """One step, ready to turn rows into calls and answers into columns."""
+class Asker:
+    """Makes the calls of one step to one model."""
 
-    def __init__(self, step: Step, means: Means, *, outputs: Outputs, epoch: str | None) -> None:
-        self.step = step
-        self.outputs = outputs
-        self.declared = isinstance(step, PromptStep) and step.schema is not None
-        self._means = means
+    def __init__(
+        self,
+        means: Means,
+        build: Callable[[Rendered], Request],
+        *,
+        check: Check,
+        epoch: str | None,
+    ) -> None:
+        self.means = means
+        self.request = build
+        self._check = check
         self._epoch = epoch
-        self._request = _request_builder(step, means.provider)
         self._last: tuple[Endpoint, int, CallIdentity] | None = None
 
-    def call(self, row: Row, sample: int) -> Call:
-        """The call that asks this step about `row`. Raises RowError."""
-        request = self._request(row)
+    def call(self, request: Request, sample: int, provider: Provider | None = None) -> Call:
+        """The call that sends `request`, through `provider` where it is another than the means'. Raises RowError."""
         try:
             call_hash = self._identity(request.endpoint, sample).hash(request.body)
         except ValueError as error:
             raise RowError(f"the request cannot be identified: {error}") from None
-        means = self._means
+        means = self.means
         return Call(
             call_hash=call_hash,
             request=request,
-            provider=means.provider,
+            provider=provider or means.provider,
             gate=means.gate,
             price=means.price,
             check=self._check,
         )
-
-    def _check(self, output: JsonValue) -> None:
-        """Raises ValueError where the answer is not what the step declares."""
-        self.outputs.values(output)
 
     def _identity(self, endpoint: Endpoint, sample: int) -> CallIdentity:
         last = self._last
@@ -70,40 +72,81 @@ class PreparedStep:
         return last[2]
 
 
-def _request_builder(step: Step, provider: Provider) -> Callable[[Row], Request]:
+class PreparedStep:
+    """One step, ready to turn rows into calls and answers into columns."""
+
+    def __init__(self, step: Step, means: Means, *, outputs: Outputs, epoch: str | None) -> None:
+        self.step = step
+        self.outputs = outputs
+        self.declared = isinstance(step, PromptStep) and step.schema is not None
+        self.epoch = epoch
+        self.render = _renderer(step)
+        self.first = self.asker(first_candidate(step), means)
+
+    def call(self, row: Row, sample: int) -> Call:
+        """The call that asks this step's first model about `row`. Raises RowError."""
+        asker = self.first
+        return asker.call(asker.request(self.render(row)), sample)
+
+    def asker(self, candidate: Candidate, means: Means) -> Asker:
+        """What asks this step's question of another model. Raises DocumentError for one that cannot be asked so."""
+        build = _request_builder(self.step, candidate, means.provider)
+        return Asker(means, build, check=self._check, epoch=self.epoch)
+
+    def _check(self, output: JsonValue) -> None:
+        """Raises ValueError where the answer is not what the step declares."""
+        self.outputs.values(output)
+
+
+def first_candidate(step: Step) -> Candidate:
+    """The step's own model, as one of several."""
+    return Candidate(model=step.model, parameters=step.parameters if isinstance(step, PromptStep) else {})
+
+
+def _renderer(step: Step) -> Callable[[Row], Rendered]:
+    return compile_messages(step.messages, templated=step.templated) if isinstance(step, PromptStep) else _as_it_is
+
+
+def _as_it_is(row: Row) -> Rendered:
+    return row
+
+
+def _request_builder(step: Step, candidate: Candidate, provider: Provider) -> Callable[[Rendered], Request]:
     if isinstance(step, PromptStep):
-        return _prompt_requests(step, provider)
+        return _prompt_requests(step, candidate, provider)
     if step.endpoint is not None:
         return _made_requests(step, step.endpoint)
     return _whole_requests(step, provider)
 
 
-def _prompt_requests(step: PromptStep, provider: Provider) -> Callable[[Row], Request]:
-    render = compile_messages(step.messages, templated=step.templated)
-    endpoint = provider.endpoint(step.model, step.operation)
+def _prompt_requests(step: PromptStep, candidate: Candidate, provider: Provider) -> Callable[[Rendered], Request]:
+    model, parameters = candidate.model, candidate.parameters
+    endpoint = provider.endpoint(model, step.operation)
+    schema = step.schema if step.native else None
 
-    def build(row: Row) -> Request:
-        body = provider.body(step.model, step.operation, render(row), step.parameters, step.schema)
-        return Request(endpoint=endpoint, model=step.model, body=body)
+    def build(messages: Rendered) -> Request:
+        body = provider.body(model, step.operation, messages, parameters, schema)  # type: ignore[arg-type]
+        return Request(endpoint=endpoint, model=model, body=body)
 
     return build
 
 
-def _made_requests(step: RequestStep, endpoint: Endpoint) -> Callable[[Row], Request]:
+def _made_requests(step: RequestStep, endpoint: Endpoint) -> Callable[[Rendered], Request]:
     fill = compile_value(dict(step.body or {}), templated=step.templated)
 
-    def build(row: Row) -> Request:
-        body = fill(row)
+    def build(row: Rendered) -> Request:
+        body = fill(row)  # type: ignore[arg-type]
         assert isinstance(body, dict)
         return Request(endpoint=endpoint, model=step.model, body=body, answer_pointer=step.answer_pointer)
 
     return build
 
 
-def _whole_requests(step: RequestStep, provider: Provider) -> Callable[[Row], Request]:
+def _whole_requests(step: RequestStep, provider: Provider) -> Callable[[Rendered], Request]:
     endpoints: dict[str, Endpoint] = {}
 
-    def build(row: Row) -> Request:
+    def build(row: Rendered) -> Request:
+        assert isinstance(row, Mapping)
         url, body = row["url"], row["body"]
         assert isinstance(url, str)
         assert isinstance(body, dict)

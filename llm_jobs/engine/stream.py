@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import Lane, Settled
+from llm_jobs.engine.following import Asked, FollowedStep
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.errors import RowError
 from llm_jobs.events import Listener, RowCompleted, wants
+from llm_jobs.ledger.base import Answer
 
 ROWS_PER_WAKE = 256  # completed rows are handed on by the hundreds, so that waking costs nothing per row
 ROWS_PER_TURN = 32  # rendered between two looks at the network: about a millisecond, or answers would wait for it
 OPEN_ROWS = 16_384  # one slow row holds back the rows behind it; this many may pile up before reading pauses
 LEAST_UNDONE_ROWS = 1024
 UNDONE_ROWS_PER_CALL = 8
+
+LookUp = Callable[[str, Callable[[Answer | None], None]], None]
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -32,7 +37,9 @@ class OpenRow:
 
     values: dict[str, JsonValue]  # input columns and the outputs so far
     sample: int
-    settled: list[Settled] = field(default_factory=list)  # one per step that was asked
+    settled: list[Settled] = field(default_factory=list)  # every call that was asked about it, in order
+    model: str | None = None  # the model that was asked last, by its name in the catalogue
+    model_reason: str | None = None  # why this one, where several may answer
     status: str | None = None
     error: str | None = None
 
@@ -49,8 +56,11 @@ class RowStream:
         lane: Lane,
         emit: Listener,
         stops_at_bad_rows: bool = False,
+        look_up: LookUp | None = None,
     ) -> None:
-        """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError."""
+        """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError. `look_up` finds recorded
+        answers to the calls of steps with an ordered list of models."""
+        self._look_up = look_up
         self._stops_at_bad_rows = stops_at_bad_rows
         self._failure: RowError | None = None
         self._steps = steps
@@ -100,14 +110,60 @@ class RowStream:
         if self._lane.closed:
             self._finish(row, "cancelled", "not asked: the job was stopped or its time was over")
             return
+        step = self._steps[index]
         try:
-            call = self._steps[index].call(row.values, row.sample)
+            if isinstance(step, FollowedStep):
+                self._ask_followed(row, index, step)
+                return
+            call = step.call(row.values, row.sample)
         except RowError as error:
-            if self._stops_at_bad_rows and self._failure is None:
-                self._failure = error
-            self._finish(row, "invalid_input", str(error))
+            self._refuse(row, error)
             return
+        row.model, row.model_reason = step.step.model.name, None
         self._caller.ask(call, self._lane, lambda settled: self._answered(row, index, settled))
+
+    def _refuse(self, row: OpenRow, error: RowError) -> None:
+        if self._stops_at_bad_rows and self._failure is None:
+            self._failure = error
+        self._finish(row, "invalid_input", str(error))
+
+    def _ask_followed(self, row: OpenRow, index: int, step: FollowedStep) -> None:
+        """Of an ordered list of models any recorded answer will do: nothing is asked again because a list begins
+        with another one. Raises RowError."""
+        if self._look_up is None or not step.is_list:
+            self._follow(row, index, step, step.begin(row.values, row.sample))
+            return
+        candidates = step.candidates(row.values, row.sample)
+        hashes = {asked.call.call_hash for asked in candidates}
+        found: dict[str, Answer | None] = {}
+
+        def note(call_hash: str, answer: Answer | None) -> None:
+            found[call_hash] = answer
+            if len(found) == len(hashes):
+                known = (asked for asked in candidates if found[asked.call.call_hash] is not None)
+                self._follow(row, index, step, next(known, None) or step.begin(row.values, row.sample))
+
+        for call_hash in hashes:
+            self._look_up(call_hash, partial(note, call_hash))
+
+    def _follow(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked) -> None:
+        row.model, row.model_reason = asked.asked_of, asked.reason
+        self._caller.ask(asked.call, self._lane, lambda settled: self._followed(row, index, step, asked, settled))
+
+    def _followed(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, settled: Settled) -> None:
+        if settled.facts.status != "succeeded" and not self._lane.closed:
+            try:
+                after = step.follow_up(asked, settled)
+            except RowError as error:
+                row.settled.append(settled)
+                self._refuse(row, error)
+                return
+            known = {each.call_hash for each in row.settled} | {settled.call_hash}
+            if after is not None and after.call.call_hash not in known:
+                row.settled.append(settled)
+                self._follow(row, index, step, after)
+                return
+        self._answered(row, index, settled)
 
     def _answered(self, row: OpenRow, index: int, settled: Settled) -> None:
         row.settled.append(settled)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.results import columns
@@ -10,19 +12,32 @@ Total = int | float | None
 
 
 def completed_row(row: OpenRow, *, model_asked: str, epoch_ns: int) -> dict[str, object]:
-    """The members of one row of the result. Facts are of the last step asked, tokens and cost of all of them.
+    """The members of one row of the result. Facts are of the last call asked, tokens and cost of all of them.
 
     A reused answer costs nothing again: its tokens are told, its cost is 0.
     """
     members: dict[str, object] = dict(row.values)
     members[columns.STATUS] = row.status
     members[columns.ERROR] = row.error
-    members[columns.MODEL] = model_asked
+    members[columns.MODEL] = row.model or model_asked
+    members[columns.MODEL_REASON] = row.model_reason
     members[columns.EPOCH] = epoch_ns
     members[columns.SAMPLE] = row.sample
     if row.settled:
         _add_facts(members, row.settled)
+        members[columns.RAW] = None if row.status == "succeeded" else _raw(row.settled)
     return members
+
+
+def _raw(settled: list[Settled]) -> str | None:
+    """What the model last said that is no success. A call that failed after it said nothing."""
+    for each in reversed(settled):
+        if each.facts.status == "succeeded":
+            return None
+        if each.reply is not None and each.reply.output is not None:
+            output = each.reply.output
+            return output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    return None
 
 
 def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:

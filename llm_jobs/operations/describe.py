@@ -136,7 +136,7 @@ def submitted_job(services: Services, submission: Submission) -> SubmittedJob:
         submitter=submission.submitter,
         priority=job.policy.priority,
         submitted_ns=submission.submitted_ns or 0,
-        providers=tuple(sorted({step.model.provider for step in job.steps})),
+        providers=tuple(sorted({model.provider for model in job.models})),
         document_path=str(services.settings.jobs / submission.job_hash),
         input_path=job.input.url,
     )

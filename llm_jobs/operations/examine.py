@@ -45,7 +45,7 @@ def examine(services: Services, job: Job, *, document: Path | None) -> Examinati
     return Examination(
         job_hash=job.hash,
         name=job.name,
-        models=tuple(dict.fromkeys(step.model.name for step in job.steps)),
+        models=tuple(model.name for model in job.models),
         rows=rows,
         calls=rows * job.sample * len(job.steps),
         url=url,

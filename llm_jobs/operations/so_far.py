@@ -12,8 +12,10 @@ from itertools import chain, islice
 from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Job, Step
+from llm_jobs.documents.job import Job, ModelRef
 from llm_jobs.engine.calls import Call, ModelGate, Settled
+from llm_jobs.engine.following import prepare
+from llm_jobs.engine.health import Health
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import CallError, RowError
@@ -23,7 +25,6 @@ from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
 from llm_jobs.providers.base import Provider
 from llm_jobs.results.columns import result_schema
-from llm_jobs.results.outputs import Outputs
 from llm_jobs.results.single import batches_of
 from llm_jobs.sources.tables import Table
 
@@ -57,15 +58,13 @@ def is_answered(services: Services, submission: Submission) -> bool:
 def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
     """The job's steps, ready to make calls and to read answers; none can be sent."""
     providers: dict[str, Provider] = {}
-    return [_prepared(services, job, step, providers) for step in job.steps]
 
+    def means(model: ModelRef) -> Means:
+        if model.provider not in providers:
+            providers[model.provider] = services.open_provider(model.provider)
+        return Means(provider=providers[model.provider], gate=ModelGate(), price=lambda usage: None)
 
-def _prepared(services: Services, job: Job, step: Step, providers: dict[str, Provider]) -> PreparedStep:
-    kind = step.model.provider
-    if kind not in providers:
-        providers[kind] = services.open_provider(kind)
-    means = Means(provider=providers[kind], gate=ModelGate(), price=lambda usage: None)
-    return PreparedStep(step, means, outputs=Outputs(step, operation=step.operation), epoch=job.epoch)
+    return [prepare(step, job, means, health=Health(), now=lambda: 0.0) for step in job.steps]
 
 
 def _looked_up(services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]) -> Iterator[list[OpenRow]]:

@@ -88,13 +88,18 @@ def _rules(
         return
     if operation == "responses":
         yield from _RESPONSES.items()
-    if operation == "embeddings" or not _REASONING.match(upstream.rpartition("/")[2]):
+    if operation == "embeddings" or not counts_reasoning(upstream):
         return
     if operation == "chat":
         yield "max_tokens", "write max_completion_tokens: it counts the reasoning too"
     if not _without_reasoning(parameters):
         for name in _SAMPLING:
             yield name, _SAMPLING_REMEDY
+
+
+def counts_reasoning(upstream: str) -> bool:
+    """Is it one of OpenAI's reasoning models, whose limit (max_completion_tokens) counts the reasoning too?"""
+    return _REASONING.match(upstream.rpartition("/")[2]) is not None
 
 
 def _without_reasoning(parameters: Mapping[str, JsonValue]) -> bool:

@@ -1,9 +1,9 @@
 """The columns of a result: the user's, then each step's output, then the facts. Names and types; no values.
 
-The facts of a row are those of the last step that was asked about it: status, error, models, finish reason, latency,
-call hash, time. Tokens, cost and attempts are totals over the row's steps (null where no step stated them), and
-`llm_reused` says that every answer was reused. The prefix `llm_` is reserved whole, so that a fact added later
-collides with nobody's column.
+The facts of a row are those of the last call that was asked about it: status, error, models, finish reason, latency,
+call hash, time. Tokens, cost and attempts are totals over all of the row's calls, those that followed a truncated or
+invalid answer included (null where none stated them), and `llm_reused` says that every answer was reused. The prefix
+`llm_` is reserved whole, so that a fact added later collides with nobody's column.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ STATUS = "llm_status"
 ERROR = "llm_error"
 MODEL = "llm_model"
 MODEL_ANSWERED = "llm_model_answered"
+MODEL_REASON = "llm_model_reason"
 PROMPT_TOKENS = "llm_prompt_tokens"
 COMPLETION_TOKENS = "llm_completion_tokens"
 CACHED_TOKENS = "llm_cached_tokens"
@@ -26,6 +27,7 @@ REASONING_TOKENS = "llm_reasoning_tokens"
 COST_USD = "llm_cost_usd"
 LATENCY_S = "llm_latency_s"
 FINISH_REASON = "llm_finish_reason"
+RAW = "llm_raw"
 ATTEMPTS = "llm_attempts"
 REUSED = "llm_reused"
 CALL_HASH = "llm_call_hash"
@@ -43,6 +45,7 @@ FACTS: tuple[pa.Field, ...] = (
     pa.field(ERROR, pa.string()),
     pa.field(MODEL, pa.string()),  # as asked
     pa.field(MODEL_ANSWERED, pa.string()),  # as the provider names it
+    pa.field(MODEL_REASON, pa.string()),  # why this model, where several may answer
     pa.field(PROMPT_TOKENS, pa.int64()),
     pa.field(COMPLETION_TOKENS, pa.int64()),
     pa.field(CACHED_TOKENS, pa.int64()),
@@ -50,6 +53,7 @@ FACTS: tuple[pa.Field, ...] = (
     pa.field(COST_USD, pa.float64()),
     pa.field(LATENCY_S, pa.float64()),
     pa.field(FINISH_REASON, pa.string()),
+    pa.field(RAW, pa.string()),  # the text of an answer that is no success
     pa.field(ATTEMPTS, pa.int64()),
     pa.field(REUSED, pa.bool_()),
     pa.field(CALL_HASH, pa.string()),

@@ -1,0 +1,67 @@
+"""A provider whose model's health is kept: what each sending came to is told, and a cooling model is not asked.
+
+Around the providers of calls that another model may answer, and of no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.engine.health import ModelHealth
+from llm_jobs.errors import PermanentError, TransientError
+from llm_jobs.providers.base import Answered, Provider, Reply, Request
+
+TOO_MANY_REQUESTS = 429
+
+
+class CoolingDown(PermanentError):
+    """The model failed too often lately and is left in peace. Nothing was sent."""
+
+
+class WatchedProvider:
+    """`provider` for one model. `insists`: there is nobody else to ask, so the model is asked however it is."""
+
+    def __init__(self, provider: Provider, health: ModelHealth, *, insists: bool) -> None:
+        self.kind = provider.kind
+        self._provider = provider
+        self._health = health
+        self._insists = insists
+
+    def endpoint(self, model: ModelRef, operation: Operation) -> Endpoint:
+        return self._provider.endpoint(model, operation)
+
+    def body(
+        self,
+        model: ModelRef,
+        operation: Operation,
+        messages: Sequence[Message],
+        parameters: Mapping[str, JsonValue],
+        schema: Mapping[str, JsonValue] | None,
+    ) -> dict[str, JsonValue]:
+        return self._provider.body(model, operation, messages, parameters, schema)
+
+    async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
+        health, now = self._health, asyncio.get_running_loop().time
+        was_cooling, admitted = health.coolings > 0, health.admits(now())
+        if not admitted and not self._insists:
+            # 503: as with a server that refuses, it is certain that nothing was paid.
+            raise CoolingDown(f"{request.model.name} is cooling down; nothing was sent", http_status=503)
+        try:
+            answered = await self._provider.send(request, call_hash=call_hash, timeout_s=timeout_s)
+        except TransientError as error:
+            if error.http_status != TOO_MANY_REQUESTS:
+                health.failed(now(), probe=was_cooling and admitted)
+            raise
+        except PermanentError:
+            health.answered()
+            raise
+        health.answered()
+        return answered
+
+    def read(self, request: Request, raw: bytes) -> Reply:
+        return self._provider.read(request, raw)
+
+    async def aclose(self) -> None:
+        """Whoever opened the provider closes it."""
