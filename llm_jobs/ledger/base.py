@@ -62,9 +62,42 @@ class Facts:
 
 
 @value
+class BudgetCap:
+    """A budget that a call counts for, and how far it may be filled today. None: no cap. `key` is the caller's:
+    `job:<hash>`, `provider:<kind>:<UTC day>`, `label:<name>=<value>:<UTC month>`."""
+
+    key: str
+    max_cost_usd: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetState:
+    """What a budget's calls have cost so far, and what those that have no outcome yet may cost at worst."""
+
+    spent_usd: float = 0.0
+    spent_tokens: int = 0  # of prompts and completions
+    reserved_usd: float = 0.0
+    reserved_tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverBudget:
+    """A call was not granted: with its worst case the budget `key` would pass its cap. `pending`: calls in flight hold
+    enough of it that asking again after they have ended may succeed; otherwise only a higher cap helps."""
+
+    key: str
+    pending: bool
+
+
+@value
 class Want:
     """A call that is about to be sent. `held`: this owner holds its claim already and asks for the intent of a retry.
-    `behind`: the holder's intent that this call was found to wait for (`Exchange.busy`), None on first asking."""
+    `behind`: the holder's intent that this call was found to wait for (`Exchange.busy`), None on first asking.
+
+    `worst_tokens` (prompt and completion) and `worst_cost_usd`: what this attempt may use at most. `budgets`: all of
+    them must have room for that, or it is not granted; a cap refuses a call whose worst case is None.
+    """
 
     call_hash: str
     job_hash: str
@@ -74,6 +107,9 @@ class Want:
     attempt: int = 1
     held: bool = False
     behind: int | None = None
+    worst_tokens: int | None = None
+    worst_cost_usd: float | None = None
+    budgets: tuple[BudgetCap, ...] = ()
 
 
 @value
@@ -103,12 +139,13 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
-    """What became of the wants; every want is in exactly one of the four."""
+    """What became of the wants; every want is in exactly one of the five."""
 
     granted: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id: claimed, intent committed
     answered: Mapping[str, Answer] = field(default_factory=dict)
     busy: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id of the live holder
     failed: Mapping[str, Facts] = field(default_factory=dict)  # the holder that was waited for failed finally
+    over_budget: Mapping[str, OverBudget] = field(default_factory=dict)  # its claim, if it had one, is given back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,7 +295,15 @@ class Ledger(BatchLedger, Protocol):
         """Give back what the owner still claims."""
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        """Settle a batch in one synced transaction. A dead owner's claims are taken over."""
+        """Settle a batch in one synced transaction. A dead owner's claims are taken over.
+
+        An outcome puts what its attempt cost in the place of what was reserved for it: its cost where that is known,
+        nothing where it was not sent or the server refused it, otherwise its worst case. An attempt without outcome
+        keeps its reservation.
+        """
+
+    def budget_state(self, keys: Sequence[str]) -> Mapping[str, BudgetState]:
+        """How full each of the budgets `keys` is; one that nothing was counted for is empty."""
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         """The answers that exist among `call_hashes`."""

@@ -18,7 +18,8 @@ from llm_jobs.ledger.base import Answer, Exchange, Outcome, Want
 from llm_jobs.ledger.faults import classified
 from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
 from llm_jobs.ledger.payloads import PayloadCodec
-from llm_jobs.ledger.postgres_exchange import SELECT_ANSWERS, Batch, Hot, prepare, transact
+from llm_jobs.ledger.postgres_budgets import Hot
+from llm_jobs.ledger.postgres_exchange import SELECT_ANSWERS, Batch, prepare, transact
 from llm_jobs.ledger.records import answer_of
 from llm_jobs.ledger.sql import SqlLedger
 
@@ -40,6 +41,7 @@ class PostgresLedger(SqlLedger):
         self._lock = threading.Lock()
         self._codec = PayloadCodec()
         self._hot: Hot | None = None
+        self._unbudgeted: set[int] = set()  # intents granted here and not ended: nothing is set aside for them
         self._clock_is_behind_ns: int | None = None
 
     def close(self) -> None:
@@ -85,16 +87,30 @@ class PostgresLedger(SqlLedger):
         self._shared_now_ns()
         with self._lock, classified(self.url, self._driver_error):
             now_ns = self._clock.now_ns()
-            batch = prepare(owner_id, outcomes=outcomes, wants=wants, codec=self._codec, now_ns=now_ns)
-            for _ in range(_TRIES):
-                try:
-                    return self._transact(batch)
-                except self._driver_error as error:
-                    if getattr(error, "sqlstate", None) not in _RETRYABLE_STATES:
-                        raise
-            return self._transact(batch)
+            batch = prepare(
+                owner_id,
+                outcomes=outcomes,
+                wants=wants,
+                codec=self._codec,
+                now_ns=now_ns,
+                unbudgeted=self._unbudgeted,
+            )
+            done = self._transact(batch)
+            self._unbudgeted.difference_update(outcome.intent_id for outcome in outcomes)
+            budgeted = {want.call_hash for want in wants if want.budgets}
+            self._unbudgeted.update(number for call_hash, number in done.granted.items() if call_hash not in budgeted)
+            return done
 
     def _transact(self, batch: Batch) -> Exchange:
+        for _ in range(_TRIES):
+            try:
+                return self._try(batch)
+            except self._driver_error as error:
+                if getattr(error, "sqlstate", None) not in _RETRYABLE_STATES:
+                    raise
+        return self._try(batch)
+
+    def _try(self, batch: Batch) -> Exchange:
         return transact(self._connected(), batch, codec=self._codec, is_alive=self._is_alive)
 
     def _connected(self) -> Hot:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, LiteralString, TypeAlias
 
 import orjson
 
-from llm_jobs.ledger.base import Exchange, Outcome, Want
+from llm_jobs.ledger.base import Exchange, Facts, Outcome, Want
+from llm_jobs.ledger.budgets import Reservation
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.postgres_budgets import TAKE_RESERVATIONS, Hot, Statement, budget
 from llm_jobs.ledger.records import (
     ANSWER_COLUMNS,
     FACT_COLUMNS,
@@ -28,13 +29,8 @@ from llm_jobs.ledger.records import (
 )
 from llm_jobs.ledger.settling import Claim, Failure, Settlement, settle
 
-if TYPE_CHECKING:
-    import psycopg  # loaded by SQLAlchemy, and only where PostgreSQL is used
-
-Hot: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
-_Statement = tuple[LiteralString, tuple[Any, ...]]
-_BEGIN: _Statement = ("BEGIN", ())
-_COMMIT: _Statement = ("COMMIT", ())
+_BEGIN: Statement = ("BEGIN", ())
+_COMMIT: Statement = ("COMMIT", ())
 
 _FACTS = ", ".join(FACT_COLUMNS)
 _FACT_TYPES = ", ".join(
@@ -98,9 +94,11 @@ UPDATE claims SET owner_id = %s, intent_id = nextval('intent_ids') FROM dead
 WHERE claims.call_hash = dead.call_hash RETURNING claims.call_hash, claims.intent_id
 """
 _INSERT_INTENTS = """
-INSERT INTO intents (id, call_hash, job_hash, submission_id, provider, model, attempt, owner_id, intended_ns)
+INSERT INTO intents (id, call_hash, job_hash, submission_id, provider, model, attempt, worst_tokens, worst_cost_usd,
+    owner_id, intended_ns)
 SELECT g.*, %s, %s FROM json_to_recordset(%s::json) AS g
-    (id bigint, call_hash text, job_hash text, submission_id bigint, provider text, model text, attempt bigint)
+    (id bigint, call_hash text, job_hash text, submission_id bigint, provider text, model text, attempt bigint,
+    worst_tokens bigint, worst_cost_usd float8)
 """
 
 
@@ -110,24 +108,33 @@ class Batch:
 
     owner_id: int
     wants: Sequence[Want]
-    recording: Sequence[_Statement]  # one statement or none, because each costs the client some 40 µs
+    recording: Sequence[Statement]  # one statement or none, because each costs the client some 40 µs
     released: frozenset[str]  # calls that this owner is done with
+    ended: Mapping[int, Facts]  # by intent: attempts that something may be set aside for
     now_ns: int
 
 
 def prepare(
-    owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want], codec: PayloadCodec, now_ns: int
+    owner_id: int,
+    *,
+    outcomes: Sequence[Outcome],
+    wants: Sequence[Want],
+    codec: PayloadCodec,
+    now_ns: int,
+    unbudgeted: Collection[int],
 ) -> Batch:
+    """`unbudgeted`: intents that nothing is set aside for."""
     return Batch(
         owner_id=owner_id,
         wants=wants,
         recording=[_recording(outcomes, codec, now_ns)] if outcomes else [],
         released=frozenset(outcome.call_hash for outcome in outcomes if outcome.final),
+        ended={outcome.intent_id: outcome.facts for outcome in outcomes if outcome.intent_id not in unbudgeted},
         now_ns=now_ns,
     )
 
 
-def _recording(outcomes: Sequence[Outcome], codec: PayloadCodec, now_ns: int) -> _Statement:
+def _recording(outcomes: Sequence[Outcome], codec: PayloadCodec, now_ns: int) -> Statement:
     names = ("intent_id", "final", *FACT_COLUMNS)
     facts = [
         dict(zip(names, (outcome.intent_id, outcome.final, *fact_values(outcome.facts)), strict=True))
@@ -145,10 +152,15 @@ def _recording(outcomes: Sequence[Outcome], codec: PayloadCodec, now_ns: int) ->
 
 def transact(hot: Hot, batch: Batch, *, codec: PayloadCodec, is_alive: Callable[[OwnerRow | None], bool]) -> Exchange:
     """Carry out `batch` in one transaction, which is committed on return and rolled back where this raises."""
+    alive = functools.cache(lambda other: is_alive(_owner(hot, other)))
     try:
         if batch.wants:
-            return _settle_and_commit(hot, batch, codec, is_alive)
-        _run(hot, [_BEGIN, *batch.recording, *_release(batch.owner_id, batch.released), _COMMIT])
+            return _settle_and_commit(hot, batch, codec, alive)
+        opening = [_BEGIN, *batch.recording]
+        if batch.ended:
+            opening, taken = [], _record(hot, batch)
+            opening += budget(hot, taken=taken, ended=batch.ended, wants={}, owner_id=0, alive=alive).statements
+        _run(hot, [*opening, *_release(batch.owner_id, batch.released), _COMMIT])
         return Exchange()
     except BaseException:
         if not hot.closed:
@@ -156,34 +168,50 @@ def transact(hot: Hot, batch: Batch, *, codec: PayloadCodec, is_alive: Callable[
         raise
 
 
-def _settle_and_commit(
-    hot: Hot, batch: Batch, codec: PayloadCodec, is_alive: Callable[[OwnerRow | None], bool]
-) -> Exchange:
-    settled, won = _settle(hot, batch, codec, is_alive)
+def _record(hot: Hot, batch: Batch) -> list[Reservation]:
+    with hot.pipeline():
+        for statement, values in (_BEGIN, *batch.recording):
+            hot.execute(statement, values)
+        taken = hot.execute(TAKE_RESERVATIONS, (list(batch.ended),))
+    return [Reservation(*row) for row in taken.fetchall()]
+
+
+def _settle_and_commit(hot: Hot, batch: Batch, codec: PayloadCodec, alive: Callable[[int], bool]) -> Exchange:
+    settled, won, taken = _settle(hot, batch, codec, alive)
     # Wanted again in the exchange that is done with it: its claim is still there, and renewed.
     again = [call_hash for call_hash in settled.fresh if call_hash in batch.released and call_hash not in won]
     if settled.taken_over or settled.retried or again:
         won |= _claim_again(hot, batch.owner_id, settled, [*settled.retried, *again])
     wanted = {want.call_hash: want for want in settled.granted}
-    granted = {call_hash: number for call_hash, number in won.items() if call_hash in wanted}
+    claimed = {number: wanted[call_hash] for call_hash, number in won.items() if call_hash in wanted}
+    reserved = budget(hot, taken=taken, ended=batch.ended, wants=claimed, owner_id=batch.owner_id, alive=alive)
+    granted = {want.call_hash: number for number, want in claimed.items() if want.call_hash not in reserved.over}
     unneeded = [call_hash for call_hash in (*batch.released, *won) if call_hash not in granted]
     intents = [_intents(batch, [(number, wanted[key]) for key, number in granted.items()])] if granted else []
-    _run(hot, [*intents, *_release(batch.owner_id, unneeded), _COMMIT])
+    _run(hot, [*intents, *reserved.statements, *_release(batch.owner_id, unneeded), _COMMIT])
     # Held by somebody who gave it back while we looked; 0 is behind every intent there is.
-    lost = {call_hash: want.behind or 0 for call_hash, want in wanted.items() if call_hash not in granted}
+    lost = {call_hash: want.behind or 0 for call_hash, want in wanted.items() if call_hash not in won}
     twice = {call_hash: granted[call_hash] for call_hash in settled.twice if call_hash in granted}
-    return Exchange(granted=granted, answered=settled.answered, busy=settled.busy | lost | twice, failed=settled.failed)
+    return Exchange(
+        granted=granted,
+        answered=settled.answered,
+        busy=settled.busy | lost | twice,
+        failed=settled.failed,
+        over_budget=reserved.over,
+    )
 
 
 def _settle(
-    hot: Hot, batch: Batch, codec: PayloadCodec, is_alive: Callable[[OwnerRow | None], bool]
-) -> tuple[Settlement, dict[str, int]]:
-    """Claim what is free and sort the wants; also returns the claims won, which may be more than are granted."""
+    hot: Hot, batch: Batch, codec: PayloadCodec, alive: Callable[[int], bool]
+) -> tuple[Settlement, dict[str, int], list[Reservation]]:
+    """Claim what is free and sort the wants; also returns the claims won, which may be more than are granted, and what
+    was set aside for the attempts that ended."""
     hashes = [want.call_hash for want in batch.wants]
     behind = [want.call_hash for want in batch.wants if want.behind is not None]
     with hot.pipeline():
         for statement, values in (_BEGIN, *batch.recording):
             hot.execute(statement, values)
+        taken = hot.execute(TAKE_RESERVATIONS, (list(batch.ended),)) if batch.ended else ()
         claiming = hot.execute(_CLAIM_FRESH, (batch.owner_id, hashes))
         claimed = hot.execute(_SELECT_CLAIMS, (hashes,))
         # After the claims: where one is gone, what released it is among these.
@@ -197,9 +225,9 @@ def _settle(
         answers={row[0]: answer_of(row, codec) for row in answered},
         failures={row[0]: Failure(row[1], facts_of(row[2:])) for row in failed},
         claims={row[0]: Claim(row[1], row[2]) for row in claimed if row[0] not in won and row[:2] not in ended},
-        is_alive=functools.cache(lambda other: is_alive(_owner(hot, other))),
+        is_alive=alive,
     )
-    return settled, won
+    return settled, won, [Reservation(*row) for row in taken]
 
 
 def _claim_again(hot: Hot, owner_id: int, settled: Settlement, held: Sequence[str]) -> dict[str, int]:
@@ -216,7 +244,7 @@ def _owner(hot: Hot, owner_id: int) -> OwnerRow | None:
     return None if row is None else OwnerRow(*row)
 
 
-def _intents(batch: Batch, granted: Sequence[tuple[int, Want]]) -> _Statement:
+def _intents(batch: Batch, granted: Sequence[tuple[int, Want]]) -> Statement:
     rows: list[Mapping[str, object]] = [
         {
             "id": number,
@@ -226,17 +254,19 @@ def _intents(batch: Batch, granted: Sequence[tuple[int, Want]]) -> _Statement:
             "provider": want.provider,
             "model": want.model,
             "attempt": want.attempt,
+            "worst_tokens": want.worst_tokens,
+            "worst_cost_usd": want.worst_cost_usd,
         }
         for number, want in granted
     ]
     return _INSERT_INTENTS, (batch.owner_id, batch.now_ns, orjson.dumps(rows).decode())
 
 
-def _release(owner_id: int, call_hashes: Collection[str]) -> list[_Statement]:
+def _release(owner_id: int, call_hashes: Collection[str]) -> list[Statement]:
     return [(_RELEASE, (owner_id, sorted(call_hashes)))] if call_hashes else []
 
 
-def _run(hot: Hot, statements: Sequence[_Statement]) -> None:
+def _run(hot: Hot, statements: Sequence[Statement]) -> None:
     """Send `statements` in one round trip."""
     with hot.pipeline():
         for statement, values in statements:

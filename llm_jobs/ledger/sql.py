@@ -17,10 +17,11 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
-from llm_jobs.ledger import audits, changes, erasing, finished, submitted
+from llm_jobs.ledger import audits, changes, erasing, finished, spending, submitted
 from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import (
     Answer,
+    BudgetState,
     DeadLetter,
     Exchange,
     Facts,
@@ -303,6 +304,10 @@ class SqlLedger(Batching, ABC):
     def audit(self) -> LedgerAudit:
         with self._reading() as connection:
             return audits.audit(connection)
+
+    def budget_state(self, keys: Sequence[str]) -> Mapping[str, BudgetState]:
+        with self._reading() as connection:
+            return spending.select_budgets(connection, keys)
 
     def late(self, job_hash: str) -> int:
         with self._reading() as connection:
