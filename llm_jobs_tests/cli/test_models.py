@@ -10,7 +10,7 @@ import pytest
 
 from llm_jobs_tests.cli.house import House, facts
 
-# Prints the time of every change of the limit that it sees, on the clock that all processes share.
+# Prints the time of every change of the limit that it sees, on the clock that all processes share; ends by itself.
 WATCHER = """
 import sys, time
 from pathlib import Path
@@ -21,9 +21,9 @@ folder = Path.cwd()
 environment = {"LLM_JOBS_HOME": str(folder / "home")}
 settings = Settings.from_environment(environment, working_directory=folder)
 with open_services(settings, environment=environment, working_directory=folder) as services:
-    seen = None
+    seen, end_s = None, time.monotonic() + 30
     print("ready", flush=True)
-    while seen != 12:
+    while seen != 12 and time.monotonic() < end_s:
         limit = services.catalogue.resolve("simulated").quota.requests_per_minute
         if limit != seen:
             seen = limit
