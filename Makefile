@@ -51,7 +51,7 @@ lock: .venv/.test  ## rewrite the lock files from pyproject.toml
 	$(COMPILE) --constraint requirements/run.txt --extra s3 --group build --group dev pyproject.toml \
 		--output-file requirements/test.txt
 
-bench: .venv/.run  ## the caller beside the bare loop and its peers; BENCH="--no-peers" for less
+bench: .venv/.test  ## the caller beside the bare loop and its peers; BENCH="--no-peers" for less
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 build: .venv/.test  ## the wheel and the source archive, in dist/

@@ -1,38 +1,39 @@
-"""The hot path: one request over aiohttp, one whole answer or one classified error. No retry, no redirect, no cookie.
+"""The hot path: one request, one whole answer or one classified error. No retry, no redirect, no cookie, no proxy.
 
-aiohttp repeats a GET on a connection that was closed under it; here every attempt is counted and may be paid, so
-only POST shares connections, and any other method gets one of its own.
+An HTTP/1.1 client for what providers ask, in the files beside this one: the wire (`http_request`, `http_connection`),
+connections (`http_pool`, `http_addresses`). Here are the deadline of each attempt and the class of each failure.
+Invariant: a request is written on one connection, once. What happens after that is told, never repeated: it may have
+been paid. Why it is our own: docs/decisions/0007-http-client.md.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import ssl
 from collections.abc import Mapping
-
-import aiohttp
-from aiohttp import ClientTimeout
-from yarl import URL
 
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, TransientError
 from llm_jobs.providers.base import Answered
 from llm_jobs.providers.failures import failure_of
+from llm_jobs.providers.http_addresses import Addresses
+from llm_jobs.providers.http_connection import LARGEST_BODY_BYTES, Broken, Connection, Heard, TooLarge
+from llm_jobs.providers.http_content import Inflated, Torn, UnknownCoding, decoded
+from llm_jobs.providers.http_pool import CONNECT_S, ConnectTimeout, NotConnected, Pool, Untrusted
+from llm_jobs.providers.http_request import Origin, Prepared, Unwritable, prepare, shown
 from llm_jobs.providers.secrets import Scrubber
 
-_USER_AGENT = "llm-jobs"
-_DNS_TTL_S = 300
-_KEEP_ALIVE_S = 30  # below the idle limits of common servers: fewer connections closed under a request
-_CONNECT_S = 30.0
+_READ_BYTES = 256 * 1024
 
 
 class HttpChannel:
-    """A pool of connections. Belongs to the event loop that runs when the first request is sent."""
+    """Pools of connections. Belongs to the event loop that runs when the first request is sent."""
 
     def __init__(self, *, connections: int) -> None:
+        """`connections`: at most so many to one origin; 0: as many as there are requests at once."""
         self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
-        self._unshared: aiohttp.ClientSession | None = None
-        self._urls: dict[str, URL] = {}
-        self._timeouts: dict[float, ClientTimeout] = {}
+        self._pools: dict[str, Pool] = {}
+        self._wire: _Wire | None = None
 
     async def exchange(
         self,
@@ -45,98 +46,167 @@ class HttpChannel:
         scrubber: Scrubber,
     ) -> Answered:
         """Send once and take the whole answer. Raises CallError as `Provider.send`; nothing else but cancellation."""
-        outcome = await self._attempt(method, url, headers, payload, timeout_s, scrubber)
+        prepared = self.prepare(method, url, headers)
+        return await self.send(prepared, payload=payload, timeout_s=timeout_s, scrubber=scrubber)
+
+    def prepare(self, method: str, url: str, headers: Mapping[str, str]) -> Prepared:
+        """What `send` needs; may be kept as long as `headers` may. Raises PermanentError for what cannot be written."""
+        try:
+            return prepare(method, url, headers)
+        except Unwritable as error:
+            refused = f"the request to {shown(url)} cannot be written: {error}; check URL, key, headers"
+        # Raised out here, where the failure has no context.
+        raise PermanentError(refused)
+
+    async def send(
+        self, prepared: Prepared, *, payload: bytes | None, timeout_s: float, scrubber: Scrubber
+    ) -> Answered:
+        """`exchange` with a head that was prepared before."""
+        wire = self._wire or self._opened()
+        pool = self._pools.get(prepared.origin.shown) or self._pool(prepared.origin, wire)
+        at_s = wire.loop.time() + timeout_s
+        head = prepared.head(payload)
+        try:
+            connection = pool.take() or await pool.wait(at_s)
+            try:
+                wire.watch(connection, at_s)
+                heard = await connection.ask(head, payload or b"")
+            finally:
+                wire.forget(connection)
+                pool.give_back(connection)
+            outcome: Answered | CallError = _judged(heard, prepared.origin.shown, scrubber)
+        except TimeoutError:
+            outcome = CallTimeout(f"{prepared.origin.shown} gave no whole answer within {timeout_s:g} s")
+        except (Broken, TooLarge, NotConnected, Untrusted, ConnectTimeout) as error:
+            outcome = _classified(error, prepared.origin.shown, scrubber)
         if isinstance(outcome, CallError):
-            # Raised out here, where no exception of aiohttp's, which knows the request's headers, is its context.
-            raise outcome
+            raise outcome  # out here, where the failure has no context
         return outcome
 
-    async def _attempt(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        payload: bytes | None,
-        timeout_s: float,
-        scrubber: Scrubber,
-    ) -> Answered | CallError:
-        try:
-            session = self._session_for(method)
-            async with session.request(
-                method,
-                self._urls.get(url) or self._url(url),
-                data=payload,
-                headers=headers,
-                timeout=self._timeouts.get(timeout_s) or self._timeout(timeout_s),
-                allow_redirects=False,
-            ) as response:
-                raw = scrubber.raw(await response.read())
-                status = response.status
-                said = scrubber.headers({name.lower(): value for name, value in response.headers.items()})
-        except TimeoutError:
-            return CallTimeout(f"{_host(url)} gave no whole answer within {timeout_s:g} s")
-        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
-            return _classified(error, url, scrubber)
-        if 200 <= status < 300:
-            if said.get("content-type", "").startswith("text/event-stream"):
-                return PermanentError(f"{_host(url)} streams its answers unasked; choose another endpoint or operation")
-            return Answered(raw=raw, headers=said)
-        return failure_of(status=status, headers=said, raw=raw, where=_host(url), scrubber=scrubber)
-
     async def aclose(self) -> None:
-        for session in (self._session, self._unshared):
-            if session is not None:
-                await session.close()
-        self._session = self._unshared = None
+        pools, self._pools = self._pools, {}
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.stop()
+        for pool in pools.values():
+            await pool.aclose()
 
-    def _session_for(self, method: str) -> aiohttp.ClientSession:
-        if method == "POST":
-            if self._session is None:
-                self._session = _session(self._connections, force_close=False)
-            return self._session
-        if self._unshared is None:
-            self._unshared = _session(self._connections, force_close=True)
-        return self._unshared
+    def _opened(self) -> _Wire:
+        self._wire = _Wire()
+        return self._wire
 
-    def _url(self, url: str) -> URL:
-        parsed = self._urls[url] = URL(url)
-        return parsed
-
-    def _timeout(self, timeout_s: float) -> ClientTimeout:
-        timeout = self._timeouts[timeout_s] = ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, _CONNECT_S))
-        return timeout
-
-
-def _session(connections: int, *, force_close: bool) -> aiohttp.ClientSession:
-    keep = None if force_close else _KEEP_ALIVE_S
-    connector = aiohttp.TCPConnector(
-        limit=connections, ttl_dns_cache=_DNS_TTL_S, force_close=force_close, keepalive_timeout=keep
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": _USER_AGENT},
-        timeout=ClientTimeout(total=None),
-    )
-
-
-def _classified(error: Exception, url: str, scrubber: Scrubber) -> CallError:
-    host = _host(url)
-    told = scrubber.text(f"{type(error).__name__}: {error}")[:300]
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return PermanentError(f"{host} has no certificate that can be trusted; set SSL_CERT_FILE to its authority")
-    if isinstance(error, aiohttp.InvalidURL) or (
-        isinstance(error, ValueError) and not isinstance(error, aiohttp.ClientError)
-    ):
-        # The text of a ValueError may quote the header that holds the key.
-        return PermanentError(
-            f"the request to {host} cannot be written ({type(error).__name__}); check URL, key, headers"
+    def _pool(self, origin: Origin, wire: _Wire) -> Pool:
+        pool = self._pools[origin.shown] = Pool(
+            origin, limit=self._connections, addresses=wire.addresses, trust=wire.trust, protocol=wire.connection
         )
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return TransientError(f"no connection to {host}: {told}")
-    return TransientError(f"the connection to {host} broke off before the whole answer: {told}")
+        return pool
 
 
-def _host(url: str) -> str:
-    parsed = URL(url)
-    return f"{parsed.scheme}://{parsed.authority}"
+class _Wire:
+    """What the connections of one loop share: a buffer, the authorities that are trusted, the deadlines.
+
+    One timer watches all requests: it is set for the earliest deadline, and when it goes off most have been met.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.addresses = Addresses()
+        self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._trusted: ssl.SSLContext | None = None
+        self._due_s: dict[Connection, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = math.inf
+
+    def connection(self) -> Connection:
+        return Connection(self._buffer, self.loop)
+
+    def trust(self) -> ssl.SSLContext:
+        """The system's authorities, or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+        if self._trusted is None:
+            self._trusted = ssl.create_default_context()
+            self._trusted.set_alpn_protocols(["http/1.1"])
+        return self._trusted
+
+    def watch(self, connection: Connection, at_s: float) -> None:
+        """Fail what is asked on `connection` with TimeoutError at `at_s`."""
+        self._due_s[connection] = at_s
+        if at_s < self._timer_s:
+            self._set(at_s)
+
+    def forget(self, connection: Connection) -> None:
+        del self._due_s[connection]
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _set(self, at_s: float) -> None:
+        self.stop()
+        self._timer_s = at_s
+        self._timer = self.loop.call_at(at_s, self._sweep)
+
+    def _sweep(self) -> None:
+        now_s = self._timer_s
+        for connection in [connection for connection, at_s in self._due_s.items() if at_s <= now_s]:
+            connection.fail(TimeoutError())
+        self._timer, self._timer_s = None, math.inf
+        left = min((at_s for at_s in self._due_s.values() if at_s > now_s), default=None)
+        if left is not None:
+            self._set(left)
+
+
+def _judged(heard: Heard, where: str, scrubber: Scrubber) -> Answered | CallError:
+    status, body = heard.status, heard.body
+    headers = _clean(heard.fields, scrubber)
+    if "content-encoding" in headers or "transfer-encoding" in headers:
+        try:
+            body = _undone(body, headers)
+        except Torn:
+            return TransientError(f"the compressed answer of {where} is not whole", http_status=status)
+        except Inflated:
+            return _too_large(where)
+        except UnknownCoding:
+            if status < 300:
+                return PermanentError(
+                    f"{where} sends its answers in an encoding that was not asked for; choose another endpoint",
+                    http_status=status,
+                )
+    raw = scrubber.raw(body)
+    if not 200 <= status < 300:
+        return failure_of(status=status, headers=headers, raw=raw, where=where, scrubber=scrubber)
+    if headers.get("content-type", "").startswith("text/event-stream"):
+        return PermanentError(f"{where} streams its answers unasked; choose another endpoint or operation")
+    return Answered(raw=raw, headers=headers)
+
+
+def _clean(fields: Mapping[bytes, bytes], scrubber: Scrubber) -> dict[str, str]:
+    """The headers of an answer, names in lower case, without secrets: one search for all of them."""
+    if not fields:
+        return {}
+    joined = scrubber.raw(b"\0".join((*fields, *fields.values())))
+    texts = joined.decode("utf-8", "surrogateescape").split("\0")
+    return dict(zip(map(str.lower, texts), map(str.strip, texts[len(fields) :]), strict=False))
+
+
+def _undone(body: bytes, headers: Mapping[str, str]) -> bytes:
+    if headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        raise UnknownCoding
+    return decoded(body, headers.get("content-encoding", ""), limit=LARGEST_BODY_BYTES)
+
+
+def _classified(error: Exception, where: str, scrubber: Scrubber) -> CallError:
+    told = scrubber.text(str(error))[:300]
+    match error:
+        case Untrusted():
+            return PermanentError(f"{where} has no certificate that can be trusted; set SSL_CERT_FILE to its authority")
+        case NotConnected():
+            return TransientError(f"no connection to {where}: {told}")
+        case ConnectTimeout():
+            return CallTimeout(f"{where} took no connection within {CONNECT_S:g} s")
+        case TooLarge():
+            return _too_large(where)
+    return TransientError(f"the connection to {where} broke off before the whole answer: {told}")
+
+
+def _too_large(where: str) -> PermanentError:
+    return PermanentError(f"{where} answers with more than {LARGEST_BODY_BYTES >> 20} MiB; ask for less at once")

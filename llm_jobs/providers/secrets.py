@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 import orjson
-from yarl import URL
 
 REMOVED = "[removed secret]"
 # Shorter values are placeholders of local servers (`x`, `EMPTY`, `ollama`): removing them would spoil answers.
 SHORTEST_SECRET_CHARACTERS = 8
 
+# What is sent encodes every sign of a secret; a server that writes its address anew leaves these as they are.
+_LEFT_IN_QUERIES = "!$'()*,/:?@"
 _REMOVED_BYTES = REMOVED.encode()
 # One escapes; more where JSON stands in a JSON text. Bounded and possessive, so that no search explodes.
 _BACKSLASHES = rb"\\{1,16}+"
@@ -148,7 +149,7 @@ def _needles(secrets: Iterable[str]) -> tuple[str, ...]:
     """The secrets, and what base64 makes of them wherever they stand in the encoded text (`Bearer KEY`, `user:KEY`)."""
     needles: dict[str, None] = {}
     kept = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET_CHARACTERS]
-    for secret in dict.fromkeys([*kept, *map(_in_query, kept)]):
+    for secret in dict.fromkeys([*kept, *(_in_query(each, safe) for each in kept for safe in ("", _LEFT_IN_QUERIES))]):
         needles[secret] = None
         raw = secret.encode("utf-8", "surrogateescape")
         for before in range(3):
@@ -160,9 +161,9 @@ def _needles(secrets: Iterable[str]) -> tuple[str, ...]:
     return tuple(needles)
 
 
-def _in_query(secret: str) -> str:
+def _in_query(secret: str, safe: str) -> str:
     """How `secret` is written in a URL's query on its way to a server, which may encode it again."""
-    return URL("http://host/?" + urlencode({"k": secret}, errors="surrogateescape")).raw_query_string.removeprefix("k=")
+    return quote_plus(secret, safe, errors="surrogateescape")
 
 
 def _hints(characters: str) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
