@@ -68,25 +68,27 @@ def model_server(latency_s: float) -> Iterator[Server]:
         process.stdout.close()
 
 
-def run(command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> Used:
-    """Run `command` to its end; what it prints goes to `log`. Raises ClientFailed."""
+def run(
+    command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None, limit_s: float = LIMIT_S
+) -> Used:
+    """Run `command` to its end, or for `limit_s`; what it prints goes to `log`. Raises ClientFailed."""
     with log.open("wb") as said:
         started_s = time.perf_counter()
         process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT, cwd=ROOT, env=environment)
-        status, usage = _waited(process)
+        status, usage = _waited(process, limit_s)
         wall_s = time.perf_counter() - started_s
     if status != 0:
         raise ClientFailed(log.read_text(encoding="utf-8", errors="replace").strip()[-300:])
     return Used(cpu_s=usage.ru_utime + usage.ru_stime, wall_s=wall_s, peak_mb=usage.ru_maxrss / 1024)
 
 
-def _waited(process: subprocess.Popen[bytes]) -> tuple[int, resource.struct_rusage]:
-    limit_s = time.monotonic() + LIMIT_S
+def _waited(process: subprocess.Popen[bytes], limit_s: float) -> tuple[int, resource.struct_rusage]:
+    ends_s = time.monotonic() + limit_s
     while True:
         found, status, usage = os.wait4(process.pid, os.WNOHANG)
         if found:
             process.returncode = os.waitstatus_to_exitcode(status)
             return process.returncode, usage
-        if time.monotonic() > limit_s:
+        if time.monotonic() > ends_s:
             process.kill()
         time.sleep(0.002)

@@ -19,12 +19,12 @@ job:
 """
 
 
-def write_document(folder: Path, *, calls: int, concurrency: int) -> Path:
-    """Write the table and the document into `folder`; returns the document's path."""
+def write_document(folder: Path, *, calls: int, concurrency: int, start: int = 0) -> Path:
+    """Write the document and its table, questions from number `start` on; returns the document's path."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "questions.jsonl"
     with table.open("wb") as file:
-        for question in questions(calls):
+        for question in questions(calls, start=start):
             file.write(orjson.dumps({"question": question}) + b"\n")
     document = folder / "benchmark.yaml"
     document.write_text(_DOCUMENT.format(model=MODEL, table=table, concurrency=concurrency), encoding="utf-8")
