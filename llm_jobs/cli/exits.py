@@ -14,15 +14,15 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 import click
 
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import visible
 from llm_jobs.errors import DocumentError, ImmutableError, IntegrityError, LlmJobsError, NotFound, SetupError
+from llm_jobs.operations.scrubbing import without_secrets
 
 DONE = 0
 ROWS_FAILED = 1
@@ -31,8 +31,6 @@ ENVIRONMENT = 3
 PROGRAM = 70
 STOPPED = 130
 PIPE_CLOSED = 141
-
-_MENTIONS_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "URL")
 
 
 def guarded(call: Callable[[], Any], *, obj: object = None) -> int:
@@ -77,18 +75,3 @@ def reader_left() -> int:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     return PIPE_CLOSED
-
-
-def without_secrets(text: str, environment: Mapping[str, str]) -> str:
-    """`text` without the values of variables whose names say that they hold secrets."""
-    # The patterns take some tenths of a second to import and compile; only tracebacks need them.
-    from llm_jobs.providers.secrets import Scrubber
-
-    names = [name for name in environment if any(word in name.upper() for word in _MENTIONS_SECRET)]
-    values = [environment[name] for name in names]
-    return Scrubber([*values, *map(_password, values)]).text(text)
-
-
-def _password(url: str) -> str:
-    """The password in a URL; empty where there is none."""
-    return unquote(url.partition("://")[2].rpartition("@")[0].partition(":")[2])
