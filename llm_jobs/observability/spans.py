@@ -8,6 +8,7 @@ are in no span unless `content` says so. https://opentelemetry.io/docs/specs/sem
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +26,7 @@ from llm_jobs.events import CallFailed, CallRecorded, CallSent, Event, JobBroken
 
 SERVICE = "llm-jobs"
 MOST_OPEN = 10_000  # calls under way with a span; no more are opened, so that what is told by nobody cannot pile up
+MOST_CLOSING_S = 3.0
 _HASH_DIGITS = 8
 
 # Parameters of a request under every name that a provider gives them -> the attribute.
@@ -210,10 +212,20 @@ def traced(*, share: float, content: bool, endpoint: str | None = None) -> Itera
     # The detector comes last: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word.
     resource = Resource.create({SERVICE_NAME: SERVICE}).merge(OTELResourceDetector().detect())
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    exporter = OTLPSpanExporter(endpoint=endpoint)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     spans = Spans(provider.get_tracer(SERVICE), share=share, content=content)
     try:
         yield spans
     finally:
         spans.end()
-        provider.shutdown()
+        _shut_down(provider, exporter)
+
+
+def _shut_down(provider: TracerProvider, exporter: OTLPSpanExporter) -> None:
+    """Send what is left. A receiver that is not there is tried again for a while, but nobody waits long for that."""
+    alarm = threading.Timer(MOST_CLOSING_S, exporter.shutdown)
+    alarm.daemon = True
+    alarm.start()
+    provider.shutdown()
+    alarm.cancel()
