@@ -1,0 +1,232 @@
+"""In what two jobs, or two calls, differ, and what of it makes another question. Pure: values in, values out.
+
+A path is written as a person would point: `steps[0].parameters.temperature`, `body.messages[1].content`. Steps are
+paired by name, those that were renamed in their order. Of tables only the digests are compared here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, Literal
+
+from llm_jobs.documents.identity import TRANSPORT_FIELDS
+from llm_jobs.documents.job import Job, PromptStep, Step
+
+# calls:   every call of the step is another question.
+# rows:    another table; only rows that differ in what prompts read are other questions.
+# samples: another number of answers per row; those that both ask for are the same.
+# job:     another job and result, of the same questions.
+# nothing: not identity; the same job.
+Effect = Literal["calls", "rows", "samples", "job", "nothing"]
+
+SHOWN_CHARACTERS = 60
+_CONTEXT = 12
+_WORDS = re.compile(r"\S+|\s+")
+_MOST_COMPARISONS = 40_000  # a tenth of a second at worst
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Stands where one side has no such member: JSON's null is a value."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT: Final = Absent()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One member that differs. `step`: the new job's step that it belongs to, None for what is the whole job's."""
+
+    path: str
+    old: object
+    new: object
+    effect: Effect = "calls"
+    step: int | None = None
+
+    def told(self) -> str:
+        """Old and new on one line, each cut to where they differ."""
+        if isinstance(self.old, str) and isinstance(self.new, str):
+            return text_change(self.old, self.new)
+        return f"{_shown(self.old)} → {_shown(self.new)}"
+
+
+def job_differences(old: Job, new: Job) -> tuple[Difference, ...]:
+    """What differs between two jobs, identity first."""
+    return (*_identity(old, new), *_policy(old, new))
+
+
+def call_differences(old: Mapping[str, object], new: Mapping[str, object]) -> tuple[Difference, ...]:
+    """What differs between two calls as `call_members` tells them."""
+    return tuple(Difference(path=path, old=a, new=b) for path, a, b in _walk(old, new, ""))
+
+
+def call_members(
+    *, endpoint: Mapping[str, object], body: Mapping[str, object], epoch: str | None, sample: int
+) -> dict[str, object]:
+    """What a call's hash is made of (`identity.CallIdentity`), member by member."""
+    members: dict[str, object] = {
+        "body": {name: value for name, value in body.items() if name not in TRANSPORT_FIELDS},
+        "endpoint": dict(endpoint),
+    }
+    if epoch is not None:
+        members["epoch"] = epoch
+    if sample:
+        members["sample"] = sample
+    return members
+
+
+def paired_steps(old: Job, new: Job) -> list[int | None]:
+    """For each step of `new` the index of its counterpart in `old`, None where it has none."""
+    names = {step.name: at for at, step in enumerate(old.steps)}
+    pairs = [names.get(step.name) for step in new.steps]
+    left = [at for at in range(len(old.steps)) if at not in pairs]
+    return [left.pop(0) if pair is None and left else pair for pair in pairs]
+
+
+def _identity(old: Job, new: Job) -> Iterator[Difference]:
+    pairs = paired_steps(old, new)
+    for at, (step, pair) in enumerate(zip(new.steps, pairs, strict=True)):
+        if pair is None:
+            yield Difference(path=f"steps[{at}]", old=ABSENT, new=step.name, step=at)
+        else:
+            yield from _step(old.steps[pair], step, at)
+    for at, step in enumerate(old.steps):
+        if at not in pairs:
+            yield Difference(path=f"steps[{at}]", old=step.name, new=ABSENT, effect="job")
+    if old.input.identity() != new.input.identity():
+        yield _input(old, new)
+    if old.sample != new.sample:
+        yield Difference(path="sample", old=old.sample, new=new.sample, effect="samples")
+    if old.epoch != new.epoch:
+        yield Difference(path="epoch", old=old.epoch, new=new.epoch)
+
+
+def _input(old: Job, new: Job) -> Difference:
+    if old.input.kind != new.input.kind:
+        return Difference(path="input", old=old.input.kind, new=new.input.kind, effect="rows")
+    for name in ("format", "types"):
+        if getattr(old.input, name) != getattr(new.input, name):
+            return Difference(
+                path=f"input.{name}", old=getattr(old.input, name), new=getattr(new.input, name), effect="rows"
+            )
+    path = "input.file" if new.input.kind == "file" else "input.rows"
+    return Difference(path=path, old=old.input.digest[:12], new=new.input.digest[:12], effect="rows")
+
+
+def _step(old: Step, new: Step, at: int) -> Iterator[Difference]:
+    for path, a, b in _walk(old.identity(), new.identity(), ""):
+        effect = _effect(path, old, new)
+        yield Difference(path=f"steps[{at}].{path}", old=a, new=b, effect=effect, step=at)
+    if old.model.name != new.model.name and old.identity().get("model") == new.identity().get("model"):
+        path = f"steps[{at}].model.name"
+        yield Difference(path=path, old=old.model.name, new=new.model.name, effect="nothing", step=at)
+
+
+def _effect(path: str, old: Step, new: Step) -> Effect:
+    """Whether a member of a step's identity reaches the model."""
+    top, _, below = path.partition(".")
+    top = top.partition("[")[0]
+    if top in ("name", "answer_pointer"):
+        return "job"
+    if top in ("parameters", "body") and below.partition(".")[0].partition("[")[0] in TRANSPORT_FIELDS:
+        return "job"
+    if top == "schema" and not (_sends_schema(old) or _sends_schema(new)):
+        return "job"
+    if top == "native" and not (_has_schema(old) or _has_schema(new)):
+        return "job"
+    return "calls"
+
+
+def _has_schema(step: Step) -> bool:
+    return isinstance(step, PromptStep) and step.schema is not None
+
+
+def _sends_schema(step: Step) -> bool:
+    return isinstance(step, PromptStep) and step.schema is not None and step.native
+
+
+def _policy(old: Job, new: Job) -> Iterator[Difference]:
+    if old.name != new.name:
+        yield Difference(path="name", old=old.name, new=new.name, effect="nothing")
+    for path, a, b in _walk(asdict(old.policy), asdict(new.policy), ""):
+        yield Difference(path=path, old=a, new=b, effect="nothing")
+
+
+def _walk(old: object, new: object, path: str) -> Iterator[tuple[str, object, object]]:
+    """The members that differ, in the new value's order; those that only the old one has come after."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in [*new, *(name for name in old if name not in new)]:
+            below = f"{path}.{name}" if path else str(name)
+            yield from _walk(old.get(name, ABSENT), new.get(name, ABSENT), below)
+    elif _is_list(old) and _is_list(new):
+        for at in range(max(len(old), len(new))):  # type: ignore[arg-type]
+            yield from _walk(_at(old, at), _at(new, at), f"{path}[{at}]")
+    elif not _same(old, new):
+        yield path, old, new
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _at(values: object, at: int) -> object:
+    assert isinstance(values, Sequence)
+    return values[at] if at < len(values) else ABSENT
+
+
+def _same(old: object, new: object) -> bool:
+    """Equal as JSON: 1 and 1.0 are one number, true is none."""
+    return old == new and isinstance(old, bool) == isinstance(new, bool)
+
+
+def text_change(old: str, new: str) -> str:
+    """Where two texts differ, word by word, with some characters around it: `…rate the [-review-]{+film+} from…`."""
+    start = _common_start(old, new)
+    start = start[: start.rfind(" ") + 1]
+    end = _common_start(old[len(start) :][::-1], new[len(start) :][::-1])[::-1]
+    end = end[end.find(" ") :] if " " in end else ""
+    between = _between(old[len(start) : len(old) - len(end)], new[len(start) : len(new) - len(end)])
+    return _around(start, first=True) + between + _around(end, last=True)
+
+
+def _common_start(old: str, new: str) -> str:
+    differs = (at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    return old[: next(differs, min(len(old), len(new)))]
+
+
+def _between(old: str, new: str) -> str:
+    words, others = _WORDS.findall(old), _WORDS.findall(new)
+    if len(words) * len(others) > _MOST_COMPARISONS:
+        return _replaced(old, new)
+    parts = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, words, others, autojunk=False).get_opcodes():
+        before, after = "".join(words[a:b]), "".join(others[c:d])
+        parts.append(_around(before) if kind == "equal" else _replaced(before, after))
+    return "".join(parts)
+
+
+def _replaced(old: str, new: str) -> str:
+    return (f"[-{_shown_text(old)}-]" if old else "") + (f"{{+{_shown_text(new)}+}}" if new else "")
+
+
+def _around(text: str, *, first: bool = False, last: bool = False) -> str:
+    """The ends of an unchanged stretch that touch a change."""
+    if len(text) <= 2 * _CONTEXT:
+        return text
+    head = "" if first else text[:_CONTEXT]
+    tail = "" if last else text[-_CONTEXT:]
+    return f"{head}…{tail}"
+
+
+def _shown(value: object) -> str:
+    return _shown_text(value if isinstance(value, str) else repr(value))
+
+
+def _shown_text(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
