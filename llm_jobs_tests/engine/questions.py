@@ -1,0 +1,99 @@
+"""Rows through one question with rules and several models, on virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from llm_jobs.documents.identity import rows_digest
+from llm_jobs.documents.job import (
+    AnswerStatus,
+    Candidate,
+    FollowUp,
+    Input,
+    Job,
+    JsonValue,
+    Message,
+    ModelChoice,
+    Policy,
+    PromptStep,
+)
+from llm_jobs.engine.following import MeansOf, prepare
+from llm_jobs.engine.gates import ModelGate
+from llm_jobs.engine.health import Health
+from llm_jobs.engine.steps import Means, PreparedStep, Row
+from llm_jobs.engine.stream import OpenRow, RowStream
+from llm_jobs.ledger.base import Ledger
+from llm_jobs.providers.base import Provider
+from llm_jobs_tests.engine.bench import bench
+from llm_jobs_tests.engine.speaking import model
+from llm_jobs_tests.virtual_time import run_virtual
+
+Prepare = Callable[[MeansOf, Health], PreparedStep]
+Rules = Mapping[AnswerStatus, Sequence[FollowUp]]
+
+
+def choice(kind: str, *names: str, weights: Sequence[float] = ()) -> ModelChoice:
+    """Several models of the speaking provider."""
+    shares = weights or [1.0] * len(names)
+    candidates = tuple(Candidate(model=model(name), weight=weight) for name, weight in zip(names, shares, strict=True))
+    return ModelChoice(kind="weighted" if kind == "weighted" else "fallback", candidates=candidates)
+
+
+def question(
+    *,
+    rules: Rules | None = None,
+    models: ModelChoice | None = None,
+    parameters: Mapping[str, JsonValue] | None = None,
+    schema: Mapping[str, JsonValue] | None = None,
+    samples: int = 1,
+    text: str = "{{ x }}",
+) -> Prepare:
+    """A prompt `answer` about the column `x`, not prepared yet."""
+    step = PromptStep(
+        name="answer",
+        model=models.candidates[0].model if models else model("m"),
+        messages=(Message(role="user", content=text),),
+        parameters=parameters or {},
+        schema=schema,
+        choice=models,
+    )
+    policy = Policy(on_status={"answer": {status: tuple(listed) for status, listed in (rules or {}).items()}})
+    rows: tuple[Mapping[str, JsonValue], ...] = ({},)
+    table = Input(kind="inline", rows=rows, digest=rows_digest(rows))
+    job = Job(name="job", steps=(step,), input=table, policy=policy, sample=samples)
+
+    def prepared(means: MeansOf, health: Health) -> PreparedStep:
+        return prepare(step, job, means, health=health, now=asyncio.get_running_loop().time)
+
+    return prepared
+
+
+def completed(
+    provider: Provider,
+    rows: Sequence[Row],
+    *questions: Prepare,
+    ledger: Ledger | None = None,
+    samples: int = 1,
+    max_retries: int = 2,
+    concurrency: int = 4,
+) -> list[OpenRow]:
+    """All rows through the questions, in order."""
+
+    async def scenario() -> list[OpenRow]:
+        async with bench(provider, ledger) as b:
+            means = Means(provider=provider, gate=ModelGate(), price=lambda usage: 0.5)
+            stream = RowStream(
+                steps=[prepare(lambda model: means, b.session.health) for prepare in questions],
+                samples=samples,
+                caller=b.session.caller,
+                lane=b.lane(concurrency=concurrency, max_retries=max_retries),
+                emit=b.events.append,
+                look_up=b.session.recorder.look_up,
+            )
+            done: list[OpenRow] = []
+            async for batch in stream.complete(iter(rows), b.session.recorder.broken):
+                done += batch
+            return done
+
+    return run_virtual(scenario())

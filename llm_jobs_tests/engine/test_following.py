@@ -1,0 +1,161 @@
+"""What follows an answer that is no success: larger limits, repairs, other samples, other models, each a call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue
+from llm_jobs.engine.stream import OpenRow
+from llm_jobs.ledger.base import Ledger
+from llm_jobs_tests.engine.bench import memory_ledger
+from llm_jobs_tests.engine.questions import completed, question
+from llm_jobs_tests.engine.speaking import Said, SpeakingProvider, model
+
+Body = Mapping[str, Any]
+SCORE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["score"],
+    "properties": {"score": {"type": "integer"}},
+}
+ROW: dict[str, JsonValue] = {"x": "hello"}
+
+
+def until(tokens: int) -> Any:
+    """A model whose answer needs `tokens` tokens."""
+
+    def speech(body: Body) -> Said:
+        return "whole" if body.get("max_tokens", 10_000) >= tokens else ("wh", "length")
+
+    return speech
+
+
+def larger(**members: Any) -> Mapping[AnswerStatus, Sequence[FollowUp]]:
+    return {"truncated": (FollowUp(action="ask_again", **members),)}
+
+
+def limits(provider: SpeakingProvider) -> list[Any]:
+    return [body.get("max_tokens") for body in provider.bodies]
+
+
+def one(provider: SpeakingProvider, ledger: Ledger | None = None, **members: Any) -> OpenRow:
+    (row,) = completed(provider, [ROW], question(**members), ledger=ledger)
+    return row
+
+
+def test_a_truncated_answer_is_asked_again_with_a_limit_that_grows_until_it_is_whole() -> None:
+    provider = SpeakingProvider(until(350))
+    row = one(provider, parameters={"max_tokens": 100}, rules=larger(factor=2.0, up_to=1000, times=10))
+    assert (row.status, row.values["answer"]) == ("succeeded", "whole")
+    assert limits(provider) == [100, 200, 400]
+    assert [settled.facts.status for settled in row.settled] == ["truncated", "truncated", "succeeded"]
+    assert len({settled.call_hash for settled in row.settled}) == 3
+
+
+def test_the_limit_grows_no_further_than_its_bound_which_is_asked_once() -> None:
+    provider = SpeakingProvider(until(5000))
+    row = one(provider, parameters={"max_tokens": 100}, rules=larger(factor=2.0, up_to=500, times=10))
+    assert (row.status, row.values["answer"]) == ("truncated", "wh")
+    assert limits(provider) == [100, 200, 400, 500]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule", "asked"),
+    [
+        ({"max_tokens": 100}, {"max_tokens": 900}, [100, 900]),
+        ({"max_tokens": 100}, {"max_tokens": 100}, [100]),  # the same request is never sent again
+        ({"max_tokens": 100}, {"max_tokens": 50}, [100]),
+        ({"max_tokens": 100}, {"factor": 1.5}, [100, 150]),
+        ({}, {"max_tokens": 20_000}, [None, 20_000]),
+        ({}, {"factor": 3.0}, [None, 3]),  # the answer that was cut off had one token
+    ],
+)
+def test_which_limit_follows(parameters: dict[str, JsonValue], rule: dict[str, Any], asked: list[Any]) -> None:
+    provider = SpeakingProvider(lambda body: ("wh", "length"))
+    assert one(provider, parameters=parameters, rules=larger(**rule)).status == "truncated"
+    assert limits(provider) == asked
+
+
+def test_a_malformed_answer_is_repaired_in_the_same_conversation_with_what_is_wrong_with_it() -> None:
+    said = iter(['{"score": "high"}', '{"score": 5}'])
+    provider = SpeakingProvider(lambda body: next(said))
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {"invalid": (FollowUp(action="repair", times=2),)}
+    row = one(provider, schema=SCORE, rules=rules)
+    assert (row.status, row.values["score"]) == ("succeeded", 5)
+    first, second = (body["messages"] for body in provider.bodies)
+    assert second[: len(first)] == first
+    assert second[-2] == {"role": "assistant", "content": '{"score": "high"}'}
+    assert second[-1]["role"] == "user"
+    assert "score" in second[-1]["content"]
+    assert "integer" in second[-1]["content"]
+    assert provider.bodies[1]["response_format"] == provider.bodies[0]["response_format"]
+
+
+def test_repairs_end_after_so_many_and_then_the_next_rule_is_followed() -> None:
+    provider = SpeakingProvider(lambda body: '{"score": 1}' if body["model"] == "strong" else "no JSON")
+    instead = FollowUp(action="model", model="strong", candidate=Candidate(model=model("strong")))
+    rules = {"invalid": (FollowUp(action="repair", times=2), instead)}
+    row = one(provider, schema=SCORE, rules=rules)
+    assert row.status == "succeeded"
+    assert [body["model"] for body in provider.bodies] == ["m", "m", "m", "strong"]
+    assert [len(body["messages"]) for body in provider.bodies] == [1, 3, 5, 1]
+    assert (row.model, row.model_reason) == ("speaking/strong", "on_status: speaking/m invalid")
+
+
+@pytest.mark.parametrize("status", ["refused", "filtered", "empty"])
+def test_another_sample_is_another_call_of_the_same_question(status: AnswerStatus) -> None:
+    said: Iterator[Said] = iter([("no", status), ("no", status), "yes"])
+    provider = SpeakingProvider(lambda body: next(said))
+    row = one(provider, rules={status: (FollowUp(action="ask_again", times=2),)})
+    assert (row.status, row.values["answer"]) == ("succeeded", "yes")
+    assert provider.bodies[0] == provider.bodies[1] == provider.bodies[2]
+    hashes = [settled.call_hash for settled in row.settled]
+    several = completed(SpeakingProvider(lambda body: "yes"), [ROW], question(samples=3), samples=3)
+    assert hashes == [other.settled[0].call_hash for other in several]
+
+
+def test_a_sample_drawn_beside_the_row_s_own_is_no_other_row_s() -> None:
+    provider = SpeakingProvider(lambda body: ("", "empty"))
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {"empty": (FollowUp(action="ask_again", times=3),)}
+    rows = completed(provider, [ROW], question(rules=rules, samples=4), samples=4)
+    assert len({settled.call_hash for row in rows for settled in row.settled}) == 16 == len(provider.bodies)
+
+
+def test_a_stated_seed_is_moved_on_for_the_same_seed_says_the_same() -> None:
+    provider = SpeakingProvider(lambda body: ("no", "refused"))
+    one(provider, parameters={"seed": 7}, rules={"refused": (FollowUp(action="ask_again", times=2),)})
+    assert [body["seed"] for body in provider.bodies] == [7, 8, 9]
+
+
+def test_without_rules_the_row_ends_with_its_answer_and_its_status() -> None:
+    provider = SpeakingProvider(lambda body: ("no", "refused"))
+    row = one(provider, rules={"truncated": (FollowUp(action="ask_again", factor=2.0),)})
+    assert (row.status, row.values["answer"], len(provider.bodies)) == ("refused", "no", 1)
+
+
+def test_every_follow_up_is_recorded_with_its_text_and_is_not_bought_again() -> None:
+    ledger, provider = memory_ledger(), SpeakingProvider(until(350))
+    members: dict[str, Any] = {"parameters": {"max_tokens": 100}, "rules": larger(factor=2.0, up_to=1000, times=10)}
+    first = one(provider, ledger, **members)
+    for settled in first.settled:
+        (attempt,) = ledger.attempts(settled.call_hash)
+        assert attempt[1].status == settled.facts.status
+        assert attempt[3] is not None
+        assert attempt[1].cost_usd == 0.5
+
+
+def test_a_chain_of_calls_ends_whatever_the_rules_say() -> None:
+    said: Iterator[Said] = iter([("wh", "length"), "bad", ("no", "refused"), ("", "empty")] * 100)
+    provider = SpeakingProvider(lambda body: next(said))
+    endless = FollowUp(action="ask_again", factor=2.0, times=1000)
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {
+        "truncated": (endless,),
+        "invalid": (FollowUp(action="repair", times=1000),),
+        "refused": (endless,),
+        "empty": (endless,),
+    }
+    one(provider, schema=SCORE, rules=rules)
+    assert len(provider.bodies) == 33
