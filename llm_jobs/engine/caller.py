@@ -15,17 +15,19 @@ from random import Random
 
 from llm_jobs.clock import Clock
 from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
+from llm_jobs.engine.gates import UNKNOWN
 from llm_jobs.engine.judging import judge
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.sender import Sender
 from llm_jobs.engine.telling import Teller
 from llm_jobs.errors import CallError
 from llm_jobs.events import Listener
-from llm_jobs.ledger.base import Answer, Exchange, Facts, Want
+from llm_jobs.ledger.base import Answer, Exchange, Facts, OverBudget, Want
 from llm_jobs.providers.base import Reply
 
 POLL_S = 0.1  # how often calls that another process holds are asked about
 POLL_BATCH = 256
+SHORT_BATCH = 16  # of a job's calls that wait for budget: the others would be told the same
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 
@@ -83,6 +85,8 @@ class Caller:
             self._want_again(flight)
         while lane.ready:
             self._granted(lane.ready.popleft())
+        while lane.short:
+            self._await_claim(lane.short.popleft())
         while lane.pending:
             self._await_claim(lane.pending.popleft())
 
@@ -94,12 +98,16 @@ class Caller:
             flight.lane.ready.append(flight)
             self._sender.start(flight.lane)
 
-    def _await_claim(self, flight: Flight) -> None:
+    def _await_claim(self, flight: Flight, *, first: bool = False) -> None:
         if self._is_orphaned(flight):
             self._settle(flight, UNSENT, None, reused=True)
+            return
+        pending = flight.lane.pending
+        if first:
+            pending.appendleft(flight)
         else:
-            flight.lane.pending.append(flight)
-            self._pump(flight.lane)
+            pending.append(flight)
+        self._pump(flight.lane)
 
     def _is_orphaned(self, flight: Flight) -> bool:
         """Nobody waits for this call any more. Askers whose lane is closed are told so here, the others inherit it."""
@@ -145,17 +153,19 @@ class Caller:
         except CallError as error:
             return None, replace(facts, status="failed", error_class=type(error).__name__, error=str(error))
         status, reason = judge(call, reply)
-        return reply, replace(facts, status=status, error=reason)
+        if status != facts.status or reason != facts.error:
+            facts = replace(facts, status=status, error=reason)
+        return reply, facts
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
-        while lane.pending and not lane.closed and lane.wanted + len(lane.ready) < lane.concurrency * lane.group:
-            flight = lane.pending.popleft()
-            lane.wanted += 1
-            self._want(flight, held=False)
+        while lane.pending and not lane.closed and lane.claimed < lane.concurrency * lane.group:
+            self._want(lane.pending.popleft(), held=False)
 
     def _want(self, flight: Flight, *, held: bool) -> None:
         call, lane = flight.call, flight.lane
+        lane.wanted += 1
+        worst = call.gate.worst(call.request) if lane.budgets else UNKNOWN
         want = Want(
             call_hash=call.call_hash,
             job_hash=lane.job_hash,
@@ -165,13 +175,15 @@ class Caller:
             attempt=flight.attempt,
             held=held,
             behind=flight.behind,
+            worst_tokens=worst.tokens,
+            worst_cost_usd=worst.cost_usd,
+            budgets=lane.budgets,
         )
-        first = not held and flight.behind is None
-        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange, first=first))
+        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange))
 
-    def _decided(self, flight: Flight, lane: Lane, exchange: Exchange, *, first: bool) -> None:
+    def _decided(self, flight: Flight, lane: Lane, exchange: Exchange) -> None:
         call_hash = flight.call.call_hash
-        lane.wanted -= first
+        lane.wanted -= 1
         if (intent_id := exchange.granted.get(call_hash)) is not None:
             flight.intent_id = intent_id
             flight.behind = None
@@ -181,6 +193,8 @@ class Caller:
             self._reuse(flight, answer)
         elif (facts := exchange.failed.get(call_hash)) is not None:
             self._settle(flight, facts, None, reused=True, answered_ns=self._clock.now_ns())
+        elif (over := exchange.over_budget.get(call_hash)) is not None:
+            self._over_budget(flight, over)
         else:
             if flight.behind is None:
                 flight.behind = exchange.busy[call_hash]
@@ -188,6 +202,19 @@ class Caller:
             self._waiting.append(flight)
             self._poll_later()
         self._pump(lane)
+
+    def _over_budget(self, flight: Flight, over: OverBudget) -> None:
+        """Wait while calls in flight hold what this one needs; otherwise it is not asked, and nothing is lost."""
+        lane = flight.lane
+        if over.pending and not lane.closed:
+            self._tell.waiting(flight, "budget")
+            lane.short.append(flight)
+            self._poll_later()
+            return
+        if over.key not in lane.exhausted:
+            lane.exhausted.add(over.key)
+            self._tell.budget_reached(lane, over.key)
+        self._settle(flight, _not_afforded(flight.call.request.model.name, over.key), None, reused=True)
 
     def _poll_later(self) -> None:
         if not self._polling:
@@ -202,7 +229,10 @@ class Caller:
                 self._settle(flight, UNSENT, None, reused=True)
             else:
                 self._want(flight, held=False)
-        if self._waiting:
+        for lane in self._lanes:
+            for _ in range(min(SHORT_BATCH, len(lane.short))):
+                self._await_claim(lane.short.popleft(), first=True)
+        if self._waiting or any(lane.short for lane in self._lanes):
             self._poll_later()
 
     def _want_again(self, flight: Flight) -> None:
@@ -233,3 +263,12 @@ class Caller:
             again = replace(settled, reused=True, attempts=0)
             for _, done in flight.askers[1:]:
                 done(again)
+
+
+def _not_afforded(model: str, budget: str) -> Facts:
+    return Facts(
+        status="cancelled",
+        error_class="OverBudget",
+        error=f"not sent: its worst case with {model} does not fit what is left of the budget {budget}; raise it and "
+        "run the job again, what is answered is kept",
+    )

@@ -11,22 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.retry import RetryPolicy
-from llm_jobs.ledger.base import Facts
-from llm_jobs.limits.memory import RequestQuota
+from llm_jobs.ledger.base import BudgetCap, Facts
 from llm_jobs.providers.base import Provider, Reply, Request, Usage
 from llm_jobs.values import value
 
 Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
 Price = Callable[[Usage], float | None]
-
-
-@dataclass(kw_only=True, slots=True)
-class ModelGate:
-    """What one model allows this process: requests per minute and calls at once."""
-
-    quota: RequestQuota = field(default_factory=lambda: RequestQuota(None))
-    slots: asyncio.Semaphore | None = None
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -41,6 +33,7 @@ class Lane:
     group: int = 1  # at most so many calls travel in one request, where the provider has such requests
     pending: deque[Flight] = field(default_factory=deque)  # not claimed yet
     ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
+    short: deque[Flight] = field(default_factory=deque)  # not granted: calls in flight hold what is left of a budget
     resting: dict[Flight, asyncio.TimerHandle] = field(default_factory=dict)  # failed, to be sent again later
     wanted: int = 0  # asked of the ledger, not decided
     in_flight: int = 0
@@ -50,6 +43,13 @@ class Lane:
     sent: int = 0
     closed: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed
+    budgets: tuple[BudgetCap, ...] = ()  # what its calls count for; may be replaced while it works
+    exhausted: set[str] = field(default_factory=set)  # budgets that refused one of its calls
+
+    @property
+    def claimed(self) -> int:
+        """Calls that are claimed, or about to be, and not in a slot yet."""
+        return self.wanted + len(self.ready) + len(self.short)
 
 
 @value

@@ -13,7 +13,7 @@ from random import Random
 from llm_jobs.clock import Clock
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import Caller
-from llm_jobs.engine.calls import ModelGate
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.health import Health
 from llm_jobs.engine.interpreter import tuned
 from llm_jobs.engine.recorder import Recorder

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from llm_jobs.documents.formats.batch import OPERATION_OF_URL
 from llm_jobs.documents.identity import CallIdentity
 from llm_jobs.documents.job import Candidate, Endpoint, JsonValue, ModelRef, PromptStep, RequestStep, Step
-from llm_jobs.engine.calls import Call, Check, ModelGate, Price
+from llm_jobs.engine.calls import Call, Check, Price
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import compile_messages, compile_value
 from llm_jobs.providers.base import Provider, Request

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from llm_jobs.engine.calls import Flight, Lane
 from llm_jobs.events import (
+    BudgetReached,
     CallAnswered,
     CallFailed,
     CallIntended,
@@ -42,6 +43,9 @@ class Teller:
 
     def waited(self, flight: Flight, seconds: float, reason: WaitReason) -> None:
         self._emit(QuotaWaited(flight.call.request.model.name, flight.lane.job_hash, seconds, reason))
+
+    def budget_reached(self, lane: Lane, budget: str) -> None:
+        self._emit(BudgetReached(lane.job_hash, budget))
 
     def sent(self, flight: Flight) -> None:
         if self._sent:

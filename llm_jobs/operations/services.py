@@ -16,7 +16,7 @@ from random import Random
 
 from llm_jobs.clock import Clock, WallClock
 from llm_jobs.documents.job import ModelRef
-from llm_jobs.engine.calls import ModelGate
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.events import Listener, ignore
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.opening import open_ledger

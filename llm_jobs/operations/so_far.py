@@ -13,8 +13,9 @@ from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job, ModelRef
-from llm_jobs.engine.calls import Call, ModelGate, Settled
+from llm_jobs.engine.calls import Call, Settled
 from llm_jobs.engine.following import prepare
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.health import Health
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow

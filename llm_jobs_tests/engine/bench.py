@@ -9,7 +9,8 @@ from random import Random
 
 from llm_jobs.clock import SetClock
 from llm_jobs.documents.job import Message, Operation, PromptStep
-from llm_jobs.engine.calls import Lane, ModelGate
+from llm_jobs.engine.calls import Lane
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session, open_session
 from llm_jobs.engine.steps import Means, PreparedStep, Row

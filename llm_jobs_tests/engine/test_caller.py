@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.engine.calls import ModelGate
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.sender import MOST_AT_RISK
 from llm_jobs.errors import CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.events import CallIntended, CallRecorded, CallSent
