@@ -24,6 +24,7 @@ from llm_jobs.providers.http_request import Origin, Prepared, Unwritable, prepar
 from llm_jobs.providers.secrets import Scrubber
 
 _READ_BYTES = 256 * 1024
+_SEARCHED_AT_ONCE_BYTES = 64 * 1024
 
 
 class HttpChannel:
@@ -156,22 +157,17 @@ class _Wire:
 
 
 def _judged(heard: Heard, where: str, scrubber: Scrubber) -> Answered | CallError:
-    status, body = heard.status, heard.body
-    headers = _clean(heard.fields, scrubber)
+    status, fields, body = heard
+    told = b"\0".join((*fields, *fields.values()))  # neither can hold a zero byte
+    # One search for the head and a short body together: most answers hold nothing.
+    clean = len(body) < _SEARCHED_AT_ONCE_BYTES and not scrubber.suspicious(b"\0".join((told, body)))
+    headers = _headers(told if clean else scrubber.raw(told), len(fields))
     if "content-encoding" in headers or "transfer-encoding" in headers:
-        try:
-            body = _undone(body, headers)
-        except Torn:
-            return TransientError(f"the compressed answer of {where} is not whole", http_status=status)
-        except Inflated:
-            return _too_large(where)
-        except UnknownCoding:
-            if status < 300:
-                return PermanentError(
-                    f"{where} sends its answers in an encoding that was not asked for; choose another endpoint",
-                    http_status=status,
-                )
-    raw = scrubber.raw(body)
+        decoded = _decoded(body, headers, status, where)
+        if isinstance(decoded, CallError):
+            return decoded
+        clean, body = clean and decoded is body, decoded
+    raw = body if clean else scrubber.raw(body)
     if not 200 <= status < 300:
         return failure_of(status=status, headers=headers, raw=raw, where=where, scrubber=scrubber)
     if headers.get("content-type", "").startswith("text/event-stream"):
@@ -179,19 +175,28 @@ def _judged(heard: Heard, where: str, scrubber: Scrubber) -> Answered | CallErro
     return Answered(raw=raw, headers=headers)
 
 
-def _clean(fields: Mapping[bytes, bytes], scrubber: Scrubber) -> dict[str, str]:
-    """The headers of an answer, names in lower case, without secrets: one search for all of them."""
-    if not fields:
-        return {}
-    joined = scrubber.raw(b"\0".join((*fields, *fields.values())))
-    texts = joined.decode("utf-8", "surrogateescape").split("\0")
-    return dict(zip(map(str.lower, texts), map(str.strip, texts[len(fields) :]), strict=False))
+def _headers(told: bytes, count: int) -> dict[str, str]:
+    """The headers of an answer, their names in lower case, from all names and then all values."""
+    texts = told.decode("utf-8", "surrogateescape").split("\0")
+    return {name.lower(): value.strip() for name, value in zip(texts, texts[count:], strict=False)} if count else {}
 
 
-def _undone(body: bytes, headers: Mapping[str, str]) -> bytes:
-    if headers.get("transfer-encoding", "chunked").lower() != "chunked":
-        raise UnknownCoding
-    return decoded(body, headers.get("content-encoding", ""), limit=LARGEST_BODY_BYTES)
+def _decoded(body: bytes, headers: Mapping[str, str], status: int, where: str) -> bytes | CallError:
+    """The body without encodings. Where a failure's cannot be undone, the failure is told without its text."""
+    try:
+        if headers.get("transfer-encoding", "chunked").lower() != "chunked":
+            raise UnknownCoding
+        return decoded(body, headers.get("content-encoding", ""), limit=LARGEST_BODY_BYTES)
+    except (Torn, Inflated, UnknownCoding) as error:
+        return b"" if status >= 300 else _undecodable(error, where)
+
+
+def _undecodable(error: Exception, where: str) -> CallError:
+    if isinstance(error, Torn):
+        return TransientError(f"the compressed answer of {where} is not whole")
+    if isinstance(error, Inflated):
+        return _too_large(where)
+    return PermanentError(f"{where} encodes its answers in a way that was not asked for; choose another endpoint")
 
 
 def _classified(error: Exception, where: str, scrubber: Scrubber) -> CallError:

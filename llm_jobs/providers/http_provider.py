@@ -1,7 +1,7 @@
 """What the providers behind HTTP share: where a request goes, which headers it gets, one attempt at it.
 
-aiohttp is imported when the first request is sent: it costs 0.3 s, and a job whose answers are all recorded needs it
-never.
+The HTTP client is imported when the first request is sent: a job whose answers are all recorded needs it never.
+Invariant: what was prepared with a key is kept no longer than the `Scrubber` that removes that key.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from llm_jobs.providers.vendors import origin_of
 
 if TYPE_CHECKING:
     from llm_jobs.providers.http import HttpChannel
+    from llm_jobs.providers.http_request import Prepared
+    from llm_jobs.providers.secrets import Scrubber
 
 # Members that never leave this process: answers are taken whole, and a key travels in a header or not at all.
 _NOT_SENT = frozenset({"api_key", "background", "stream", "stream_options", "timeout"})
@@ -36,8 +38,9 @@ class AccessRules(Protocol):
     def key_names(self) -> frozenset[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Target:
+    method: str
     url: str
     origin: str
     headers: Mapping[str, str]
@@ -56,6 +59,8 @@ class HttpProvider:
         self._channel: HttpChannel | None = None
         self._targets: dict[tuple[str, str], _Target] = {}
         self._access: dict[ModelRef, Access] = {}
+        self._prepared: dict[tuple[_Target, str | None], Prepared] = {}
+        self._scrubber: Scrubber | None = None  # of the keys in `_prepared`
 
     def endpoint(self, model: ModelRef, operation: Operation) -> Endpoint:
         raise NotImplementedError
@@ -82,14 +87,16 @@ class HttpProvider:
         endpoint = request.endpoint
         target = self._targets.get((endpoint.base_url, endpoint.path)) or self._target(endpoint)
         access = self._access.get(request.model) or self._look_up(request.model)
+        scrubber = self._keys.scrubber()
+        if scrubber is not self._scrubber:  # a key was changed
+            self._prepared.clear()
+            self._scrubber = scrubber
         key = self._keys.key(access, target.origin)
-        return await self.channel().exchange(
-            endpoint.method,
-            target.url,
-            headers={**target.headers, **self.authorisation(key)} if key else target.headers,
+        return await self.channel().send(
+            self._prepared.get((target, key)) or self._prepare(target, key),
             payload=self.payload(request.body),
             timeout_s=timeout_s,
-            scrubber=self._keys.scrubber(),
+            scrubber=scrubber,
         )
 
     def payload(self, body: Mapping[str, JsonValue]) -> bytes:
@@ -115,9 +122,14 @@ class HttpProvider:
 
     def _target(self, endpoint: Endpoint) -> _Target:
         url = endpoint.base_url + endpoint.path
-        target = _Target(url, origin_of(endpoint.base_url), {**_FIXED_HEADERS, **endpoint.headers})
+        target = _Target(endpoint.method, url, origin_of(endpoint.base_url), {**_FIXED_HEADERS, **endpoint.headers})
         self._targets[endpoint.base_url, endpoint.path] = target
         return target
+
+    def _prepare(self, target: _Target, key: str | None) -> Prepared:
+        headers = {**target.headers, **self.authorisation(key)} if key else target.headers
+        prepared = self._prepared[target, key] = self.channel().prepare(target.method, target.url, headers)
+        return prepared
 
     def _look_up(self, model: ModelRef) -> Access:
         access = self._access[model] = self._catalogue.access(model)

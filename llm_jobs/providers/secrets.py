@@ -22,6 +22,8 @@ SHORTEST_SECRET_CHARACTERS = 8
 
 # What is sent encodes every sign of a secret; a server that writes its address anew leaves these as they are.
 _LEFT_IN_QUERIES = "!$'()*,/:?@"
+_CORE_BYTES = 8
+_UNLIKE_PROSE = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _REMOVED_BYTES = REMOVED.encode()
 # One escapes; more where JSON stands in a JSON text. Bounded and possessive, so that no search explodes.
 _BACKSLASHES = rb"\\{1,16}+"
@@ -76,13 +78,12 @@ class KeyRing:
 class Scrubber:
     """Removes every form of some secrets: plain, percent-encoded, JSON- or HTML-escaped, nested, inside base64."""
 
-    __slots__ = ("_escapes", "_hints", "_needles", "_pattern", "_plain")
+    __slots__ = ("_cores", "_hints", "_needles", "_pattern")
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._needles = _needles(secrets)
-        self._plain = tuple(needle.encode("utf-8", "surrogateescape") for needle in self._needles)
+        self._cores = tuple(dict.fromkeys(_core(needle.encode("utf-8", "surrogateescape")) for needle in self._needles))
         self._hints = _hints("".join(self._needles)) if self._needles else ()
-        self._escapes = tuple(b"\\" + c.encode() for c in '"/\\' if any(c in needle for needle in self._needles))
         self._pattern: re.Pattern[bytes] | None = None  # compiled when first needed: it is large
 
     def __repr__(self) -> str:
@@ -90,7 +91,7 @@ class Scrubber:
 
     def raw(self, raw: bytes) -> bytes:
         """`raw` without secrets, itself where there is none. What was JSON stays JSON."""
-        if not self._suspicious(raw):
+        if not self.suspicious(raw):
             return raw
         cleaned = self._substituted(raw)
         if cleaned is raw or not _is_json(raw) or _is_json(cleaned):
@@ -100,7 +101,7 @@ class Scrubber:
     def text(self, text: str) -> str:
         """`text` without secrets."""
         raw = text.encode("utf-8", "surrogateescape")
-        if not self._suspicious(raw):
+        if not self.suspicious(raw):
             return text
         return self._substituted(raw).decode("utf-8", "surrogateescape")
 
@@ -110,15 +111,17 @@ class Scrubber:
             return headers
         return {name: self.text(value) for name, value in headers.items()}
 
-    def _suspicious(self, raw: bytes) -> bool:
-        """Cheap, and true wherever the whole pattern could match."""
-        for needle in self._plain:
-            if needle in raw:
+    def suspicious(self, raw: bytes) -> bool:
+        """Whether `raw` may hold a secret: cheap, and true wherever the whole pattern could match."""
+        for core in self._cores:
+            if core in raw:
                 return True
-        for mark, hint in self._hints:
-            if mark in raw and hint.search(raw):
-                return True
-        return any(escape in raw for escape in self._escapes)
+        for sign, hints in self._hints:
+            if sign in raw:
+                for mark, hint in hints:
+                    if mark in raw and (hint is None or hint.search(raw)):
+                        return True
+        return False
 
     def _substituted(self, raw: bytes) -> bytes:
         if self._pattern is None:
@@ -166,20 +169,33 @@ def _in_query(secret: str, safe: str) -> str:
     return quote_plus(secret, safe, errors="surrogateescape")
 
 
-def _hints(characters: str) -> tuple[tuple[bytes, re.Pattern[bytes]], ...]:
-    """Per sign of an encoding, a quick pattern that finds an encoded one of `characters`."""
+def _core(needle: bytes) -> bytes:
+    """The part of a needle that is looked for first: short, for a long one is slow to look for, and unlike prose."""
+    starts = range(max(1, len(needle) - _CORE_BYTES + 1))
+    return max((needle[at : at + _CORE_BYTES] for at in starts), key=lambda part: sum(map(_UNLIKE_PROSE.count, part)))
+
+
+_Hints = tuple[tuple[bytes, re.Pattern[bytes] | None], ...]
+
+
+def _hints(characters: str) -> tuple[tuple[bytes, _Hints], ...]:
+    """Per sign that begins an encoding: marks of one, each with a quick pattern that finds an encoded one of
+    `characters` (None: the mark is enough)."""
     percent = {f"{byte:02x}" for byte in characters.encode("utf-8", "surrogateescape")}
     units = {f"{unit:04x}" for character in characters for unit in _utf16(character)}
-    hints = [
-        (b"%", re.compile(b"%(?:25){0,3}(?:" + b"|".join(_any_case(pair) for pair in sorted(percent)) + b")")),
-        (b"\\u", re.compile(rb"\\u(?:0025|" + b"|".join(_any_case(unit) for unit in sorted(units)) + b")")),
-    ]
+    in_percent = re.compile(b"%(?:25){0,3}(?:" + b"|".join(_any_case(pair) for pair in sorted(percent)) + b")")
+    in_units = re.compile(rb"\\u(?:0025|" + b"|".join(_any_case(unit) for unit in sorted(units)) + b")")
+    with_percent: _Hints = ((b"%", in_percent),)
+    with_backslash: _Hints = ((b"\\u", in_units), *((b"\\" + c.encode(), None) for c in '"/\\' if c in characters))
+    hints: list[tuple[bytes, _Hints]] = []
     if escaped := [character for character in sorted(set(characters)) if _is_escaped_in_html(character)]:
         entity = re.compile(_AMPERSAND + b"(?:" + b"|".join(map(_entity, escaped)) + b")")
-        hints += [(mark, entity) for mark in (b"&", b"0026", b"%26", b"%2526")]
+        with_percent += ((b"%26", entity), (b"%2526", entity))
+        with_backslash += ((b"0026", entity),)
+        hints.append((b"&", ((b"&", entity),)))
     if " " in characters:
-        hints.append((b"+", re.compile(rb"\+")))
-    return tuple(hints)
+        hints.append((b"+", ((b"+", None),)))
+    return ((b"%", with_percent), (b"\\", with_backslash), *hints)
 
 
 def _any_form(needle: str) -> bytes:
