@@ -19,6 +19,7 @@ from llm_jobs.events import Listener
 from llm_jobs.ledger.base import DeadLetter, ResultRecord, Submission
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
+from llm_jobs.operations.batches_run import Behind, waits
 from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
@@ -74,8 +75,9 @@ def newest_submission(services: Services, job_hash: str) -> Submission:
 async def _run_unfinished(
     services: Services, job_hashes: Sequence[str], listener: Listener, run_id: str | None
 ) -> AsyncGenerator[JobReport, None]:
+    behind, ledger = Behind.over(services.ledger)
     async with open_session(
-        ledger=services.ledger,
+        ledger=ledger,
         owner=this_process(run_id=run_id),
         open_provider=services.open_provider,
         open_gate=services.gate,
@@ -84,7 +86,7 @@ async def _run_unfinished(
         emit=listener,
     ) as session:
         ended: asyncio.Queue[JobReport | BaseException] = asyncio.Queue()
-        feeder = asyncio.create_task(_start_all(services, session, job_hashes, listener, ended))
+        feeder = asyncio.create_task(_start_all(services, session, behind, job_hashes, listener, ended))
         feeder.add_done_callback(partial(_tell_failure, ended))
         try:
             for _ in job_hashes:
@@ -105,6 +107,7 @@ def _tell_failure(ended: asyncio.Queue[JobReport | BaseException], feeder: async
 async def _start_all(
     services: Services,
     session: Session,
+    behind: Behind,
     job_hashes: Sequence[str],
     listener: Listener,
     ended: asyncio.Queue[JobReport | BaseException],
@@ -113,7 +116,7 @@ async def _start_all(
 
     async def one(submission: Submission, job: Job, weight: int) -> None:
         try:
-            ended.put_nowait(await _run_one(services, session, submission, job, listener))
+            ended.put_nowait(await _run_one(services, session, behind, submission, job, listener))
         except Exception as error:  # noqa: BLE001 - the ledger is broken: raised where the reports are read
             ended.put_nowait(error)
         finally:
@@ -129,11 +132,12 @@ async def _start_all(
 
 
 async def _run_one(
-    services: Services, session: Session, submission: Submission, job: Job, listener: Listener
+    services: Services, session: Session, behind: Behind, submission: Submission, job: Job, listener: Listener
 ) -> JobReport:
     started_ns = services.clock.now_ns()
     try:
-        return await produce(services, session, submission, job, listener)
+        waiting = await waits(services, submission, job, behind, emit=listener)
+        return waiting or await produce(services, session, submission, job, listener)
     except Exception as error:
         if session.recorder.broken.done():
             raise

@@ -1,0 +1,245 @@
+"""One run of a job that is asked in batches: collect what ended, submit what is needed, and end; or make the result.
+
+No process waits for a vendor: a run ends with the job `waiting`, and the next one takes it from there. When every row
+has come to its end, or only such calls are left as are asked online, the job is produced like any other; answers of its
+batches are in the ledger by then, and so are the failures, which `Behind` passes on in the place of asking again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from typing import Any, cast
+
+from llm_jobs.documents.job import Job
+from llm_jobs.errors import PermanentError, SetupError
+from llm_jobs.events import Listener
+from llm_jobs.ledger.base import Exchange, Ledger, Outcome, Submission, Want
+from llm_jobs.ledger.batch_records import BatchState, Waiting
+from llm_jobs.operations.batches_plan import Need, Prepared, counts_since, modes_of, needed
+from llm_jobs.operations.batches_poll import poll_batches
+from llm_jobs.operations.batches_submit import Submitted, Submitter
+from llm_jobs.operations.batches_targets import open_endpoints
+from llm_jobs.operations.records import JobReport
+from llm_jobs.operations.services import Services
+from llm_jobs.operations.so_far import prepared_steps
+from llm_jobs.operations.tables import job_table
+from llm_jobs.providers.batches import RefusalKind
+
+FIRST_WAIT_S = 600.0  # after a vendor's queue was full, or its server failed; doubled each time
+LONGEST_WAIT_S = 7200.0
+
+
+class Behind:
+    """A ledger in which some calls of some jobs are known to have come to their end: whoever wants one is told what
+    became of it, as somebody who waited for it would be. Everything else is the ledger's own."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._ended: dict[tuple[str, str], int] = {}  # (job hash, call hash) -> intent id
+
+    def note(self, job_hash: str, ended: Mapping[str, int]) -> None:
+        """The calls of a job, by hash, with the intents under which they ended."""
+        self._ended.update(((job_hash, call_hash), intent_id) for call_hash, intent_id in ended.items())
+
+    def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
+        if self._ended:
+            wants = [self._placed(want) for want in wants]
+        return self._ledger.exchange(owner_id, outcomes=outcomes, wants=wants)
+
+    def _placed(self, want: Want) -> Want:
+        if want.behind is not None or want.held:
+            return want
+        return replace(want, behind=self._ended.get((want.job_hash, want.call_hash)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    @classmethod
+    def over(cls, ledger: Ledger) -> tuple[Behind, Ledger]:
+        """The wrapper, and the same as the ledger that it stands for."""
+        behind = cls(ledger)
+        return behind, cast("Ledger", behind)
+
+
+async def waits(
+    services: Services, submission: Submission, job: Job, behind: Behind, *, emit: Listener
+) -> JobReport | None:
+    """Carry the job as far as it goes without waiting for a vendor. A report: it waits. None: it can be produced now.
+
+    Raises LlmJobsError where the vendor takes no batch of it.
+    """
+    if not await asyncio.to_thread(_is_concerned, services, job):
+        return None
+    return await _Run(services, submission, job, behind, emit).carry_on()
+
+
+def _is_concerned(services: Services, job: Job) -> bool:
+    return "batch" in modes_of(services, job).values() or job.hash in services.ledger.waiting([job.hash])
+
+
+class _Run:
+    def __init__(self, services: Services, submission: Submission, job: Job, behind: Behind, emit: Listener) -> None:
+        self._services = services
+        self._submission = submission
+        self._job = job
+        self._behind = behind
+        self._emit = emit
+        self._started_ns = services.clock.now_ns()
+
+    async def carry_on(self) -> JobReport | None:
+        services, job = self._services, self._job
+        polled = await poll_batches(services, emit=self._emit, job_hash=job.hash)
+        problems = [each.problem for each in polled if each.problem is not None]
+        states = await asyncio.to_thread(services.ledger.batches, job_hash=job.hash)
+        live = [state for state in states if state.owns]
+        if live:
+            return await self._wait([state.batch.owner_id for state in live], _on_batches(live, problems))
+        await asyncio.to_thread(services.ledger.end_waiting, job.hash)
+        prepared = await asyncio.to_thread(self._prepared)
+        if "batch" not in prepared.modes.values():
+            return None
+        recent = [state for state in states if (state.batch.recorded_ns or 0) > prepared.since_ns]
+        _refuse(recent)
+        if (pause_s := self._pause_left_s(recent)) > 0:
+            reason = "the vendor's queue has no room; smaller batches are tried later"
+            return await self._wait([], reason, pause_s=pause_s)
+        return await self._submit(prepared, recent)
+
+    def _pause_left_s(self, recent: Sequence[BatchState]) -> float:
+        """How long nothing is submitted yet, where the vendor's queue had no room for the newest batch."""
+        if not recent or not _refusals(recent[-1:], "enqueued_tokens"):
+            return 0.0
+        return _pause_s(recent) - (self._services.clock.now_ns() - recent[-1].changed_ns) / 1e9
+
+    def _prepared(self) -> Prepared:
+        services, submission, job = self._services, self._submission, self._job
+        return Prepared(
+            job=job,
+            table=job_table(services, submission, job, epoch_ns=self._started_ns),
+            steps=prepared_steps(services, job),
+            modes=modes_of(services, job),
+            since_ns=counts_since(services, submission),
+        )
+
+    async def _submit(self, prepared: Prepared, recent: Sequence[BatchState]) -> JobReport | None:
+        ended: dict[str, int] = {}
+        async with open_endpoints(self._services) as endpoints:
+            submitter = Submitter(
+                self._services, self._submission, endpoints, emit=self._emit, most_tokens=_most_tokens(recent)
+            )
+            try:
+                portions = needed(self._services, prepared)
+                while (needs := await asyncio.to_thread(_next, portions)) is not None:
+                    ended |= {need.call.call_hash: need.refusal.intent_id for need in needs if need.refusal}
+                    await submitter.take([need for need in needs if need.decision == "batch"])
+                done = await submitter.finish()
+            finally:
+                await submitter.abandon()
+        return await self._after(done, ended, recent)
+
+    async def _after(self, done: Submitted, ended: Mapping[str, int], recent: Sequence[BatchState]) -> JobReport | None:
+        refused = next((error for error in done.problems if isinstance(error, PermanentError)), None)
+        if refused is not None and not done.owners:
+            raise refused
+        if done.owners or done.held or done.later or done.problems:
+            owners = sorted({*done.owners, *done.held.values()})
+            pause_s = 0.0 if owners else _pause_s(recent)
+            return await self._wait(owners, _on_submitted(done), pause_s=pause_s)
+        self._behind.note(self._job.hash, ended)
+        return None
+
+    async def _wait(self, owners: Sequence[int], reason: str, *, pause_s: float = 0.0) -> JobReport:
+        services = self._services
+        not_before_ns = services.clock.now_ns() + int(pause_s * 1e9) if pause_s else 0
+        waiting = Waiting(job_hash=self._job.hash, reason=reason, owners=tuple(owners), not_before_ns=not_before_ns)
+        await asyncio.to_thread(services.ledger.wait, waiting)
+        return self._report(reason)
+
+    def _report(self, reason: str) -> JobReport:
+        submission = self._submission
+        return JobReport(
+            job_hash=submission.job_hash,
+            name=submission.name,
+            status="waiting",
+            rows=0,
+            succeeded=0,
+            failed=0,
+            calls_sent=0,
+            calls_reused=0,
+            prompt_tokens=0,
+            completion_tokens=0,
+            cost_usd=0.0,
+            result=None,
+            sha256=None,
+            seconds=(self._services.clock.now_ns() - self._started_ns) / 1e9,
+            error=reason,
+            submitter=submission.submitter,
+            document_path=str(self._services.settings.jobs / submission.job_hash),
+        )
+
+
+def _next(portions: Iterator[list[Need]]) -> list[Need] | None:
+    return next(portions, None)
+
+
+def _refuse(recent: Sequence[BatchState]) -> None:
+    """Raise where the vendor refused a whole file and named no line: the next one would meet the same."""
+    for state in recent:
+        ended = state.newest("ended")
+        if ended is None or ended.details["refusal"] != "file" or ended.details["bad_lines"]:
+            continue
+        raise SetupError(
+            f"the vendor refused batch {state.id} ({state.vendor_id}): {ended.details['reason']}; mend what it names "
+            f"and submit the job again, or have it asked online: llm-jobs move {state.batch.job_hash[:8]} --to online"
+        )
+
+
+def _refusals(recent: Sequence[BatchState], kind: RefusalKind) -> list[BatchState]:
+    ended = ((state, state.newest("ended")) for state in recent)
+    return [state for state, event in ended if event is not None and event.details["refusal"] == kind]
+
+
+def _most_tokens(recent: Sequence[BatchState]) -> dict[str, int]:
+    """By model, half of the smallest batch that its vendor's queue had no room for."""
+    most: dict[str, int] = {}
+    for state in _refusals(recent, "enqueued_tokens"):
+        half = max(1, state.batch.details["tokens"] // 2)
+        most[state.batch.model] = min(half, most.get(state.batch.model, half))
+    return most
+
+
+def _pause_s(recent: Sequence[BatchState]) -> float:
+    """How long to wait before the next batch is tried: doubled with each that came to nothing in a row."""
+    failed = (state.phase == "lost" or bool(_refusals([state], "enqueued_tokens")) for state in reversed(recent))
+    in_a_row = sum(1 for _ in takewhile(bool, failed))
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** max(0, in_a_row - 1))
+
+
+def _on_batches(live: Sequence[BatchState], problems: Sequence[str]) -> str:
+    """What a job waits for, in words."""
+    named = ", ".join(
+        f"batch {state.id} of {state.batch.model} ({state.vendor_id or 'not submitted yet'}"
+        + (f", {last.status}" if (last := state.newest("polled")) is not None and last.status else "")
+        + ")"
+        for state in live[:3]
+    )
+    more = f" and {len(live) - 3} more" if len(live) > 3 else ""
+    calls = sum(state.batch.calls for state in live)
+    trouble = f"; {problems[0]}" if problems else ""
+    return f"waits for {calls:,} calls in {named}{more}{trouble}"
+
+
+def _on_submitted(done: Submitted) -> str:
+    parts = []
+    if done.owners:
+        parts.append(f"{done.calls:,} calls were submitted in {len(done.owners)} batches")
+    if done.held:
+        parts.append(f"{len(done.held):,} calls are asked by others already")
+    if done.later:
+        parts.append(f"{done.later:,} calls wait for room in the vendor's queue")
+    if done.problems:
+        parts.append(f"a batch was not made: {done.problems[0]}")
+    return "; ".join(parts)

@@ -1,0 +1,320 @@
+"""Submitting: claim what is needed, record the batch, hand it to the vendor, record its name there.
+
+The order is the invariant. A call is claimed under the batch's own owner and its intent is committed before the file is
+made; the batch is of record, with the token by which it can be found, before anything of it leaves this process; its
+name at the vendor is of record before anybody polls it. Whoever dies in between leaves either an owner without a batch
+(nothing was sent) or a batch without a name, which the next poll looks for before a call of it is asked again.
+
+The claims are committed in hundreds, not all at once with the batch: a transaction of 50,000 calls would keep every
+other process from the ledger while they are rendered, and what their order promises does not need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from llm_jobs.errors import CallError, PermanentError, RateLimited
+from llm_jobs.events import BatchChanged, Listener
+from llm_jobs.ledger.base import Exchange, Submission, Want
+from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEventKind
+from llm_jobs.ledger.owners import this_process
+from llm_jobs.operations.batches_close import free_owner, give_up, tell
+from llm_jobs.operations.batches_plan import Need
+from llm_jobs.operations.batches_targets import Endpoints, target_key, target_of, target_to_json
+from llm_jobs.operations.services import Services
+from llm_jobs.providers.batches import BatchEndpoint, BatchTarget, Ticket, inputs_of, is_full
+
+CLAIMED_AT_ONCE = 500
+HEARTBEAT_S = 15.0
+BYTES_PER_TOKEN = 4  # the vendors' own rule of thumb
+
+
+@dataclass(kw_only=True, slots=True)
+class Submitted:
+    """What came of submitting. `owners`: the batches that were handed over, or may have been, with `calls` calls.
+    `held`: calls that others hold, with those owners. `later`: calls that the vendor's queue has no room for now.
+    `over_budget`: by call, the budget that has no room for it. `problems`: why a batch was not made."""
+
+    owners: list[int] = field(default_factory=list)
+    calls: int = 0
+    held: dict[str, int] = field(default_factory=dict)
+    later: int = 0
+    over_budget: dict[str, str] = field(default_factory=dict)
+    problems: list[CallError] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Size:
+    requests: int = 0
+    size_bytes: int = 0
+    inputs: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.size_bytes // BYTES_PER_TOKEN
+
+    def plus(self, need: Need, request: bytes) -> _Size:
+        return _Size(
+            requests=self.requests + 1,
+            size_bytes=self.size_bytes + len(request) + 1,
+            inputs=self.inputs + inputs_of(need.call.request.body),
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class _File:
+    """A batch under way: claimed calls and their requests, in the order of their intents."""
+
+    endpoint: BatchEndpoint
+    target: BatchTarget
+    owner_id: int
+    first_row: int
+    size: _Size = field(default_factory=_Size)
+    requests: list[bytes] = field(default_factory=list)
+    intents: list[int] = field(default_factory=list)
+
+
+class Submitter:
+    """Puts the calls of one job into batches: one per model and endpoint, split by the vendor's limits."""
+
+    def __init__(
+        self,
+        services: Services,
+        submission: Submission,
+        endpoints: Endpoints,
+        *,
+        emit: Listener,
+        most_tokens: Mapping[str, int],
+    ) -> None:
+        """`most_tokens`: by model name, how many tokens of this job the vendor's queue may take at once."""
+        self._services = services
+        self._submission = submission
+        self._endpoints = endpoints
+        self._emit = emit
+        self._most_tokens = most_tokens
+        self._files: dict[str, _File] = {}
+        self._full: set[str] = set()  # targets whose queue has no more room
+        self.done = Submitted()
+
+    async def take(self, needs: Sequence[Need]) -> None:
+        """Claim the calls and put them into files; files that are full are handed over."""
+        by_target: dict[str, dict[str, Need]] = {}
+        for need in needs:
+            by_target.setdefault(target_key(target_of(need.call.request)), {})[need.call.call_hash] = need
+        for key, some in by_target.items():
+            left = list(some.values())
+            while left:
+                left = await self._put(key, left[:CLAIMED_AT_ONCE]) + left[CLAIMED_AT_ONCE:]
+
+    async def finish(self) -> Submitted:
+        """Hand over what is left."""
+        for key in list(self._files):
+            await self._hand_over(key)
+        return self.done
+
+    async def abandon(self) -> None:
+        """Free the calls of the files that were not handed over, where something stopped the work."""
+        for file in self._files.values():
+            await asyncio.to_thread(free_owner, self._services, file.owner_id)
+        self._files.clear()
+
+    async def _put(self, key: str, needs: Sequence[Need]) -> list[Need]:
+        """Claim those that the file under way has room for; returns the others."""
+        if key in self._full:
+            self.done.later += len(needs)
+            return []
+        file = self._files.get(key) or await self._open(key, needs[0])
+        fitting, left = self._fitting(file, needs)
+        await self._claim(file, fitting)
+        if left:
+            await self._hand_over(key)
+            if file.target.model.name in self._most_tokens:
+                self._full.add(key)
+        return left
+
+    async def _open(self, key: str, first: Need) -> _File:
+        target = target_of(first.call.request)
+        endpoint = self._endpoints.of(target.model.provider)
+        owner_id = await asyncio.to_thread(self._services.ledger.open_batch_owner, this_process())
+        self._files[key] = _File(endpoint=endpoint, target=target, owner_id=owner_id, first_row=first.row)
+        return self._files[key]
+
+    def _fitting(self, file: _File, needs: Sequence[Need]) -> tuple[list[tuple[Need, bytes]], list[Need]]:
+        """The calls that the file has room for, with their requests, and the rest."""
+        size = file.size
+        fitting: list[tuple[Need, bytes]] = []
+        for at, need in enumerate(needs):
+            request = file.endpoint.request(file.target, need.call.call_hash, need.call.request.body)
+            grown = size.plus(need, request)
+            if size.requests and self._is_full(file, grown):
+                return fitting, list(needs[at:])
+            fitting.append((need, request))
+            size = grown
+        return fitting, []
+
+    def _is_full(self, file: _File, size: _Size) -> bool:
+        most_tokens = self._most_tokens.get(file.target.model.name)
+        too_many_tokens = most_tokens is not None and size.tokens > most_tokens
+        limits = file.endpoint.limits
+        return too_many_tokens or is_full(limits, requests=size.requests, bytes=size.size_bytes, inputs=size.inputs)
+
+    async def _claim(self, file: _File, fitting: Sequence[tuple[Need, bytes]]) -> None:
+        wants = [self._want(need) for need, _ in fitting]
+        ledger = self._services.ledger
+        exchange = await asyncio.to_thread(ledger.exchange, file.owner_id, outcomes=[], wants=wants)
+        by_hash = {need.call.call_hash: (need, request) for need, request in fitting}
+        for call_hash, intent_id in sorted(exchange.granted.items(), key=lambda granted: granted[1]):
+            need, request = by_hash[call_hash]
+            file.requests.append(request)
+            file.intents.append(intent_id)
+            file.size = file.size.plus(need, request)
+        await self._note(exchange)
+        self._emit(BatchChanged(self._submission.job_hash, file.target.model.name, None, "claimed", len(file.requests)))
+
+    def _want(self, need: Need) -> Want:
+        request = need.call.request
+        return Want(
+            call_hash=need.call.call_hash,
+            job_hash=self._submission.job_hash,
+            submission_id=self._submission.id or 0,
+            provider=request.endpoint.provider,
+            model=request.model.name,
+        )
+
+    async def _note(self, exchange: Exchange) -> None:
+        """What was not granted: held by others, or beyond a budget. What is answered by now needs nothing."""
+        if exchange.busy:
+            self.done.held |= await asyncio.to_thread(self._services.ledger.holders, list(exchange.busy))
+        self.done.over_budget |= {call_hash: over.key for call_hash, over in exchange.over_budget.items()}
+
+    async def _hand_over(self, key: str) -> None:
+        file = self._files.pop(key)
+        if not file.requests:
+            await asyncio.to_thread(self._services.ledger.close_owner, file.owner_id)
+            return
+        async with _beating(self._services, file.owner_id):
+            try:
+                marks = dict(await file.endpoint.before(file.target))
+            except CallError as error:  # nothing was sent; the owner's calls are freed without a batch
+                self.done.problems.append(error)
+                await asyncio.to_thread(free_owner, self._services, file.owner_id)
+                return
+            content = file.endpoint.content(file.requests)
+            batch = self._batch(file, content, marks)
+            batch = replace(batch, id=await asyncio.to_thread(self._services.ledger.record_batch, batch))
+            self._told(batch, "recorded")
+            await self._send(file, batch, content)
+
+    async def _send(self, file: _File, batch: Batch, content: bytes) -> None:
+        """Upload and submit. Only a refusal is sure to have made no batch; anything else may have."""
+        ticket = Ticket(
+            target=file.target,
+            token=batch.token,
+            calls=batch.calls,
+            recorded_ns=self._services.clock.now_ns(),
+            marks=batch.details["marks"],
+        )
+        try:
+            file_id = await file.endpoint.upload(ticket, content)
+        except CallError as error:
+            await self._not_made(batch, error)
+            return
+        if file_id is not None:
+            await self._tell(batch, "uploaded", vendor_id=file_id)
+        try:
+            vendor_id = await file.endpoint.submit(replace(ticket, file_id=file_id), content)
+        except CallError as error:
+            await self._not_submitted(batch, error)
+            return
+        except asyncio.CancelledError:
+            await self._tell(batch, "polled", status=UNSURE, reason="stopped while the answer was awaited")
+            raise
+        self._told(batch, "answered")
+        await self._tell(batch, "submitted", vendor_id=vendor_id)
+        self._count(batch)
+
+    async def _not_submitted(self, batch: Batch, error: CallError) -> None:
+        if is_refusal(error):
+            await self._not_made(batch, error)
+        else:
+            await self._tell(batch, "polled", status=UNSURE, reason=str(error))
+            self._count(batch)
+
+    async def _not_made(self, batch: Batch, error: CallError) -> None:
+        self.done.problems.append(error)
+        await asyncio.to_thread(give_up, self._services, batch, status="refused", reason=str(error), emit=self._emit)
+
+    def _count(self, batch: Batch) -> None:
+        self.done.owners.append(batch.owner_id)
+        self.done.calls += batch.calls
+
+    def _batch(self, file: _File, content: bytes, marks: dict[str, object]) -> Batch:
+        target = file.target
+        return Batch(
+            provider=target.model.provider,
+            model=target.model.name,
+            base_url=target.endpoint.base_url,
+            path=target.endpoint.path,
+            job_hash=self._submission.job_hash,
+            submission_id=self._submission.id or 0,
+            owner_id=file.owner_id,
+            token=secrets.token_hex(16),
+            calls=len(file.requests),
+            bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            details={
+                "target": target_to_json(target),
+                "marks": marks,
+                "first_intent": file.intents[0],
+                "last_intent": file.intents[-1],
+                "first_row": file.first_row,
+                "tokens": file.size.tokens,
+            },
+        )
+
+    async def _tell(
+        self,
+        batch: Batch,
+        kind: BatchEventKind,
+        *,
+        vendor_id: str | None = None,
+        status: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        details = None if reason is None else {"reason": reason}
+        await asyncio.to_thread(
+            tell, self._services, batch, kind, emit=self._emit, vendor_id=vendor_id, status=status, details=details
+        )
+
+    def _told(self, batch: Batch, kind: str) -> None:
+        self._emit(BatchChanged(batch.job_hash, batch.model, None, kind, batch.calls))
+
+
+def is_refusal(error: CallError) -> bool:
+    """Whether the vendor surely did not carry out the request that failed with `error`."""
+    status = error.http_status
+    if isinstance(error, RateLimited):
+        return status == 429
+    return isinstance(error, PermanentError) and (status is None or status < 500)
+
+
+@asynccontextmanager
+async def _beating(services: Services, owner_id: int) -> AsyncIterator[None]:
+    """Keep the owner's process known to be alive while a file travels: other machines know it by its heartbeat."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            await asyncio.to_thread(services.ledger.heartbeat, owner_id)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)

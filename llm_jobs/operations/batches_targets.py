@@ -1,0 +1,87 @@
+"""Where batches go: the vendors' endpoints, opened once per use, and targets as the ledger keeps them.
+
+A target names the variable of a key, never its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any
+
+from llm_jobs.documents.identity import hash_of
+from llm_jobs.documents.job import Endpoint, ModelRef
+from llm_jobs.ledger.batch_records import BatchState
+from llm_jobs.operations.services import Services
+from llm_jobs.providers.base import Request
+from llm_jobs.providers.batches import BatchEndpoint, BatchTarget, Ticket
+from llm_jobs.providers.registry import open_batch_endpoint
+
+FOLDER = "batches"  # of the simulated endpoint, below the home folder
+
+
+class Endpoints:
+    """The batch endpoints of one event loop, by provider."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._open: dict[str, BatchEndpoint] = {}
+
+    def of(self, kind: str) -> BatchEndpoint:
+        """The endpoint of a provider. Raises SetupError where it has none."""
+        if kind not in self._open:
+            services = self._services
+            self._open[kind] = open_batch_endpoint(
+                kind,
+                environment=services.environment,
+                catalogue=services.catalogue,
+                folder=services.settings.home / FOLDER,
+            )
+        return self._open[kind]
+
+    async def aclose(self) -> None:
+        for endpoint in self._open.values():
+            await endpoint.aclose()
+
+
+@asynccontextmanager
+async def open_endpoints(services: Services) -> AsyncIterator[Endpoints]:
+    endpoints = Endpoints(services)
+    try:
+        yield endpoints
+    finally:
+        await endpoints.aclose()
+
+
+def target_of(request: Request) -> BatchTarget:
+    return BatchTarget(model=request.model, endpoint=request.endpoint)
+
+
+def target_key(target: BatchTarget) -> str:
+    """What is the same for requests that may share a batch."""
+    return hash_of(target_to_json(target))
+
+
+def target_to_json(target: BatchTarget) -> dict[str, Any]:
+    endpoint = asdict(target.endpoint)
+    endpoint["headers"] = dict(target.endpoint.headers)
+    endpoint["credentials"] = dict(target.endpoint.credentials)
+    return {"model": asdict(target.model), "endpoint": endpoint}
+
+
+def target_from_json(told: Mapping[str, Any]) -> BatchTarget:
+    return BatchTarget(model=ModelRef(**told["model"]), endpoint=Endpoint(**told["endpoint"]))
+
+
+def ticket_of(state: BatchState) -> Ticket:
+    """What is needed to find a batch that was recorded."""
+    batch = state.batch
+    return Ticket(
+        target=target_from_json(batch.details["target"]),
+        token=batch.token,
+        calls=batch.calls,
+        recorded_ns=batch.recorded_ns or 0,
+        file_id=state.file_id,
+        marks=batch.details["marks"],
+    )
