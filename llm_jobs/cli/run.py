@@ -13,12 +13,14 @@ from llm_jobs.cli.exits import DONE, ROWS_FAILED, STOPPED
 from llm_jobs.cli.progress import watching
 from llm_jobs.cli.summary import print_summary
 from llm_jobs.cli.texts import compact_json, visible
+from llm_jobs.events import Listener, broadcast
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.named import accept_named
 from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.telemetry import telemetry_of
 
 
 @click.command(
@@ -40,14 +42,14 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
     DOCUMENT is a file, or the name or hash of a job that was submitted before. Answers that are in the ledger are
     reused; everything else is asked once, through Dagster, in this process. Ctrl-C stops and keeps what was answered.
     """
-    with entry.open_services() as services:
+    with telemetry_of(entry.environment) as telemetry, entry.open_services() as services:
         click.echo(f"Ledger: {services.ledger.url}", err=as_json)
         accepted = accept_named(services, documents, overrides, origin="cli")
         asked = [Asked(job, named) for named, jobs in zip(documents, accepted, strict=True) for job in jobs]
         check_environment(services, [each.job for each in asked])
         reports: list[JobReport] = []
         try:
-            links = _run(entry, services, asked, reports, as_json=as_json)
+            links = _run(entry, services, asked, reports, telemetry, as_json=as_json)
         except KeyboardInterrupt:
             _tell_stopped(services, reports, asked)
             return STOPPED
@@ -57,7 +59,13 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
 
 
 def _run(
-    entry: Entry, services: Services, asked: Sequence[Asked], reports: list[JobReport], *, as_json: bool
+    entry: Entry,
+    services: Services,
+    asked: Sequence[Asked],
+    reports: list[JobReport],
+    telemetry: Listener,
+    *,
+    as_json: bool,
 ) -> list[str]:
     # Dagster takes two seconds to import; a document that is refused should not wait for it.
     from llm_jobs.cli.dagster_run import run_through_dagster
@@ -72,8 +80,10 @@ def _run(
             if report.error is not None:
                 click.echo(f"{visible(report.name)}: {visible(report.error)}", err=True)
 
-    with watching(progress, jobs=len(hashes), quiet=as_json) as told:
-        return run_through_dagster(entry, services, hashes, listener=progress, hear=lambda report: told(report, hear))
+    listener = broadcast(progress, telemetry)
+    logged = bool(entry.environment.get("LLM_JOBS_LOG"))
+    with watching(progress, jobs=len(hashes), quiet=as_json, logged=logged) as told:
+        return run_through_dagster(entry, services, hashes, listener=listener, hear=lambda report: told(report, hear))
 
 
 def _tell_stopped(services: Services, reports: Sequence[JobReport], asked: Sequence[Asked]) -> None:

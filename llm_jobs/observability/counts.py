@@ -32,6 +32,7 @@ from llm_jobs.events import (
     QuotaWaited,
     RowCompleted,
 )
+from llm_jobs.observability.waits import Waits
 
 KEEP_S = 900.0  # some scrapes at the longest interval in use, five minutes
 MOST_JOBS = 200
@@ -116,7 +117,7 @@ class Counts:
         self.endings: Counter[str] = Counter()  # jobs by how they ended
         self._of_job: dict[str, JobCounts] = {}  # by the hash, of those that run
         self._in_flight: dict[str, CallCounts] = {}  # by call hash
-        self._waits: dict[str, tuple[str, str, str]] = {}  # call hash -> job hash, model, reason
+        self.waits = Waits()
         self._hear: dict[type, Callable[[Any], None]] = {
             JobStarted: self._started,
             CallSent: self._sent,
@@ -143,10 +144,6 @@ class Counts:
         """The counts by name that are not past their time. Safe from any thread."""
         until_s = self._now_s() - KEEP_S
         return [(name, job) for name, job in list(self.jobs.items()) if job.running or job.ended_s > until_s]
-
-    def waiting(self) -> Counter[tuple[str, str]]:
-        """Calls that wait now, by model and reason. Safe from any thread."""
-        return Counter((model, reason) for _, model, reason in list(self._waits.values()))
 
     @property
     def running(self) -> int:
@@ -186,7 +183,7 @@ class Counts:
         if event.call_hash not in self._in_flight:
             calls.in_flight += 1
             self._in_flight[event.call_hash] = calls
-        self._waits.pop(event.call_hash, None)
+        self.waits.end(event.call_hash)
 
     def _answered(self, event: CallAnswered) -> None:
         self._landed(event.call_hash)
@@ -200,7 +197,7 @@ class Counts:
         self._landed(event.call_hash)
         if event.retry_in_s is not None:
             self._job(event.job_hash).calls(event.model).retries[event.error] += 1
-            self._waits[event.call_hash] = (event.job_hash, event.model, "retry")
+            self.waits.begin(event.call_hash, event.job_hash, event.model, "retry")
 
     def _recorded(self, event: CallRecorded) -> None:
         calls = self._job(event.job_hash).calls(event.model)
@@ -216,16 +213,16 @@ class Counts:
             calls.unpriced += 1
         if event.latency_s is not None:
             calls.latency.observe(event.latency_s)
-        self._waits.pop(event.call_hash, None)
+        self.waits.end(event.call_hash)
 
     def _reused(self, event: CallReused) -> None:
         calls = self._job(event.job_hash).calls(event.model)
         calls.reused += 1
         calls.saved_usd += event.saved_usd or 0.0
-        self._waits.pop(event.call_hash, None)
+        self.waits.end(event.call_hash)
 
     def _waiting(self, event: CallWaiting) -> None:
-        self._waits[event.call_hash] = (event.job_hash, event.model, event.reason)
+        self.waits.begin(event.call_hash, event.job_hash, event.model, event.reason)
 
     def _waited(self, event: QuotaWaited) -> None:
         calls = self._job(event.job_hash).calls(event.model)
@@ -270,7 +267,7 @@ class Counts:
             return
         job.running.discard(job_hash)
         job.ended_s = self._now_s()
-        self._waits = {call: wait for call, wait in self._waits.items() if wait[0] != job_hash}
+        self.waits.end_job(job_hash)
         if not job.running:  # attempts that were broken off are told by nobody
             flown = set(map(id, job.models.values()))
             for call_hash in [call for call, calls in self._in_flight.items() if id(calls) in flown]:

@@ -139,7 +139,7 @@ def _waits(counts: Counts, calls: _Calls) -> Iterator[Metric]:
         "llm_jobs_calls_waiting",
         "Calls that wait now, by what for: a quota, a pause, another process, a retry, a budget.",
         ("model", "reason"),
-        counts.waiting().items(),
+        counts.waits.now().items(),
     )
     yield _counter(
         "llm_jobs_quota_waits_total",

@@ -5,13 +5,27 @@ A `Progress` is a listener. It is told from the loop's thread and read from othe
 
 from __future__ import annotations
 
-from llm_jobs.events import CallRecorded, CallSent, Event, JobFinished, JobStarted, RowCompleted
+from collections.abc import Callable
+from typing import Any
+
+from llm_jobs.events import (
+    BudgetReached,
+    CallFailed,
+    CallRecorded,
+    CallReused,
+    CallSent,
+    CallWaiting,
+    Event,
+    JobBroken,
+    JobFinished,
+    JobStarted,
+    RowCompleted,
+)
+from llm_jobs.observability.waits import Waits
 
 
 class Progress:
     """Counts of rows, calls, tokens and cost since it was made. Jobs that were finished before are not among them."""
-
-    wants = frozenset({CallRecorded, CallSent, JobFinished, JobStarted, RowCompleted})
 
     def __init__(self) -> None:
         self.jobs_started = 0
@@ -25,20 +39,27 @@ class Progress:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cost_usd = 0.0
+        self.saved_usd = 0.0  # what reused answers cost once
         self.calls_unpriced = 0
+        self.budgets_reached: set[str] = set()
+        self.waits = Waits()
+        self._hear: dict[type, Callable[[Any], None]] = {
+            RowCompleted: self._row,
+            CallRecorded: self._call,
+            CallSent: self._sent,
+            CallReused: self._reused,
+            CallWaiting: self._waiting,
+            CallFailed: self._failed,
+            BudgetReached: self._budget,
+            JobStarted: self._started,
+            JobFinished: self._finished,
+            JobBroken: self._broken,
+        }
+        self.wants = frozenset(self._hear)
 
     def __call__(self, event: Event) -> None:
-        kind = type(event)
-        if kind is RowCompleted:
-            self._row(event)  # type: ignore[arg-type]
-        elif kind is CallRecorded:
-            self._call(event)  # type: ignore[arg-type]
-        elif kind is CallSent:
-            self.calls_sent += 1
-        elif kind is JobStarted:
-            self._started(event)  # type: ignore[arg-type]
-        elif kind is JobFinished:
-            self.jobs_finished += 1
+        if (hear := self._hear.get(type(event))) is not None:
+            hear(event)
 
     @property
     def percent(self) -> float | None:
@@ -61,7 +82,34 @@ class Progress:
         elif event.reused:
             self.rows_reused += 1
 
+    def _sent(self, event: CallSent) -> None:
+        self.calls_sent += 1
+        self.waits.end(event.call_hash)
+
+    def _waiting(self, event: CallWaiting) -> None:
+        self.waits.begin(event.call_hash, event.job_hash, event.model, event.reason)
+
+    def _failed(self, event: CallFailed) -> None:
+        if event.retry_in_s is not None:
+            self.waits.begin(event.call_hash, event.job_hash, event.model, "retry")
+
+    def _reused(self, event: CallReused) -> None:
+        self.saved_usd += event.saved_usd or 0.0
+        self.waits.end(event.call_hash)
+
+    def _budget(self, event: BudgetReached) -> None:
+        self.budgets_reached.add(event.key)
+
+    def _finished(self, event: JobFinished) -> None:
+        self.jobs_finished += 1
+        self.waits.end_job(event.job_hash)
+
+    def _broken(self, event: JobBroken) -> None:
+        self.jobs_finished += 1
+        self.waits.end_job(event.job_hash)
+
     def _call(self, event: CallRecorded) -> None:
+        self.waits.end(event.call_hash)
         self.prompt_tokens += event.prompt_tokens or 0
         self.completion_tokens += event.completion_tokens or 0
         if event.cost_usd is not None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.errors import DocumentError, LlmJobsError, NotFound, Problem
-from llm_jobs.events import Event
+from llm_jobs.events import Event, Listener, broadcast
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.named import accept_named
@@ -28,6 +28,7 @@ from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs, run_jobs_async
 from llm_jobs.operations.services import Services, open_services
+from llm_jobs.operations.telemetry import telemetry_of
 from llm_jobs.results.base import ResultStore
 from llm_jobs.results.single import read_result
 from llm_jobs.settings import Settings
@@ -103,10 +104,10 @@ class JobExecutor:
 
         Raises DocumentError, NotFound or SetupError before anything is spent.
         """
-        with self._telling() as teller, self._services() as services:
+        with self._telling() as teller, self._opened() as (services, telemetry):
             job_hash = self._accepted(services)
             teller.start()
-            [report] = run_jobs(services, [job_hash], listener=teller.listen)
+            [report] = run_jobs(services, [job_hash], listener=broadcast(teller, telemetry))
             result = _result(services, report)
             teller.complete(result)
         return result
@@ -118,14 +119,17 @@ class JobExecutor:
         return jobs[0].hash
 
     @contextmanager
-    def _services(self) -> Iterator[Services]:
+    def _opened(self) -> Iterator[tuple[Services, Listener]]:
         environment: Mapping[str, str] = os.environ
         if self._home is not None:
             environment = {**environment, "LLM_JOBS_HOME": os.fspath(self._home)}
         folder = Path.cwd()
         settings = Settings.from_environment(environment, working_directory=folder)
-        with open_services(settings, environment=environment, working_directory=folder) as services:
-            yield services
+        with (
+            telemetry_of(environment) as telemetry,
+            open_services(settings, environment=environment, working_directory=folder) as services,
+        ):
+            yield services, telemetry
 
     @contextmanager
     def _telling(self) -> Iterator[_Teller]:
@@ -144,12 +148,13 @@ class AsyncJobExecutor(JobExecutor):
     async def run_async(self) -> JobResult:
         """Run the job and return its result. Cancelling stops sending; what was answered is kept. Raises as `run`."""
         with self._telling() as teller:
-            opened = self._services()
-            services = await asyncio.to_thread(opened.__enter__)
+            opened = self._opened()
+            services, telemetry = await asyncio.to_thread(opened.__enter__)
             try:
                 job_hash = await asyncio.to_thread(self._accepted, services)
                 teller.start()
-                async with aclosing(run_jobs_async(services, [job_hash], listener=teller.listen)) as reports:
+                listener = broadcast(teller, telemetry)
+                async with aclosing(run_jobs_async(services, [job_hash], listener=listener)) as reports:
                     result = _result(services, await anext(reports))
                 teller.complete(result)
             finally:
@@ -163,10 +168,11 @@ class _Teller:
     def __init__(self, callbacks: Mapping[EventName, list[Callable[..., object]]]) -> None:
         self._callbacks = callbacks
         self._progress = Progress()
+        self.wants = self._progress.wants
         self._told_percent = -1
         self._late: Exception | None = None
 
-    def listen(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         self._progress(event)
         percent = self._progress.percent
         if percent is not None and self._progress.jobs_started and int(percent) > self._told_percent:

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from llm_jobs.operations.services import Services, open_services
+from llm_jobs.operations.telemetry import telemetry_of
 from llm_jobs.orchestration.audience import Audience
 from llm_jobs.orchestration.bound import BoundUseCases
 from llm_jobs.orchestration.io_manager import IO_MANAGER_KEY, ResultsIOManager
@@ -29,6 +30,12 @@ def in_each_process(
         with open_services(settings, environment=environment, working_directory=working_directory) as opened:
             yield opened
 
+    @dg.resource(description="Who is told while a run goes on: metrics, spans, logs, as the environment says.")
+    @contextmanager
+    def audience(context: dg.InitResourceContext) -> Iterator[Audience]:
+        with telemetry_of(environment) as listener:
+            yield Audience(listener=listener)
+
     return {
         "services": services,
         "use_cases": _part_of_services("The project's operations.", lambda opened: BoundUseCases(services=opened)),
@@ -37,7 +44,7 @@ def in_each_process(
         "providers": _part_of_services("Opens a provider by its kind.", lambda opened: opened.open_provider),
         "settings": dg.ResourceDefinition.hardcoded_resource(settings, "Where things are and how large they may be."),
         "pools": Pools(sleep=time.sleep),
-        "audience": Audience(),
+        "audience": audience,
         IO_MANAGER_KEY: _results_io_manager,
     }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from llm_jobs.cli.progress import Pace, watching
-from llm_jobs.events import JobStarted, RowCompleted
+from llm_jobs.cli.progress import WAITS, Pace, watching
+from llm_jobs.events import BudgetReached, CallWaiting, JobStarted, RowCompleted, WaitReason
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.records import JobReport
 from llm_jobs_tests.observability.facts import recorded
@@ -22,7 +24,8 @@ def halfway() -> Progress:
 
 def test_a_line_tells_rows_pace_tokens_cost_and_the_time_left() -> None:
     pace = Pace(halfway(), started_s=100.0)
-    assert pace.line(103.0) == "120 of 1,319 rows · 40 rows/s · 12,360 tokens · $0.024 · 30 s left"
+    line = "120 of 1,319 rows · 40 rows/s · 4,120 tokens/s · $0.024, about $0.26 at the end · 30 s left"
+    assert pace.line(103.0) == line
 
 
 def test_failures_and_unknown_prices_are_told() -> None:
@@ -32,26 +35,58 @@ def test_failures_and_unknown_prices_are_told() -> None:
     line = Pace(progress, started_s=0.0).line(10.0)
     assert "1 failed" in line
     assert "and calls of unknown price" in line
+    assert "at the end" not in line
 
 
-def test_no_time_is_told_while_it_cannot_be_known() -> None:
-    assert Pace(Progress(), started_s=0.0).left_s(0.0) is None
+def test_no_time_and_no_cost_is_told_while_it_cannot_be_known() -> None:
+    assert Pace(Progress(), started_s=0.0).line(1.0) == "starting"
     progress = Progress()
     progress(JobStarted("a" * 32, "words", None))
+    progress(recorded())
     progress(RowCompleted("a" * 32, "succeeded", False))
-    pace = Pace(progress, started_s=0.0)
-    assert pace.left_s(1.0) is None
-    assert pace.line(1.0).startswith("1 row · ")
+    assert Pace(progress, started_s=0.0).line(1.0) == "1 row · 1 rows/s · 15 tokens/s · $0.50"
 
 
 def test_the_pace_is_that_since_the_first_job_started() -> None:
     pace = Pace(progress := Progress())
     assert pace.line(5.0) == "starting"
-    assert pace.rows_per_s(5.0) == 0.0
     progress(JobStarted("a" * 32, "words", 2))
-    assert pace.rows_per_s(10.0) == 0.0
+    assert "0 of 2 rows · 0 rows/s" in pace.line(10.0)
     progress(RowCompleted("a" * 32, "succeeded", False))
-    assert pace.rows_per_s(12.0) == 0.5
+    assert "1 of 2 rows · 0 rows/s · 0 tokens/s · $0 · 2.0 s left" in pace.line(12.0)
+
+
+def test_what_was_reused_at_the_start_does_not_make_the_rest_look_quick_or_cheap() -> None:
+    pace = Pace(progress := Progress())
+    progress(JobStarted("a" * 32, "words", 1000))
+    pace.line(0.0)
+    for _ in range(900):
+        progress(RowCompleted("a" * 32, "succeeded", True))
+    for second in range(1, 51):
+        progress(recorded("succeeded", 100, 100, 0.01))
+        progress(RowCompleted("a" * 32, "succeeded", False))
+        line = pace.line(float(second))
+    assert line == "950 of 1,000 rows · 1 rows/s · 200 tokens/s · $0.50, about $1.00 at the end · 50 s left"
+
+
+def test_what_calls_wait_for_is_told_the_most_of_them_first() -> None:
+    progress = halfway()
+    waits: list[WaitReason] = ["elsewhere", "tokens", "tokens", "requests", "requests", "requests"]
+    for number, reason in enumerate(waits):
+        progress(CallWaiting(f"{number:032x}", "a" * 32, "gpt", reason))
+    progress(BudgetReached("a" * 32, "label:team=red:2026-11"))
+    assert (
+        Pace(progress, started_s=0.0)
+        .line(3.0)
+        .endswith(
+            "waiting: 3 for requests per minute of gpt, 2 for tokens per minute of gpt"
+            " · budget reached: label:team=red:2026-11"
+        )
+    )
+
+
+def test_every_reason_to_wait_has_its_words() -> None:
+    assert set(WAITS) == set(get_args(WaitReason))
 
 
 def report() -> JobReport:

@@ -85,14 +85,14 @@ def test_attempts_that_were_broken_off_are_not_in_flight_for_ever() -> None:
 @pytest.mark.parametrize("end", [sent(), recorded(), CallReused(CALL, JOB, MODEL, None), done()], ids=repr)
 def test_a_call_waits_until_the_next_is_told_of_it_or_its_job_ended(end: Event) -> None:
     counts = told(CallWaiting(CALL, JOB, MODEL, "elsewhere"), CallWaiting(CALL, JOB, MODEL, "tokens"))
-    assert counts.waiting() == {(MODEL, "tokens"): 1}
+    assert counts.waits.now() == {(MODEL, "tokens"): 1}
     counts(end)
-    assert counts.waiting() == {}
+    assert counts.waits.now() == {}
 
 
 def test_a_failed_call_waits_for_its_retry_and_a_given_up_one_for_nothing() -> None:
-    assert told(failed()).waiting() == {(MODEL, "retry"): 1}
-    assert told(failed(retry_in_s=None)).waiting() == {}
+    assert told(failed()).waits.now() == {(MODEL, "retry"): 1}
+    assert told(failed(retry_in_s=None)).waits.now() == {}
 
 
 def test_waits_reuse_budgets_and_limits_are_counted() -> None:
