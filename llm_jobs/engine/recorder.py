@@ -65,7 +65,8 @@ class Recorder:
             self._schedule()
 
     def look_up(self, call_hash: str, found: Found) -> None:
-        """Read the recorded answer to a call, if there is one; takes no lock."""
+        """Read the recorded answer to a call, if there is one; takes no lock. An answer that was cut off is told too:
+        the same request would be cut off again."""
         self._look_ups.append((call_hash, found))
         if not self._looking:
             self._looking = True
@@ -136,8 +137,14 @@ class Recorder:
         self._reading = True
         self._idle.clear()
         batch, self._look_ups = self._look_ups[:LOOK_UP_BATCH], self._look_ups[LOOK_UP_BATCH:]
-        future = self._loop.run_in_executor(self._reader, self._ledger.look_up, [call_hash for call_hash, _ in batch])
+        future = self._loop.run_in_executor(self._reader, self._find, [call_hash for call_hash, _ in batch])
         future.add_done_callback(lambda done: self._found(done, batch))
+
+    def _find(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        """The answers that exist; of calls without one, the answer that was cut off."""
+        answers = self._ledger.look_up(call_hashes)
+        missing = [call_hash for call_hash in call_hashes if call_hash not in answers]
+        return {**self._ledger.truncated(missing), **answers} if missing else answers
 
     def _found(self, done: asyncio.Future[Mapping[str, Answer]], batch: Sequence[tuple[str, Found]]) -> None:
         self._reading = False

@@ -140,7 +140,7 @@ class RowStream:
         def note(call_hash: str, answer: Answer | None) -> None:
             found[call_hash] = answer
             if len(found) == len(hashes):
-                known = (asked for asked in candidates if found[asked.call.call_hash] is not None)
+                known = (asked for asked in candidates if _succeeded(found[asked.call.call_hash]))
                 self._follow(row, index, step, next(known, None) or step.begin(row.values, row.sample))
 
         for call_hash in hashes:
@@ -199,3 +199,7 @@ class RowStream:
         while self._open and self._open[0].status is not None:
             done.append(self._open.popleft())
         return done
+
+
+def _succeeded(answer: Answer | None) -> bool:
+    return answer is not None and answer.facts.status == "succeeded"

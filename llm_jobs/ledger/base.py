@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal, Protocol
 
 from llm_jobs.ledger.batch_records import BatchLedger
@@ -236,6 +237,30 @@ class Spend:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UsageRow:
+    """What one submission's own attempts used of one model on one day. Who submitted first pays: answers that others
+    reused are not theirs. A sum of nothing known is None, never 0."""
+
+    day: date  # UTC, of the recording
+    provider: str
+    model: str  # as asked
+    job_hash: str
+    submission_id: int
+    submitter: str
+    labels: Mapping[str, str]
+    attempts: int
+    calls: int  # attempts that no retry followed
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_usd: float | None
+    unpriced: int  # attempts whose cost is not known
+    latency_s: float | None  # the sum over `timed` attempts
+    timed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
     """A copy of a result was handed over. `destination` holds no credentials."""
 
@@ -307,6 +332,9 @@ class Ledger(BatchLedger, Protocol):
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         """The answers that exist among `call_hashes`."""
+
+    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        """The newest cut off answer to each of `call_hashes` that was ever cut off. It is not asked again as it is."""
 
     def submit(self, submissions: Sequence[Submission]) -> Sequence[int]:
         """Record submissions; returns their ids."""
@@ -382,3 +410,7 @@ class Ledger(BatchLedger, Protocol):
 
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
         """What each job's attempts used, by job; jobs that asked nothing are left out."""
+
+    def usage(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[UsageRow]:
+        """What was used by day, model and submission, oldest day first, of what was recorded from `since_ns` until
+        before `until_ns`. Sums by job, label or submitter are sums of these rows."""

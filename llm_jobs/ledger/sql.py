@@ -35,6 +35,7 @@ from llm_jobs.ledger.base import (
     Spend,
     Submission,
     Unrecorded,
+    UsageRow,
     Want,
 )
 from llm_jobs.ledger.batching import Batching
@@ -43,6 +44,7 @@ from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
 from llm_jobs.ledger.owners import is_alive
 from llm_jobs.ledger.records import OWNER_COLUMNS, OwnerRow, owner_of
 from llm_jobs.ledger.tables import claims, owners, schema_versions
+from llm_jobs.ledger.truncations import select_truncated
 
 _OWNER = [owners.c[name] for name in OWNER_COLUMNS]
 
@@ -275,6 +277,10 @@ class SqlLedger(Batching, ABC):
         with self._reading() as connection:
             return audits.select_attempts(connection, call_hash)
 
+    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        with self._reading() as connection:
+            return select_truncated(connection, call_hashes)
+
     def unrecorded(self, job_hash: str | None = None) -> Iterator[Unrecorded]:
         """Pages of one short transaction each, so that a slow reader holds nobody up."""
         alive: dict[int, bool] = {}
@@ -308,6 +314,10 @@ class SqlLedger(Batching, ABC):
     def budget_state(self, keys: Sequence[str]) -> Mapping[str, BudgetState]:
         with self._reading() as connection:
             return spending.select_budgets(connection, keys)
+
+    def usage(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[UsageRow]:
+        with self._reading() as connection:
+            return spending.select_usage(connection, since_ns=since_ns, until_ns=until_ns)
 
     def late(self, job_hash: str) -> int:
         with self._reading() as connection:

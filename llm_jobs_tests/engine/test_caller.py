@@ -54,7 +54,7 @@ def test_an_answer_in_the_ledger_is_never_asked_again() -> None:
     assert second.sent == {"three": 1}
 
 
-@pytest.mark.parametrize("status", ["truncated", "refused", "filtered", "empty"])
+@pytest.mark.parametrize("status", ["refused", "filtered", "empty"])
 def test_an_answer_that_is_no_success_is_kept_with_its_cost_and_asked_again_and_its_neighbours_are_not(
     status: str,
 ) -> None:

@@ -147,6 +147,28 @@ def test_every_follow_up_is_recorded_with_its_text_and_is_not_bought_again() -> 
         assert attempt[1].cost_usd == 0.5
 
 
+def test_the_same_request_is_not_sent_again_after_a_truncation_in_another_run() -> None:
+    ledger, provider = memory_ledger(), SpeakingProvider(until(350))
+    first = one(provider, ledger, parameters={"max_tokens": 100})
+    again = one(provider, ledger, parameters={"max_tokens": 100})
+    assert len(provider.bodies) == 1
+    assert (again.status, again.values["answer"]) == (first.status, first.values["answer"]) == ("truncated", "wh")
+    assert [settled.reused for settled in again.settled] == [True]
+    rules = larger(factor=2.0, up_to=1000, times=10)
+    followed = one(provider, ledger, parameters={"max_tokens": 100}, rules=rules)
+    assert (followed.status, limits(provider)) == ("succeeded", [100, 200, 400])
+    assert [settled.reused for settled in followed.settled] == [True, False, False]
+    one(provider, ledger, parameters={"max_tokens": 100}, rules=rules)
+    assert len(provider.bodies) == 3
+
+
+def test_a_refused_answer_is_asked_again_in_another_run() -> None:
+    ledger, provider = memory_ledger(), SpeakingProvider(lambda body: ("no", "refused"))
+    one(provider, ledger)
+    assert one(provider, ledger).status == "refused"
+    assert len(provider.bodies) == 2
+
+
 def test_a_chain_of_calls_ends_whatever_the_rules_say() -> None:
     said: Iterator[Said] = iter([("wh", "length"), "bad", ("no", "refused"), ("", "empty")] * 100)
     provider = SpeakingProvider(lambda body: next(said))
