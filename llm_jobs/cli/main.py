@@ -18,6 +18,9 @@ COMMANDS = {
     "run": Listed(module="run", help="Run documents, or jobs submitted before, and wait for their results."),
     "submit": Listed(module="submit", help="Place documents in the inbox, where a running instance answers them."),
     "validate": Listed(module="validate", help="Check documents and show what would be asked; spends nothing."),
+    "plan": Listed(
+        module="plan", help="Show what a document would ask and cost, and what a change of it costs; spends nothing."
+    ),
     "status": Listed(module="status", help="List the latest jobs, or tell what is known of one."),
     "results": Listed(module="results", help="Print or save the newest result of a job."),
     "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
