@@ -211,6 +211,20 @@ class Unrecorded:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trace:
+    """One attempt at a call. `facts` and `recorded_ns` None: it is under way. `is_answer`: what is reused."""
+
+    intent_id: int
+    job_hash: str
+    model: str  # as asked
+    attempt: int
+    intended_ns: int
+    recorded_ns: int | None
+    facts: Facts | None
+    is_answer: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerAudit:
     """What the ledger holds, counted, and what should not be there. `inconsistencies` are sentences for a person."""
 
@@ -374,6 +388,9 @@ class Ledger(BatchLedger, Protocol):
 
     def attempts(self, call_hash: str) -> Sequence[tuple[int, Facts, bytes, bytes | None]]:
         """Every recorded attempt at a call, oldest first: intent id, facts, request body, answer body."""
+
+    def traces(self, call_hash: str) -> Sequence[Trace]:
+        """Every attempt at a call that was recorded or is under way, oldest first, without bodies."""
 
     def live_runs(self, host: str) -> Sequence[str]:
         """Dagster run ids of the owners that are alive."""

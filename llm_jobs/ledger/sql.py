@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
-from llm_jobs.ledger import audits, changes, erasing, finished, spending, submitted
+from llm_jobs.ledger import audits, changes, erasing, finished, histories, spending, submitted
 from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import (
     Answer,
@@ -34,6 +34,7 @@ from llm_jobs.ledger.base import (
     ResultRecord,
     Spend,
     Submission,
+    Trace,
     Unrecorded,
     UsageRow,
     Want,
@@ -276,6 +277,10 @@ class SqlLedger(Batching, ABC):
     def attempts(self, call_hash: str) -> Sequence[tuple[int, Facts, bytes, bytes | None]]:
         with self._reading() as connection:
             return audits.select_attempts(connection, call_hash)
+
+    def traces(self, call_hash: str) -> Sequence[Trace]:
+        with self._reading() as connection:
+            return histories.select_traces(connection, call_hash)
 
     def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         with self._reading() as connection:
