@@ -38,15 +38,30 @@ def member(answer: Mapping[str, Any], *path: str | int) -> Any:
     return value
 
 
+def object_at(answer: Mapping[str, Any], *path: str | int) -> dict[str, Any]:
+    """The object in an answer at `path`. Raises TransientError where there is none."""
+    value = member(answer, *path)
+    if not isinstance(value, dict):
+        raise TransientError(f"the answer is not whole: its {'.'.join(map(str, path))} is no object")
+    return value
+
+
+def objects_at(answer: Mapping[str, Any], *path: str | int) -> list[dict[str, Any]]:
+    """The list of objects in an answer at `path`. Raises TransientError where there is none."""
+    values = member(answer, *path)
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise TransientError(f"the answer is not whole: its {'.'.join(map(str, path))} is no list of objects")
+    return values
+
+
 def count(holder: object, *path: str) -> int | None:
     """A number of tokens at `path`, None where it is not stated or cannot be one."""
     for part in path:
         if not isinstance(holder, dict):
             return None
         holder = holder.get(part)
-    if not isinstance(holder, int) or isinstance(holder, bool):
-        return None
-    return holder if 0 <= holder <= LARGEST_EXACT_INTEGER else None
+    # JSON's integers are exactly `int`; a boolean is not.
+    return holder if type(holder) is int and 0 <= holder <= LARGEST_EXACT_INTEGER else None
 
 
 def text_or_none(value: object) -> str | None:

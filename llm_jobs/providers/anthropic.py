@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
 from llm_jobs.errors import DocumentError, Problem
-from llm_jobs.providers.answers import compact, count, member, status_by, text_or_none, whole_object
+from llm_jobs.providers.answers import compact, count, objects_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage
 from llm_jobs.providers.http_provider import HttpProvider
 
@@ -65,7 +65,7 @@ class AnthropicProvider(HttpProvider):
 
     def read(self, request: Request, raw: bytes) -> Reply:
         answer = whole_object(raw)
-        blocks = member(answer, "content")
+        blocks = objects_at(answer, "content")
         finish_reason = text_or_none(answer.get("stop_reason"))
         output = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
         if any(block.get("type") == "tool_use" for block in blocks):

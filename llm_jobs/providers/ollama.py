@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
 from llm_jobs.errors import CallError, DocumentError, NotFound, Problem, SetupError
-from llm_jobs.providers.answers import compact, count, member, status_by, text_or_none, whole_object
+from llm_jobs.providers.answers import compact, count, member, object_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage
 from llm_jobs.providers.http_provider import HttpProvider
 from llm_jobs.providers.openai_format import single_text
@@ -89,7 +89,7 @@ class OllamaProvider(HttpProvider):
             vectors = member(answer, "embeddings")
             output = vectors[0] if len(vectors) == 1 else vectors
         else:
-            message = member(answer, "message")
+            message = object_at(answer, "message")
             output = compact(message) if message.get("tool_calls") else text_or_none(message.get("content"))
         return Reply(
             status=status_by(status, output),

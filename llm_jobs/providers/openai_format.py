@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_jobs.documents.job import JsonValue, Message, Operation
 from llm_jobs.errors import DocumentError, Problem
-from llm_jobs.providers.answers import compact, count, member, status_by, text_or_none, whole_object
+from llm_jobs.providers.answers import compact, count, member, object_at, objects_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Usage
 
 PATHS: Mapping[Operation, str] = {
@@ -67,9 +67,9 @@ def read_openai(path: str, raw: bytes) -> Reply:
 
 
 def read_chat(answer: Mapping[str, Any]) -> Reply:
-    message = member(answer, "choices", 0, "message")
-    finish_reason = text_or_none(member(answer, "choices", 0).get("finish_reason"))
-    output = _content(member(answer, "choices", 0, "message").get("content"))
+    message = object_at(answer, "choices", 0, "message")
+    finish_reason = text_or_none(answer["choices"][0].get("finish_reason"))
+    output = _content(message.get("content"))
     status = _CHAT_STATUS.get(finish_reason or "", "succeeded")
     if status == "succeeded" and message.get("refusal"):
         status, output = "refused", message["refusal"]
@@ -85,7 +85,7 @@ def read_chat(answer: Mapping[str, Any]) -> Reply:
 
 
 def read_responses(answer: Mapping[str, Any]) -> Reply:
-    items = member(answer, "output")
+    items = objects_at(answer, "output")
     parts = [part for item in items if item.get("type") == "message" for part in item.get("content") or ()]
     calls = [item for item in items if str(item.get("type", "")).endswith("_call") and "arguments" in item]
     output = "".join(part.get("text", "") for part in parts if part.get("type") == "output_text")
@@ -109,7 +109,7 @@ def read_responses(answer: Mapping[str, Any]) -> Reply:
 
 def read_embeddings(answer: Mapping[str, Any]) -> Reply:
     """One vector, or a list of them where the request (of a batch file) had several texts."""
-    vectors = [_vector(member(entry, "embedding")) for entry in member(answer, "data")]
+    vectors = [_vector(member(entry, "embedding")) for entry in objects_at(answer, "data")]
     output: JsonValue = vectors[0] if len(vectors) == 1 else [*vectors]
     return Reply(
         status=status_by("succeeded", output),

@@ -23,6 +23,8 @@ PATHS = {
     "ollama": ("/api/chat",),
     "simulated": ("/chat/completions", "/responses"),
 }
+_NO_MESSAGE = b'{"choices": [{"message": "text"}], "message": "text", "content": "text", "output": "text"}'
+_NOTHING = b'{"choices": null, "message": null, "content": null, "output": null}'
 STATUSES = {"stop": "succeeded", "length": "truncated", "filtered": "filtered", "refused": "refused", "empty": "empty"}
 NOT_THERE = {("ollama", "filtered"), ("ollama", "refused"), ("anthropic", "filtered")}
 
@@ -101,7 +103,8 @@ def test_vectors_come_as_numbers_or_as_base64_and_alone_or_in_a_list() -> None:
 
 @pytest.mark.parametrize("kind", PATHS)
 @pytest.mark.parametrize(
-    "raw", [b"", b"{", b'{"choices": []}', b"[]", b'"text"', b"{}", b"<html>", b'{"choices": [1]}']
+    "raw",
+    [b"", b"{", b'{"choices": []}', b"[]", b'"text"', b"{}", b"<html>", b'{"choices": [1]}', _NO_MESSAGE, _NOTHING],
 )
 def test_half_an_answer_is_asked_again(kind: str, raw: bytes) -> None:
     with pytest.raises(TransientError, match="answer"):
