@@ -13,7 +13,16 @@ from typing import Any
 
 from llm_jobs.documents.job import JsonValue, Message, Operation
 from llm_jobs.errors import DocumentError, Problem
-from llm_jobs.providers.answers import compact, count, member, object_at, objects_at, status_by, text_or_none, whole_object
+from llm_jobs.providers.answers import (
+    compact,
+    count,
+    member,
+    object_at,
+    objects_at,
+    status_by,
+    text_or_none,
+    whole_object,
+)
 from llm_jobs.providers.base import Reply, ReplyStatus, Usage
 
 PATHS: Mapping[Operation, str] = {
