@@ -6,12 +6,12 @@ request), and that is what is hashed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from llm_jobs.documents.identity import rows_digest
-from llm_jobs.documents.job import Input, Job, Message, PromptStep, RequestStep, Step
+from llm_jobs.documents.job import Input, Job, JsonValue, Message, PromptStep, RequestStep, Step
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.candidates import Asking, Rules
@@ -23,6 +23,7 @@ from llm_jobs.operations.services import Services
 from llm_jobs.prompts.library import LibraryPrompt
 from llm_jobs.prompts.rendering import bind_parameters
 from llm_jobs.providers.entries import CatalogueEntry
+from llm_jobs.results.schemas import compile_check
 from llm_jobs.sources.digest import digest_file
 
 SPEAKS_OPENAI = ("openai", "simulated")
@@ -119,18 +120,32 @@ def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPro
         return made_request(services, document, replace(parsed, parameters=given), messages, model), rules
     choice = asking.choice()
     first = choice.candidates[0] if choice else asking.candidate(entry)
+    schema = parsed.schema or (from_library.schema if from_library else None)
+    if schema is not None:
+        _check_schema(asking, schema)
     step = PromptStep(
         name=parsed.name,
         model=first.model,
         messages=messages,
         operation=parsed.operation,
         parameters=first.parameters,
-        schema=parsed.schema or (from_library.schema if from_library else None),
+        schema=schema,
         templated=parsed.templated,
         choice=choice,
         native=parsed.native,
     )
     return step, rules
+
+
+def _check_schema(asking: Asking, schema: Mapping[str, JsonValue]) -> None:
+    try:
+        compile_check(schema)
+    except ValueError as error:
+        raise asking.problem(
+            f"the schema of prompt {asking.parsed.name} cannot be used: {error}",
+            rule="a schema is JSON Schema, and refers to nothing outside itself",
+            remedy="correct it; what it refers to belongs under $defs",
+        ) from None
 
 
 def _library_prompt(services: Services, parsed: ParsedPrompt) -> LibraryPrompt | None:

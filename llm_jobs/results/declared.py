@@ -1,9 +1,9 @@
-"""A declared JSON Schema as Arrow types, and answers checked against it. Pure.
+"""A declared JSON Schema as Arrow types, and answers as their columns hold them. Pure.
 
 Read of the schema: type, properties, required, additionalProperties: false, items, enum, const, `$ref` within it, and
 null as a second type or alternative. What Arrow has no type for (an object of unknown members, several types at once,
-a schema that contains itself) is text: its JSON, or the text itself where it is text. Keywords that narrow a value
-further (pattern, minimum, ...) are not read here.
+a schema that contains itself) is text: its JSON, or the text itself where it is text. Whether an answer is what the
+whole schema says is told by `schemas`; what is checked here is what a column needs.
 """
 
 from __future__ import annotations

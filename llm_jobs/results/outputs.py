@@ -7,12 +7,15 @@ property; any other schema types the one column that has the step's name.
 from __future__ import annotations
 
 import json
+import re
 
 import pyarrow as pa
 
 from llm_jobs.documents.job import JsonValue, Operation, PromptStep, Step
 from llm_jobs.results.declared import checked, compile_schema
+from llm_jobs.results.schemas import compile_check
 
+_FENCED = re.compile(r"\s*```[A-Za-z]*\n(.*?)\n?```\s*", re.DOTALL)
 VECTOR = pa.list_(pa.float64())  # JSON numbers come back as they were
 
 
@@ -20,11 +23,13 @@ class Outputs:
     """The output columns of one step, compiled once. `operation` says what the lines of a batch file ask for."""
 
     def __init__(self, step: Step, *, operation: Operation | None = None) -> None:
-        """Raises ValueError for a schema that refers to nothing."""
+        """Raises ValueError for what is no JSON Schema, or refers to nothing."""
         self._name = step.name
         self._is_vector = is_vector = (operation or _operation(step)) == "embeddings"
         declared = step.schema if isinstance(step, PromptStep) and not is_vector else None
         self._node = None if declared is None else compile_schema(declared)
+        self._check = None if declared is None else compile_check(declared)
+        self._may_be_fenced = isinstance(step, PromptStep) and not step.native
         self.is_spread = self._node is not None and self._node.members is not None
         self.fields = self._fields(is_vector)
 
@@ -34,7 +39,10 @@ class Outputs:
             if self._is_vector and not _is_vector(output):
                 raise ValueError("the answer is not one vector; ask about one text per row")
             return {self._name: output}
-        value = checked(_parsed(output), self._node)
+        parsed = _parsed(_unfenced(output) if self._may_be_fenced else output)
+        if self._check is not None:
+            self._check(parsed)
+        value = checked(parsed, self._node)
         if not self.is_spread:
             return {self._name: value}
         return value if isinstance(value, dict) else {field.name: None for field in self.fields}
@@ -59,6 +67,12 @@ def _operation(step: Step) -> Operation:
     if isinstance(step, PromptStep) or step.endpoint is None:
         return step.operation
     return "embeddings" if step.endpoint.path.endswith(("/embeddings", "/embed")) else step.operation
+
+
+def _unfenced(output: JsonValue) -> JsonValue:
+    """The text within the one block of code that it consists of: how models write JSON that nothing forces them to."""
+    found = _FENCED.fullmatch(output) if isinstance(output, str) else None
+    return output if found is None else found[1]
 
 
 def _parsed(output: JsonValue) -> JsonValue:

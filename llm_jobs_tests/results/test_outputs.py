@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -83,19 +84,19 @@ def test_a_property_that_is_not_required_may_be_missing() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": None}, "the answer.name is null"),
-        ({"name": 1}, "the answer.name is 1, declared is string"),
-        ({"age": 1.5}, "the answer.age is 1.5, declared is integer"),
-        ({"age": True}, "the answer.age is true"),
-        ({"age": 2**63}, "declared is integer"),
-        ({"ok": 1}, "the answer.ok is 1"),
-        ({"score": "1"}, 'the answer.score is "1"'),
-        ({"tags": ["a", 1]}, r"the answer.tags\[1\] is 1"),
-        ({"home": []}, "the answer.home is "),
-        ({"home": {"city": 1}}, "the answer.home.city is 1"),
-        ({"mood": "so-so"}, 'declared are \\["good", "bad", null\\]'),
-        ({"other": []}, "the answer.other is "),
-        ({"more": 1}, "members that are not declared: more"),
+        ({"name": None}, r'the answer\.name: null is not of type "string" \(declared by properties\.name\.type\)'),
+        ({"name": 1}, r'the answer\.name: 1 is not of type "string"'),
+        ({"age": 1.5}, r"the answer\.age: 1\.5 is not of type"),
+        ({"age": True}, r"the answer\.age: true is not"),
+        ({"age": 2**63}, "the answer.age is 9223372036854775808, declared is integer"),  # no column holds it
+        ({"ok": 1}, r"the answer\.ok: 1 is not"),
+        ({"score": "1"}, r'the answer\.score: "1" is not valid under any'),
+        ({"tags": ["a", 1]}, r"the answer\.tags\[1\]: 1 is not"),
+        ({"home": []}, r"the answer\.home: \[\] is not"),
+        ({"home": {"city": 1}}, r"the answer\.home\.city: 1 is not"),
+        ({"mood": "so-so"}, r'the answer\.mood: "so-so" is not one of .*null \(declared by properties\.mood\.enum\)'),
+        ({"other": []}, r"the answer\.other: \[\] is not"),
+        ({"more": 1}, r"'more' was unexpected\) \(declared by additionalProperties\)"),
     ],
 )
 def test_an_answer_that_is_not_as_declared_is_refused_saying_where(change: dict[str, JsonValue], message: str) -> None:
@@ -109,8 +110,17 @@ def test_an_answer_that_is_no_json_is_refused(text: str) -> None:
         Outputs(step(PERSON)).values(text)
 
 
+def test_json_in_a_block_of_code_is_read_where_nothing_forced_the_model_to_write_json() -> None:
+    loose = replace(step(PERSON), native=False)
+    fenced = f"```json\n{json.dumps(ANSWER)}\n```"
+    assert Outputs(loose).values(fenced) == Outputs(step(PERSON)).values(json.dumps(ANSWER))
+    for text in (f"Here it is:\n{fenced}", fenced + "\nAnything else?"):
+        with pytest.raises(ValueError, match="the answer is no JSON"):
+            Outputs(loose).values(text)
+
+
 def test_a_missing_required_property_is_refused() -> None:
-    with pytest.raises(ValueError, match="the answer lacks ok"):
+    with pytest.raises(ValueError, match=r'the answer: "ok" is a required property \(declared by required\)'):
         Outputs(step(PERSON)).values('{"name": "Ada"}')
 
 
