@@ -1,0 +1,78 @@
+"""What was bought for a result, over time: latency and cost of its rows in slices of equal length.
+
+Rows that were reused are left out: nothing was sent for them, and their answers' times are of other runs.
+Memory: three numbers per row that was bought.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from llm_jobs.results import columns
+from llm_jobs.results.base import ResultStore
+
+MOST_SLICES = 60
+_READ = [columns.ANSWERED_AT, columns.LATENCY_S, columns.COST_USD, columns.REUSED]
+_AGGREGATES = [
+    (columns.LATENCY_S, "tdigest", pc.TDigestOptions(q=[0.5, 0.95])),
+    (columns.COST_USD, "sum"),
+    ("slice", "count"),
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """The rows that were answered in one slice of time."""
+
+    start_s: float  # since 1970
+    rows: int
+    p50_s: float | None  # of their latencies; by t-digest (T. Dunning, O. Ertl, 2019), so approximate
+    p95_s: float | None
+    cost_usd: float | None
+
+
+def over_time(store: ResultStore, path: str, *, most_slices: int = MOST_SLICES) -> list[Slice]:
+    """The slices of the result `path` that hold rows, oldest first; empty where everything was reused. Raises
+    NotFound."""
+    bought = _bought(store, path)
+    if not bought.num_rows:
+        return []
+    at_us = bought.column(columns.ANSWERED_AT).cast(pa.int64())
+    bounds = pc.min_max(at_us).as_py()
+    start_us = bounds["min"]
+    width_us = max(1, -(-(bounds["max"] - start_us + 1) // most_slices))
+    numbered = bought.append_column("slice", pc.divide(pc.subtract(at_us, start_us), width_us))
+    grouped = numbered.group_by("slice").aggregate(_AGGREGATES).sort_by("slice")
+    return [_slice(row, start_us, width_us) for row in grouped.to_pylist()]
+
+
+def _bought(store: ResultStore, path: str) -> pa.Table:
+    schema = pa.schema([field for field in columns.FACTS if field.name in _READ])
+    with store.open(path) as stream:
+        batches = [
+            batch.filter(
+                pc.and_(pc.invert(batch.column(columns.REUSED)), pc.is_valid(batch.column(columns.ANSWERED_AT)))
+            )
+            for batch in pq.ParquetFile(stream).iter_batches(columns=_READ)
+        ]
+    return pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema=schema)
+
+
+def _slice(row: dict[str, object], start_us: int, width_us: int) -> Slice:
+    number, rows, quantiles = row["slice"], row["slice_count"], row[f"{columns.LATENCY_S}_tdigest"]
+    cost_usd = row[f"{columns.COST_USD}_sum"]
+    assert isinstance(number, int)
+    assert isinstance(rows, int)
+    assert isinstance(quantiles, list)
+    p50_s, p95_s = quantiles
+    return Slice(
+        start_s=(start_us + number * width_us) / 1e6,
+        rows=rows,
+        p50_s=p50_s,
+        p95_s=p95_s,
+        cost_usd=cost_usd if isinstance(cost_usd, float) else None,
+    )
