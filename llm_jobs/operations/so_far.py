@@ -1,29 +1,29 @@
 """What a job under way has answered up to now, from its table and the ledger: nothing is asked.
 
-Every call is prepared again and looked up, some hundreds at a time; a row whose last step is answered is a row of the
-result to be. Rows that failed are not among them: they may still be asked again. Nothing is written but the frozen
+Every row is walked through the steps as a run would (`walking`); one whose last step is answered is a row of the result
+to be. Rows that failed are not among them: they may still be asked again. Nothing is written but the frozen
 copy of the table, where the job has not begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job, ModelRef
-from llm_jobs.engine.calls import Call, Settled
+from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.following import prepare
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.health import Health
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
-from llm_jobs.errors import CallError, RowError
 from llm_jobs.ledger.base import Answer, Submission
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
+from llm_jobs.operations.walking import WalkedRow, walk
 from llm_jobs.providers.base import Provider
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.single import batches_of
@@ -70,48 +70,29 @@ def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
 
 def _looked_up(services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]) -> Iterator[list[OpenRow]]:
     """Every row, taken as far through the steps as the ledger has answers."""
-    rows = chain.from_iterable(table.batches(batch_rows=LOOKED_UP_AT_ONCE))
-    opened = (OpenRow(values=dict(row), sample=sample) for row in rows for sample in range(job.sample))
-    while batch := list(islice(opened, LOOKED_UP_AT_ONCE)):
-        waiting = batch
-        for step in steps:
-            waiting = _step_taken(services, step, waiting)
-        for row in waiting:
-            row.status = "succeeded"
-        yield batch
+    rows = enumerate(chain.from_iterable(table.batches(batch_rows=LOOKED_UP_AT_ONCE)))
+    walked = walk(services.ledger, steps, rows, samples=job.sample)
+    while batch := list(islice(walked, LOOKED_UP_AT_ONCE)):
+        yield [_open_row(row) for row in batch]
 
 
-def _step_taken(services: Services, step: PreparedStep, rows: Sequence[OpenRow]) -> list[OpenRow]:
-    """The rows that the step has an answer for, with its outputs."""
-    calls = [(row, call) for row in rows if (call := _call(step, row)) is not None]
-    answers = services.ledger.look_up(list(dict.fromkeys(call.call_hash for _, call in calls)))
-    return [row for row, call in calls if _answered(step, row, call, answers)]
+def _open_row(walked: WalkedRow) -> OpenRow:
+    row = OpenRow(values=walked.values, sample=walked.sample)
+    for visit in walked.visits:
+        row.model, row.model_reason = visit.call.request.model.name, visit.reason
+        if visit.answer is not None:
+            row.settled.append(_settled(visit.call.call_hash, visit.answer))
+    if walked.is_answered:
+        row.status = "succeeded"
+    return row
 
 
-def _call(step: PreparedStep, row: OpenRow) -> Call | None:
-    try:
-        return step.call(row.values, row.sample)
-    except RowError:
-        return None
-
-
-def _answered(step: PreparedStep, row: OpenRow, call: Call, answers: Mapping[str, Answer]) -> bool:
-    answer = answers.get(call.call_hash)
-    if answer is None or answer.answer is None:
-        return False
-    try:
-        reply = call.provider.read(call.request, answer.answer)
-        row.values.update(step.outputs.values(reply.output))
-    except (CallError, ValueError):
-        return False  # not an answer to this job's asking: another schema was declared, or another place of the text
-    row.settled.append(
-        Settled(
-            call_hash=call.call_hash,
-            facts=answer.facts,
-            reply=reply,
-            reused=True,
-            attempts=0,
-            answered_ns=answer.recorded_ns,
-        )
+def _settled(call_hash: str, answer: Answer) -> Settled:
+    return Settled(
+        call_hash=call_hash,
+        facts=answer.facts,
+        reply=None,
+        reused=True,
+        attempts=0,
+        answered_ns=answer.recorded_ns,
     )
-    return True

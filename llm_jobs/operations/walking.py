@@ -1,35 +1,40 @@
 """Rows taken through a job's steps as far as the ledger has answers: what `plan` and `why` look at. Asks nothing.
 
-Every call is made as a run would make it and looked up, some hundreds at a time. Streams: one batch of rows is held.
+Every call is made as a run would make it and looked up, some hundreds at a time; what follows an answer that is no
+success is followed too. Streams: one batch of rows is held.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.engine.calls import Call
+from llm_jobs.engine.calls import Call, Settled
+from llm_jobs.engine.following import Asked, FollowedStep
+from llm_jobs.engine.judging import judge
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import CallError, RowError
 from llm_jobs.ledger.base import Answer, Ledger
+from llm_jobs.providers.base import Reply
 
 AT_ONCE = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
-    """One call that a row needs. `answer` None: it is not in the ledger."""
+    """One call that a row needs. `answer` None: it is not in the ledger, and would be asked."""
 
     step: int
     call: Call
     answer: Answer | None
+    reason: str | None = None  # why this model, where several may answer
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class WalkedRow:
-    """A row, `number` from 0, on its way. `problem`: why it cannot be asked, or why it ended at an answer."""
+    """A row, `number` from 0, on its way. `problem`: why it cannot be asked, or why it ends without being asked."""
 
     number: int
     sample: int
@@ -39,9 +44,22 @@ class WalkedRow:
     problem: str | None = None
 
     @property
+    def is_answered(self) -> bool:
+        """Is it answered in all of its steps?"""
+        return bool(self.visits) and self.problem is None and not self.is_unanswered
+
+    @property
     def is_unanswered(self) -> bool:
         """Does it wait for a call that would be asked?"""
         return bool(self.visits) and self.visits[-1].answer is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Open:
+    """A row in one step: the calls any answer of which will do, the first of which would be asked."""
+
+    row: WalkedRow
+    options: Sequence[tuple[Call, Asked | None]]
 
 
 def walk(
@@ -61,30 +79,90 @@ def walk(
 
 
 def _step_taken(ledger: Ledger, index: int, step: PreparedStep, rows: Sequence[WalkedRow]) -> list[WalkedRow]:
-    calls = [(row, call) for row in rows if (call := _call(step, row)) is not None]
-    answers = ledger.look_up(list(dict.fromkeys(call.call_hash for _, call in calls)))
-    for row, call in calls:
-        row.visits.append(Visit(step=index, call=call, answer=answers.get(call.call_hash)))
-    return [row for row, call in calls if _goes_on(step, row, call, answers.get(call.call_hash))]
+    """The rows that have an answer of this step."""
+    taken: list[WalkedRow] = []
+    opened = [each for row in rows if (each := _opened(step, row)) is not None]
+    while opened:
+        answers = _look_up(ledger, [call.call_hash for each in opened for call, _ in each.options])
+        following = []
+        for each in opened:
+            call, asked = _chosen(each, answers)
+            answer = answers.get(call.call_hash)
+            each.row.visits.append(Visit(step=index, call=call, answer=answer, reason=asked.reason if asked else None))
+            if answer is None:
+                continue
+            if (settled := _settled(each.row, step, call, answer)) is None:
+                taken.append(each.row)
+            elif (after := _follow_up(step, each.row, asked, settled)) is not None:
+                following.append(_Open(row=each.row, options=[(after.call, after)]))
+        opened = following
+    return taken
 
 
-def _call(step: PreparedStep, row: WalkedRow) -> Call | None:
+def _look_up(ledger: Ledger, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+    """What is never sent again: answers, and questions whose answers were cut off."""
+    distinct = list(dict.fromkeys(call_hashes))
+    answers = ledger.look_up(distinct)
+    missing = [call_hash for call_hash in distinct if call_hash not in answers]
+    return {**ledger.truncated(missing), **answers} if missing else answers
+
+
+def _opened(step: PreparedStep, row: WalkedRow) -> _Open | None:
     try:
-        return step.call(row.values, row.sample)
+        if not isinstance(step, FollowedStep):
+            return _Open(row=row, options=[(step.call(row.values, row.sample), None)])
+        options = [(asked.call, asked) for asked in step.candidates(row.values, row.sample)]
     except RowError as error:
         row.problem = str(error)
         return None
+    return _Open(row=row, options=options)
 
 
-def _goes_on(step: PreparedStep, row: WalkedRow, call: Call, answer: Answer | None) -> bool:
-    if answer is None:
-        return False
+def _chosen(opened: _Open, answers: Mapping[str, Answer]) -> tuple[Call, Asked | None]:
+    for call, asked in opened.options:
+        answer = answers.get(call.call_hash)
+        if answer is not None and answer.facts.status == "succeeded":
+            return call, asked
+    return opened.options[0]
+
+
+def _settled(row: WalkedRow, step: PreparedStep, call: Call, answer: Answer) -> Settled | None:
+    """None where the answer is one, whose outputs the row takes; else how a run would settle the call."""
     if answer.answer is None:
         row.problem = "the answer was erased"
-        return False
+        return _end(call, answer, "failed", row.problem, None)
     try:
-        row.values.update(step.outputs.values(call.provider.read(call.request, answer.answer).output))
-    except (CallError, ValueError) as error:
-        row.problem = f"the answer that is known does not fit: {error}"
-        return False
-    return True
+        reply = call.provider.read(call.request, answer.answer)
+    except CallError as error:
+        row.problem = str(error)
+        return _end(call, answer, "failed", row.problem, None)
+    status, error_text = judge(call, reply)
+    if status == "succeeded":
+        row.values.update(step.outputs.values(reply.output))
+        return None
+    row.problem = error_text
+    return _end(call, answer, status, error_text, reply)
+
+
+def _end(call: Call, answer: Answer, status: str, error: str | None, reply: Reply | None) -> Settled:
+    return Settled(
+        call_hash=call.call_hash,
+        facts=replace(answer.facts, status=status, error=error),  # type: ignore[arg-type]
+        reply=reply,
+        reused=True,
+        attempts=0,
+        answered_ns=answer.recorded_ns,
+    )
+
+
+def _follow_up(step: PreparedStep, row: WalkedRow, asked: Asked | None, settled: Settled) -> Asked | None:
+    if asked is None or not isinstance(step, FollowedStep):
+        return None
+    try:
+        after = step.follow_up(asked, settled)
+    except RowError:
+        return None
+    if after is None or after.call.call_hash in {visit.call.call_hash for visit in row.visits}:
+        return None
+    row.problem = None
+    return after
