@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": Listed(
         module="plan", help="Show what a document would ask and cost, and what a change of it costs; spends nothing."
     ),
+    "why": Listed(module="why", help="Tell why a row would be asked again, or that it is answered; spends nothing."),
     "status": Listed(module="status", help="List the latest jobs, or tell what is known of one."),
     "results": Listed(module="results", help="Print or save the newest result of a job."),
     "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
