@@ -1,18 +1,36 @@
-"""Bodies on their way into the ledger and out: one zstd frame each, so that one can be erased without the others."""
+"""Bodies on their way into the ledger and out: one zstd frame each, so that one can be erased without the others.
+
+Small bodies that look alike are what a ledger holds, so they are compressed against a dictionary of such bodies
+(docs/decisions/0012-payload-dictionary.md): half the size, and under half the time. Invariant: `payloads-1.dict` never
+changes and never goes, for every ledger needs it. Frames without a dictionary, which the first release wrote, are
+read too.
+"""
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import zstandard
 
-_LEVEL = 3  # 5 µs for a 900-byte request on the machine where it was chosen; level 1 is no quicker at this size
+_DICTIONARY = Path(__file__).with_name("payloads-1.dict")
+_LEVEL = 1  # 2 µs for a body of 400 bytes; level 3 takes 40 % longer and saves 5 %
+
+
+@functools.cache
+def _dictionary() -> zstandard.ZstdCompressionDict:
+    dictionary = zstandard.ZstdCompressionDict(_DICTIONARY.read_bytes(), dict_type=zstandard.DICT_TYPE_FULLDICT)
+    dictionary.precompute_compress(level=_LEVEL)
+    return dictionary
 
 
 class PayloadCodec:
     """Compresses and decompresses bodies. Not safe for use by two threads at once: one per connection."""
 
     def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
-        self._decompressor = zstandard.ZstdDecompressor()
+        dictionary = _dictionary()
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=dictionary)
+        self._decompressor = zstandard.ZstdDecompressor(dict_data=dictionary)
 
     def pack(self, body: bytes) -> bytes:
         return self._compressor.compress(body)

@@ -18,8 +18,9 @@ from typing import Any
 
 import psycopg
 import pyarrow.parquet as pq
-import zstandard
 from psycopg import sql
+
+from llm_jobs.ledger.payloads import PayloadCodec
 
 # Any 14 characters in a row hold one whole window.
 WINDOW = 10
@@ -92,12 +93,13 @@ def _parquet(path: Path) -> Iterator[tuple[str, bytes]]:
 def _values(place: str, rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, bytes]]:
     """The values of a table in one piece, and apart from it each value that was compressed."""
     plain = []
+    codec = PayloadCodec()  # opens frames with the ledger's dictionary, and without one
     for row in rows:
         for value in row:
             raw = value if isinstance(value, bytes) else str(value).encode()
             plain.append(raw)
             if raw.startswith(_ZSTD_MAGIC):
-                plain.append(zstandard.ZstdDecompressor().decompress(raw))
+                plain.append(codec.unpack(raw))
     yield place, b"\n".join(plain)
 
 

@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from llm_jobs_tests.end_to_end.secret_runs import awkward, ordinary
+from llm_jobs.ledger.payloads import PayloadCodec
 from llm_jobs_tests.end_to_end.secret_search import Search, below, in_postgres
 from llm_jobs_tests.end_to_end.secret_server import FORMS
 from llm_jobs_tests.servers.postgres import postgres_server
@@ -61,6 +62,15 @@ def _in_compressed_column(folder: Path, key: str) -> None:
         connection.execute("INSERT INTO t VALUES (1, ?)", (body,))
 
 
+def _in_ledger_body(folder: Path, key: str) -> None:
+    with closing(sqlite3.connect(folder / "a.db")) as connection, connection:
+        connection.execute("CREATE TABLE payloads (intent_id INTEGER, request BLOB)")
+        body = PayloadCodec().pack(
+            b'{"model":"gpt-4.1-mini","messages":[{"role":"user","content":"%b"}]}' % key.encode()
+        )
+        connection.execute("INSERT INTO payloads VALUES (1, ?)", (body,))
+
+
 def _in_parquet(folder: Path, key: str) -> None:
     pq.write_table(pa.table({"n": [1, 2], "text": ["x", key]}), folder / "a.parquet", compression="zstd")
 
@@ -69,7 +79,9 @@ def _in_parquet_metadata(folder: Path, key: str) -> None:
     pq.write_table(pa.table({"n": [1]}).replace_schema_metadata({"made by": key}), folder / "a.parquet")
 
 
-@pytest.mark.parametrize("plant", [_in_file, _in_name, _in_compressed_column, _in_parquet, _in_parquet_metadata])
+@pytest.mark.parametrize(
+    "plant", [_in_file, _in_name, _in_compressed_column, _in_ledger_body, _in_parquet, _in_parquet_metadata]
+)
 def test_a_planted_key_is_found_in_a_folder(tmp_path: Path, plant: Callable[[Path, str], None]) -> None:
     plant(tmp_path, KEYS["ordinary"])
     leaks = Search(KEYS).leaks(below(tmp_path))

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from llm_jobs.clock import SetClock
-from llm_jobs.ledger.base import DeadLetter, JobChange, Ledger, ModelVersion, Receipt, ResultRecord, Spend
+from llm_jobs.ledger.base import (
+    DeadLetter,
+    Facts,
+    JobChange,
+    Ledger,
+    ModelVersion,
+    Receipt,
+    ResultRecord,
+    Spend,
+    UsageRow,
+)
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs_tests.ledger.conftest import NOON_NS
 from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome, submission
@@ -154,6 +165,55 @@ def test_an_unknown_cost_is_unknown_and_not_nothing(ledger: Ledger) -> None:
 
     spend = ledger.spend([JOB])[JOB]
     assert (spend.cost_usd, spend.unpriced) == (None, 1)
+
+
+def test_usage_is_told_by_day_model_and_submission_with_who_submitted_it(
+    shared_url: str,
+) -> None:
+    clock = SetClock(NOON_NS)
+    ledger = open_ledger(shared_url, clock=clock)
+    first, second = Asker(ledger), Asker(ledger)
+    first.answer("a")
+    failed = first.claim("b")
+    unpriced = outcome("b", failed, "timed_out", final=False)
+    no_facts = Facts(status="timed_out", reasoning_tokens=3)
+    ledger.exchange(first.owner_id, outcomes=[replace(unpriced, facts=no_facts)], wants=[])
+    clock.advance(86_400)
+    first.report("b", first.retry("b").granted["b"])
+    second.answer("c")
+    assert set(second.ask("a").answered) == {"a"}
+
+    rows = ledger.usage()
+
+    today, tomorrow = date(2026, 9, 21), date(2026, 9, 22)
+    assert [(row.day, row.submission_id, row.attempts, row.calls) for row in rows] == [
+        (today, first.submission_id, 2, 1),
+        (tomorrow, first.submission_id, 1, 1),
+        (tomorrow, second.submission_id, 1, 1),
+    ]
+    assert rows[0] == UsageRow(
+        day=today,
+        provider="openai",
+        model="openai/m",
+        job_hash=JOB,
+        submission_id=first.submission_id,
+        submitter="ada",
+        labels={"team": "search", "sprache": "deutsch"},
+        attempts=2,
+        calls=1,
+        prompt_tokens=10,
+        completion_tokens=5,
+        cached_tokens=None,
+        reasoning_tokens=3,
+        cost_usd=0.25,
+        unpriced=1,
+        latency_s=0.5,
+        timed=1,
+    )
+    assert ledger.usage(since_ns=NOON_NS + 86_400 * 10**9) == rows[1:]
+    assert ledger.usage(until_ns=NOON_NS + 86_000 * 10**9) == rows[:1]
+    assert ledger.usage(since_ns=NOON_NS + 10**15) == []
+    ledger.close()
 
 
 def test_calls_sent_and_not_recorded_are_listed_by_job(ledger: Ledger) -> None:
