@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from llm_jobs_tests.end_to_end.secret_runs import awkward, ordinary
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs_tests.end_to_end.secret_runs import awkward, ordinary
 from llm_jobs_tests.end_to_end.secret_search import Search, below, in_postgres
 from llm_jobs_tests.end_to_end.secret_server import FORMS
 from llm_jobs_tests.servers.postgres import postgres_server
