@@ -37,7 +37,10 @@ class Addresses:
         """The addresses of `host`, another one first each time. Raises OSError (socket.gaierror)."""
         found = self._found.get((host, port))
         if found is None or found.until_s < self._loop.time():
-            addresses = _literal(host, port) or await self._looked_up(host, port)
+            try:
+                addresses = _literal(host, port) or await self._looked_up(host, port)
+            except UnicodeError:
+                raise OSError("no name of a host is written like this") from None
             found = self._found[host, port] = _Found(deque(addresses), self._loop.time() + KEEP_S)
         found.addresses.rotate(-1)
         return [found.addresses[-1], *list(found.addresses)[:-1]]
@@ -56,9 +59,14 @@ class Addresses:
         asked = self._asked.get((host, port))
         if asked is None:
             asked = self._asked[host, port] = self._loop.create_task(self._ask(host, port))
-            asked.add_done_callback(lambda _: self._asked.pop((host, port), None))
+            asked.add_done_callback(lambda done: self._ended(host, port, done))
         # Whoever is cancelled leaves the others waiting for the same answer.
         return await asyncio.shield(asked)
+
+    def _ended(self, host: str, port: int, asked: asyncio.Task[list[Address]]) -> None:
+        self._asked.pop((host, port), None)
+        if not asked.cancelled():
+            asked.exception()  # seen, also where everybody who waited has been cancelled
 
     async def _ask(self, host: str, port: int) -> list[Address]:
         return _unique(await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))

@@ -14,7 +14,6 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 LARGEST_HEAD_BYTES = 256 * 1024
 _WRITTEN_AT_ONCE_BYTES = 64 * 1024  # more is not copied for the sake of one system call
-LARGEST_BODY_BYTES = 512 * 1024 * 1024  # some two thousand long vectors written as text need 80 MB
 
 
 class Broken(Exception):
@@ -22,7 +21,7 @@ class Broken(Exception):
 
 
 class TooLarge(Exception):
-    """The answer is larger than any that is expected."""
+    """The answer is larger than any that is expected; the text says how much that is."""
 
 
 class Heard(NamedTuple):
@@ -35,11 +34,12 @@ class Heard(NamedTuple):
 
 class Connection(asyncio.BufferedProtocol):
     """The protocol of one connection. `buffer` is shared by the connections of a loop: what is read into it is parsed
-    before anything else can be read."""
+    before anything else can be read. An answer of more than `largest_bytes` is refused."""
 
-    def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, buffer: memoryview, loop: asyncio.AbstractEventLoop, *, largest_bytes: int) -> None:
         self._buffer = buffer
         self._loop = loop
+        self._largest_bytes = largest_bytes
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Heard] | None = None
         self._fields: dict[bytes, bytes] = {}
@@ -98,6 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         self.fail(Broken(f"{type(exc).__name__}: {exc}" if exc is not None else "the server closed it"))
         if not self.lost.done():
             self.lost.set_result(None)
+            del self._parser  # which holds this object's methods
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -116,8 +117,10 @@ class Connection(asyncio.BufferedProtocol):
             self._keep = False
         if self._whole:
             self._finish()
-        elif self._received > (LARGEST_BODY_BYTES if self._status else LARGEST_HEAD_BYTES):
-            self.fail(TooLarge())
+        elif self._status and self._received > self._largest_bytes:
+            self.fail(TooLarge(f"a body of more than {self._largest_bytes:,} bytes"))
+        elif not self._status and self._received > LARGEST_HEAD_BYTES:
+            self.fail(TooLarge(f"a head of more than {LARGEST_HEAD_BYTES:,} bytes"))
 
     def eof_received(self) -> None:
         """The transport closes itself, and `connection_lost` has the last word."""

@@ -17,7 +17,7 @@ class UnknownCoding(Exception):
 
 
 class Inflated(Exception):
-    """The body stands for more than is expected of any."""
+    """The body stands for more than is expected of any; the text says how much that is."""
 
 
 def decoded(body: bytes, coding: str, *, limit: int) -> bytes:
@@ -48,7 +48,7 @@ def _inflated(body: bytes, window: int, limit: int) -> bytes:
             raise Torn from None
         left -= len(parts[-1])
         if left < 0:
-            raise Inflated
+            raise Inflated(f"a compressed body of more than {limit:,} bytes")
         if not stream.eof:
             raise Torn
         body = stream.unused_data

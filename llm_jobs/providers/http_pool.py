@@ -17,7 +17,6 @@ from llm_jobs.providers.http_addresses import Address, Addresses
 from llm_jobs.providers.http_connection import Broken, Connection
 from llm_jobs.providers.http_request import Origin
 
-KEEP_ALIVE_S = 30  # below the idle limits of common servers: fewer connections closed under a request
 CONNECT_S = 30.0
 _PROBE_S = 60  # of silence, before the system asks whether the peer is there: an answer may take many minutes
 _PROBES = 5
@@ -43,6 +42,7 @@ class Pool:
         origin: Origin,
         *,
         limit: int,
+        keep_alive_s: float,
         addresses: Addresses,
         trust: Callable[[], ssl.SSLContext],
         protocol: Callable[[], Connection],
@@ -50,6 +50,7 @@ class Pool:
         self._origin = origin
         self._free = limit
         self._bounded = limit > 0
+        self._keep_alive_s = keep_alive_s
         self._addresses = addresses
         self._trust = trust
         self._protocol = protocol
@@ -88,7 +89,7 @@ class Pool:
             connection.idle_since_s = self._loop.time()
             self._idle.append(connection)
             if self._tidying is None:
-                self._tidying = self._loop.call_later(KEEP_ALIVE_S, self._tidy)
+                self._tidying = self._loop.call_later(self._keep_alive_s, self._tidy)
         else:
             connection.abort()
         if self._bounded:
@@ -110,7 +111,7 @@ class Pool:
         idle = self._idle
         while idle:
             connection = idle.pop()
-            if connection.usable and connection.idle_since_s > self._loop.time() - KEEP_ALIVE_S:
+            if connection.usable and connection.idle_since_s > self._loop.time() - self._keep_alive_s:
                 return connection
             connection.abort()
         return None
@@ -142,11 +143,11 @@ class Pool:
         """Close what is idle too long."""
         idle = self._idle
         now_s = self._loop.time()
-        old = next((at for at, each in enumerate(idle) if each.idle_since_s + KEEP_ALIVE_S > now_s), len(idle))
+        old = next((at for at, each in enumerate(idle) if each.idle_since_s + self._keep_alive_s > now_s), len(idle))
         for connection in idle[:old]:
             connection.abort()
         del idle[:old]
-        again_s = idle[0].idle_since_s + KEEP_ALIVE_S if idle else 0
+        again_s = idle[0].idle_since_s + self._keep_alive_s if idle else 0
         self._tidying = self._loop.call_at(again_s, self._tidy) if idle else None
 
     async def _opened(self, at_s: float) -> Connection:
@@ -201,7 +202,7 @@ class Pool:
             self._protocol,
             sock=found,
             ssl=self._trust() if secured else None,
-            server_hostname=self._origin.host if secured else None,
+            server_hostname=self._origin.host.rstrip(".") if secured else None,
         )
         self._open.add(connection)
         connection.lost.add_done_callback(lambda _: self._open.discard(connection))
