@@ -28,6 +28,7 @@ COMMANDS = {
     "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),
     "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),
     "verify": Listed(module="verify", help="Recompute digests and audit the ledger."),
+    "usage": Listed(module="usage", help="Tell what was spent, by day, model, job, label or submitter."),
     "models": Listed(module="models", help="List the models of the catalogue, or set what one allows."),
     "prompts": Listed(module="prompts", help="List the prompts of the library."),
 }

@@ -7,6 +7,7 @@ Memory: three numbers per row that was bought.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +37,7 @@ class Slice:
 
 
 def over_time(store: ResultStore, path: str, *, most_slices: int = MOST_SLICES) -> list[Slice]:
-    """The slices of the result `path` that hold rows, oldest first; empty where everything was reused. Raises
+    """The slices of the result `path`, oldest first, without a gap; none where everything was reused. Raises
     NotFound."""
     bought = _bought(store, path)
     if not bought.num_rows:
@@ -46,8 +47,10 @@ def over_time(store: ResultStore, path: str, *, most_slices: int = MOST_SLICES) 
     start_us = bounds["min"]
     width_us = max(1, -(-(bounds["max"] - start_us + 1) // most_slices))
     numbered = bought.append_column("slice", pc.divide(pc.subtract(at_us, start_us), width_us))
-    grouped = numbered.group_by("slice").aggregate(_AGGREGATES).sort_by("slice")
-    return [_slice(row, start_us, width_us) for row in grouped.to_pylist()]
+    found = {row["slice"]: row for row in numbered.group_by("slice").aggregate(_AGGREGATES).to_pylist()}
+    return [
+        _slice(found.get(number, {}), start_s=(start_us + number * width_us) / 1e6) for number in range(max(found) + 1)
+    ]
 
 
 def _bought(store: ResultStore, path: str) -> pa.Table:
@@ -62,17 +65,7 @@ def _bought(store: ResultStore, path: str) -> pa.Table:
     return pa.Table.from_batches([batch.select(schema.names) for batch in batches], schema=schema)
 
 
-def _slice(row: dict[str, object], start_us: int, width_us: int) -> Slice:
-    number, rows, quantiles = row["slice"], row["slice_count"], row[f"{columns.LATENCY_S}_tdigest"]
-    cost_usd = row[f"{columns.COST_USD}_sum"]
-    assert isinstance(number, int)
-    assert isinstance(rows, int)
-    assert isinstance(quantiles, list)
-    p50_s, p95_s = quantiles
-    return Slice(
-        start_s=(start_us + number * width_us) / 1e6,
-        rows=rows,
-        p50_s=p50_s,
-        p95_s=p95_s,
-        cost_usd=cost_usd if isinstance(cost_usd, float) else None,
-    )
+def _slice(row: dict[str, Any], *, start_s: float) -> Slice:
+    p50_s, p95_s = row.get(f"{columns.LATENCY_S}_tdigest", (None, None))
+    rows, cost_usd = row.get("slice_count", 0), row.get(f"{columns.COST_USD}_sum")
+    return Slice(start_s=start_s, rows=rows, p50_s=p50_s, p95_s=p95_s, cost_usd=cost_usd)

@@ -69,6 +69,12 @@ def test_a_result_that_bought_nothing_has_no_slices(store: ResultStore) -> None:
     assert over_time(store, written(store, [row(0.0, reused=True)])) == []
 
 
+def test_time_in_which_nothing_was_answered_is_a_slice_as_well(store: ResultStore) -> None:
+    slices = over_time(store, written(store, [row(0.0), row(10.0)]), most_slices=5)
+    assert [each.rows for each in slices] == [1, 0, 0, 0, 1]
+    assert (slices[2].p50_s, slices[2].cost_usd) == (None, None)
+
+
 def test_there_are_no_more_slices_than_asked_for(store: ResultStore) -> None:
     slices = over_time(store, written(store, [row(float(second)) for second in range(1000)]))
     assert len(slices) == 60
