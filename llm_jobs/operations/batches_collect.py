@@ -14,14 +14,15 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.engine.calls import Call, ModelGate
+from llm_jobs.engine.calls import Call
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.judging import facts_of_failure, facts_of_reply
 from llm_jobs.errors import CallError, LlmJobsError, TransientError
 from llm_jobs.events import BatchChanged, Listener
 from llm_jobs.ledger.base import DeadLetter, Facts, Outcome
 from llm_jobs.ledger.batch_records import Batch, BatchCall, BatchState
 from llm_jobs.operations.batches_close import REST, free, record, tell, unsent
-from llm_jobs.operations.batches_plan import LOST_LINE, NOT_SUBMITTED, UNSENT, calls_passed
+from llm_jobs.operations.batches_plan import LOST_LINE, NOT_SUBMITTED, UNSENT, walked_rows
 from llm_jobs.operations.batches_targets import target_from_json
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
@@ -169,8 +170,8 @@ def _rendered(services: Services, batch: Batch) -> Iterator[list[Call]]:
     table = job_table(services, submission, job, epoch_ns=services.clock.now_ns())
     steps = prepared_steps(services, job)
     first_row = batch.details["first_row"]
-    for passed in calls_passed(services, table, steps, samples=job.sample, from_row=first_row):
-        yield [each.call for each in passed]
+    for rows in walked_rows(services, table, job, steps, from_row=first_row):
+        yield [visit.call for row in rows for visit in row.visits]
 
 
 def _bare_call(services: Services, batch: Batch, call_hash: str) -> Call:

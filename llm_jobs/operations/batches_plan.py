@@ -1,29 +1,29 @@
 """What a job that is asked in batches needs now: every row as far as the ledger has answers, and what to do next.
 
-Reads and decides; nothing is claimed or asked here. A call is asked in a batch until it is answered; an answer that is
-no success, or a request that the vendor refused, ends its row, as it would online; what failed otherwise (expired, a
-server's error) is asked again in the next batch, and after `MOST_ROUNDS` of them online, where each call is retried by
-itself.
+Reads and decides; nothing is claimed or asked here. A call is asked in a batch until it is answered. An answer that is
+no success, or a request that the vendor refused, is the end of that call, as it would be online; what follows it, if
+the job says so, is asked in the next batch. What failed otherwise (expired, a server's error) is asked again in the
+next batch, and after `MOST_ROUNDS` of them online, where each call is retried by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Literal
+from typing import Literal, cast
 
 from llm_jobs.documents.job import Job, Mode
 from llm_jobs.engine.calls import Call
 from llm_jobs.engine.steps import PreparedStep
-from llm_jobs.engine.stream import OpenRow
-from llm_jobs.errors import CallError, PermanentError, RowError
-from llm_jobs.ledger.base import Answer, Submission
+from llm_jobs.errors import PermanentError
+from llm_jobs.ledger.base import Answer, Ledger, Submission
 from llm_jobs.ledger.batch_records import Refusal
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.walking import WalkedRow, walk
 from llm_jobs.sources.tables import Table
 
-LOOKED_UP_AT_ONCE = 512
+ROWS_AT_ONCE = 512
 MOST_ROUNDS = 3
 
 # Classes of outcomes that a batch records beside those of calls.
@@ -34,16 +34,25 @@ LOST_LINE = "BatchLostLine"  # said to be answered, but its line never came: may
 
 # What is asked of a call that is not answered: in a batch; online; or nothing, for its row has ended.
 Decision = Literal["batch", "online", "ended"]
+NO_SUCCESS = frozenset({"truncated", "refused", "filtered", "empty", "invalid"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Need:
-    """A call that has no answer. `refusal`: the outcome that ended its row."""
+    """A call that has no answer. `refusal`: the outcome that is its end."""
 
     call: Call
     row: int  # its place in the table, from 0
     decision: Decision
     refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Portion:
+    """What some hundreds of rows need. `said`: calls whose answers are no success, which a run takes as they are."""
+
+    needs: Sequence[Need]
+    said: frozenset[str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,14 +67,43 @@ class Prepared:
     since_ns: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passed:
-    """A call that a row comes by on its way through the steps."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A ledger that also tells answers which are no success: all that count, or `only` those. Of the methods that it
+    does not restate it is the ledger itself."""
 
-    row: int
-    step: PreparedStep
-    call: Call
-    answer: Answer | None
+    ledger: Ledger
+    since_ns: int = 0
+    only: set[str] | None = field(default=None)
+
+    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        """What `Ledger.truncated` tells, and the newest answer of each other status that is no success."""
+        found = dict(self.ledger.truncated(call_hashes))
+        asked = [each for each in call_hashes if each not in found and (self.only is None or each in self.only)]
+        for call_hash, refusals in self.ledger.refusals(asked).items() if asked else ():
+            counted = [each for each in refusals if each.recorded_ns > self.since_ns and _says_something(each)]
+            if counted:
+                found[call_hash] = _answer(call_hash, counted[-1])
+        return found
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.ledger, name)
+
+
+def _says_something(refusal: Refusal) -> bool:
+    return refusal.facts.status in NO_SUCCESS and refusal.answer is not None
+
+
+def _answer(call_hash: str, refusal: Refusal) -> Answer:
+    return Answer(
+        call_hash=call_hash,
+        intent_id=refusal.intent_id,
+        provider="",
+        model=refusal.facts.model_answered or "",
+        facts=refusal.facts,
+        answer=refusal.answer,
+        recorded_ns=refusal.recorded_ns,
+    )
 
 
 def modes_of(services: Services, job: Job) -> dict[str, Mode]:
@@ -89,73 +127,47 @@ def counts_since(services: Services, submission: Submission) -> int:
     return max([submission.submitted_ns or 0, *ended])
 
 
-def needed(services: Services, prepared: Prepared) -> Iterator[list[Need]]:
-    """Every call that is not answered, in the order of rows, some hundreds at a time."""
-    for passed in calls_passed(services, prepared.table, prepared.steps, samples=prepared.job.sample):
-        open_calls = [each for each in passed if each.answer is None]
-        refusals = services.ledger.refusals([each.call.call_hash for each in open_calls]) if open_calls else {}
-        if open_calls:
-            yield [_need(each, refusals.get(each.call.call_hash, ()), prepared) for each in open_calls]
+def needed(services: Services, prepared: Prepared) -> Iterator[Portion]:
+    """Every call that is not answered, in the order of rows, some hundreds of rows at a time."""
+    for rows in walked_rows(services, prepared.table, prepared.job, prepared.steps, since_ns=prepared.since_ns):
+        open_rows = [row for row in rows if row.is_unanswered]
+        hashes = [row.visits[-1].call.call_hash for row in open_rows]
+        refusals = services.ledger.refusals(hashes) if hashes else {}
+        yield Portion(
+            needs=[_need(row, refusals.get(row.visits[-1].call.call_hash, ()), prepared) for row in open_rows],
+            said=frozenset(_said(rows)),
+        )
 
 
-def calls_passed(
-    services: Services, table: Table, steps: Sequence[PreparedStep], *, samples: int, from_row: int = 0
-) -> Iterator[list[Passed]]:
-    """Every call of every row, as far as the ledger's answers take it, some hundreds of rows at a time."""
-    rows = islice(enumerate(chain.from_iterable(table.batches(batch_rows=LOOKED_UP_AT_ONCE))), from_row, None)
-    opened = ((number, OpenRow(values=dict(row), sample=each)) for number, row in rows for each in range(samples))
-    while waiting := list(islice(opened, LOOKED_UP_AT_ONCE)):
-        found: list[Passed] = []
-        for step in steps:
-            passed = _step_passed(services, step, waiting)
-            found += [each for _, each in passed]
-            waiting = [(each.row, row) for row, each in passed if _takes(row, each)]
-        yield found
+def walked_rows(
+    services: Services, table: Table, job: Job, steps: Sequence[PreparedStep], *, since_ns: int = 0, from_row: int = 0
+) -> Iterator[list[WalkedRow]]:
+    """The rows with every call on their way, as far as the ledger takes them, some hundreds at a time."""
+    ledger = cast("Ledger", Said(services.ledger, since_ns=since_ns))
+    rows = islice(enumerate(chain.from_iterable(table.batches(batch_rows=ROWS_AT_ONCE))), from_row, None)
+    walked = walk(ledger, steps, rows, samples=job.sample)
+    while some := list(islice(walked, ROWS_AT_ONCE)):
+        yield some
 
 
-def _step_passed(
-    services: Services, step: PreparedStep, rows: Sequence[tuple[int, OpenRow]]
-) -> list[tuple[OpenRow, Passed]]:
-    calls = [(number, row, call) for number, row in rows if (call := _call(step, row)) is not None]
-    answers = services.ledger.look_up(list(dict.fromkeys(call.call_hash for _, _, call in calls)))
-    return [
-        (row, Passed(row=number, step=step, call=call, answer=answers.get(call.call_hash)))
-        for number, row, call in calls
-    ]
+def _said(rows: Sequence[WalkedRow]) -> Iterator[str]:
+    for row in rows:
+        for visit in row.visits:
+            if visit.answer is not None and visit.answer.facts.status in NO_SUCCESS:
+                yield visit.call.call_hash
 
 
-def _call(step: PreparedStep, row: OpenRow) -> Call | None:
-    try:
-        return step.call(row.values, row.sample)
-    except RowError:
-        return None  # a failed row, which the run that makes the result reports
-
-
-def _takes(row: OpenRow, passed: Passed) -> bool:
-    """Whether the row goes on to the next step, with the answer as its columns."""
-    if passed.answer is None or passed.answer.answer is None:
-        return False
-    try:
-        reply = passed.call.provider.read(passed.call.request, passed.answer.answer)
-        row.values.update(passed.step.outputs.values(reply.output))
-    except (CallError, ValueError):
-        return False
-    return True
-
-
-def _need(passed: Passed, refusals: Sequence[Refusal], prepared: Prepared) -> Need:
-    # The same question again would be truncated again, whoever asked it and when.
-    counted = [each for each in refusals if each.recorded_ns > prepared.since_ns or each.facts.status == "truncated"]
-    online = prepared.modes[passed.step.step.name] == "online"
+def _need(row: WalkedRow, refusals: Sequence[Refusal], prepared: Prepared) -> Need:
+    visit = row.visits[-1]
+    counted = [each for each in refusals if each.recorded_ns > prepared.since_ns]
+    online = prepared.modes[prepared.steps[visit.step].step.name] == "online"
     ended = next((each for each in reversed(counted) if online or is_final(each)), None)
     rounds = sum(each.facts.error_class != NOT_SUBMITTED for each in counted)
     decision: Decision = "ended" if ended else "online" if online or rounds >= MOST_ROUNDS else "batch"
-    return Need(call=passed.call, row=passed.row, decision=decision, refusal=ended)
+    return Need(call=visit.call, row=row.number, decision=decision, refusal=ended)
 
 
 def is_final(refusal: Refusal) -> bool:
-    """Whether asking the same again in another batch would come to the same, or cost the same for nothing."""
+    """Whether asking the same again would surely come to the same."""
     facts = refusal.facts
-    if facts.status in ("truncated", "refused", "filtered", "empty", "invalid"):
-        return True
-    return facts.status == "failed" and facts.error_class == PermanentError.__name__
+    return facts.status in NO_SUCCESS or (facts.status == "failed" and facts.error_class == PermanentError.__name__)

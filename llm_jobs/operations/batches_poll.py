@@ -122,6 +122,8 @@ async def _look_for(services: Services, endpoints: Endpoints, state: BatchState,
     found = await endpoint.find(ticket_of(state), known=known, custom_ids=frozenset(calls))
     if found.vendor_id is not None:
         await _tell(services, batch, "submitted", emit, vendor_id=found.vendor_id, status="found")
+        [state] = await asyncio.to_thread(services.ledger.batches, ids=[state.id])
+        await _ask(services, endpoints, state, emit)
     elif found.absent:
         reason = "it was looked for at the vendor and is not there"
         await asyncio.to_thread(give_up, services, batch, status="absent", reason=reason, emit=emit)

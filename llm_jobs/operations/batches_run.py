@@ -8,7 +8,7 @@ batches are in the ledger by then, and so are the failures, which `Behind` passe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any, cast
@@ -16,9 +16,9 @@ from typing import Any, cast
 from llm_jobs.documents.job import Job
 from llm_jobs.errors import PermanentError, SetupError
 from llm_jobs.events import Listener
-from llm_jobs.ledger.base import Exchange, Ledger, Outcome, Submission, Want
+from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Submission, Want
 from llm_jobs.ledger.batch_records import BatchState, Waiting
-from llm_jobs.operations.batches_plan import Need, Prepared, counts_since, modes_of, needed
+from llm_jobs.operations.batches_plan import Portion, Prepared, Said, counts_since, modes_of, needed
 from llm_jobs.operations.batches_poll import poll_batches
 from llm_jobs.operations.batches_submit import Submitted, Submitter
 from llm_jobs.operations.batches_targets import open_endpoints
@@ -34,20 +34,27 @@ LONGEST_WAIT_S = 7200.0
 
 class Behind:
     """A ledger in which some calls of some jobs are known to have come to their end: whoever wants one is told what
-    became of it, as somebody who waited for it would be. Everything else is the ledger's own."""
+    became of it, as somebody who waited for it would be; where something was said, that is looked up like an answer.
+    Everything else is the ledger's own."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._ended: dict[tuple[str, str], int] = {}  # (job hash, call hash) -> intent id
+        self._only: set[str] = set()
+        self._said = Said(ledger, only=self._only)
 
-    def note(self, job_hash: str, ended: Mapping[str, int]) -> None:
-        """The calls of a job, by hash, with the intents under which they ended."""
+    def note(self, job_hash: str, *, ended: Mapping[str, int], said: Collection[str]) -> None:
+        """The calls of a job, by hash, that ended without a word, with their intents, and those that said something."""
         self._ended.update(((job_hash, call_hash), intent_id) for call_hash, intent_id in ended.items())
+        self._only.update(said)
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
         if self._ended:
             wants = [self._placed(want) for want in wants]
         return self._ledger.exchange(owner_id, outcomes=outcomes, wants=wants)
+
+    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        return self._said.truncated(call_hashes)
 
     def _placed(self, want: Want) -> Want:
         if want.behind is not None or want.held:
@@ -126,21 +133,25 @@ class _Run:
 
     async def _submit(self, prepared: Prepared, recent: Sequence[BatchState]) -> JobReport | None:
         ended: dict[str, int] = {}
+        said: set[str] = set()
         async with open_endpoints(self._services) as endpoints:
             submitter = Submitter(
                 self._services, self._submission, endpoints, emit=self._emit, most_tokens=_most_tokens(recent)
             )
             try:
                 portions = needed(self._services, prepared)
-                while (needs := await asyncio.to_thread(_next, portions)) is not None:
-                    ended |= {need.call.call_hash: need.refusal.intent_id for need in needs if need.refusal}
-                    await submitter.take([need for need in needs if need.decision == "batch"])
+                while (portion := await asyncio.to_thread(_next, portions)) is not None:
+                    ended |= {need.call.call_hash: need.refusal.intent_id for need in portion.needs if need.refusal}
+                    said |= portion.said
+                    await submitter.take([need for need in portion.needs if need.decision == "batch"])
                 done = await submitter.finish()
             finally:
                 await submitter.abandon()
-        return await self._after(done, ended, recent)
+        if (report := await self._after(done, recent)) is None:
+            self._behind.note(self._job.hash, ended=ended, said=said)
+        return report
 
-    async def _after(self, done: Submitted, ended: Mapping[str, int], recent: Sequence[BatchState]) -> JobReport | None:
+    async def _after(self, done: Submitted, recent: Sequence[BatchState]) -> JobReport | None:
         refused = next((error for error in done.problems if isinstance(error, PermanentError)), None)
         if refused is not None and not done.owners:
             raise refused
@@ -148,7 +159,6 @@ class _Run:
             owners = sorted({*done.owners, *done.held.values()})
             pause_s = 0.0 if owners else _pause_s(recent)
             return await self._wait(owners, _on_submitted(done), pause_s=pause_s)
-        self._behind.note(self._job.hash, ended)
         return None
 
     async def _wait(self, owners: Sequence[int], reason: str, *, pause_s: float = 0.0) -> JobReport:
@@ -181,7 +191,7 @@ class _Run:
         )
 
 
-def _next(portions: Iterator[list[Need]]) -> list[Need] | None:
+def _next(portions: Iterator[Portion]) -> Portion | None:
     return next(portions, None)
 
 
@@ -229,17 +239,24 @@ def _on_batches(live: Sequence[BatchState], problems: Sequence[str]) -> str:
     more = f" and {len(live) - 3} more" if len(live) > 3 else ""
     calls = sum(state.batch.calls for state in live)
     trouble = f"; {problems[0]}" if problems else ""
-    return f"waits for {calls:,} calls in {named}{more}{trouble}"
+    return f"waits for {_number(calls, 'call')} in {named}{more}{trouble}"
 
 
 def _on_submitted(done: Submitted) -> str:
     parts = []
     if done.owners:
-        parts.append(f"{done.calls:,} calls were submitted in {len(done.owners)} batches")
+        were = "was" if done.calls == 1 else "were"
+        parts.append(f"{_number(done.calls, 'call')} {were} submitted in {_number(len(done.owners), 'batch')}")
     if done.held:
-        parts.append(f"{len(done.held):,} calls are asked by others already")
+        parts.append(f"{_number(len(done.held), 'call')} asked by others already")
     if done.later:
-        parts.append(f"{done.later:,} calls wait for room in the vendor's queue")
+        parts.append(f"{_number(done.later, 'call')} for which the vendor's queue has no room now")
     if done.problems:
         parts.append(f"a batch was not made: {done.problems[0]}")
     return "; ".join(parts)
+
+
+def _number(count: int, noun: str) -> str:
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"

@@ -141,8 +141,10 @@ class Submitter:
         target = target_of(first.call.request)
         endpoint = self._endpoints.of(target.model.provider)
         owner_id = await asyncio.to_thread(self._services.ledger.open_batch_owner, this_process())
-        self._files[key] = _File(endpoint=endpoint, target=target, owner_id=owner_id, first_row=first.row)
-        return self._files[key]
+        file = _File(endpoint=endpoint, target=target, owner_id=owner_id, first_row=first.row)
+        file.size = _Size(size_bytes=len(endpoint.content([])))
+        self._files[key] = file
+        return file
 
     def _fitting(self, file: _File, needs: Sequence[Need]) -> tuple[list[tuple[Need, bytes]], list[Need]]:
         """The calls that the file has room for, with their requests, and the rest."""

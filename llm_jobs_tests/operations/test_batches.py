@@ -1,0 +1,116 @@
+"""Jobs in mode batch at both vendors when all goes well: submit, end, collect, result, and nothing paid twice."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llm_jobs_tests.operations.batch_house import BatchHouse, statuses
+
+QUESTIONS = [f"question {number}" for number in range(20)]
+
+
+def test_a_batch_job_waits_and_then_has_its_result(batch_house: BatchHouse) -> None:
+    job_hash = batch_house.submit(QUESTIONS)
+    first = batch_house.run(job_hash)
+    assert (first.status, first.result) == ("waiting", None)
+    assert "20 calls were submitted in 1 batch" in (first.error or "")
+    again = batch_house.run(job_hash)
+    assert again.status == "waiting"
+    assert "in_progress" in (again.error or "")
+    batch_house.server.finish()
+    done = batch_house.run(job_hash)
+    assert (done.status, done.rows, done.succeeded) == ("done", 20, 20)
+    assert [row["said"] for row in batch_house.rows(done)] == [f"echo: {question}" for question in QUESTIONS]
+    assert set(batch_house.server.paid.values()) == {1}
+    assert (len(batch_house.server.paid), batch_house.server.online, len(batch_house.server.batches)) == (20, 0, 1)
+    audit = batch_house.audit()
+    assert (audit.answers, audit.paid_twice, audit.unrecorded, audit.inconsistencies) == (20, 0, 0, ())
+
+
+def test_the_call_is_the_same_online_and_in_a_batch(batch_house: BatchHouse) -> None:
+    online = batch_house.submit(QUESTIONS[:5], name="online", mode="online")
+    assert batch_house.run(online).status == "done"
+    batch = batch_house.submit(QUESTIONS[:12], name="batch")
+    assert "7 calls were submitted in 1 batch" in (batch_house.run(batch).error or "")
+    batch_house.server.finish()
+    assert batch_house.run(batch).status == "done"
+    later = batch_house.submit(QUESTIONS[:12], name="later", mode="online", sample=1, version="2")
+    assert batch_house.run(later).status == "done"
+    assert (batch_house.server.online, len(batch_house.server.paid), set(batch_house.server.paid.values())) == (
+        5,
+        12,
+        {1},
+    )
+
+
+def test_a_job_of_two_steps_goes_round_once_per_step(batch_house: BatchHouse) -> None:
+    prompts = [{"name": "first", "text": "{{ text }}"}, {"name": "second", "text": "then {{ first }}"}]
+    job_hash = batch_house.submit(QUESTIONS[:4], prompts=prompts)
+    for _ in range(2):
+        assert batch_house.run(job_hash).status == "waiting"
+        batch_house.server.finish()
+    done = batch_house.run(job_hash)
+    assert done.status == "done"
+    assert batch_house.rows(done)[0]["second"] == "echo: then echo: question 0"
+    assert (len(batch_house.server.batches), len(batch_house.server.paid)) == (2, 8)
+
+
+def test_equal_questions_are_asked_once(batch_house: BatchHouse) -> None:
+    job_hash = batch_house.submit(["same"] * 30 + ["other"])
+    batch_house.run(job_hash)
+    batch_house.server.finish()
+    done = batch_house.run(job_hash)
+    assert (done.status, done.rows, len(batch_house.server.paid)) == ("done", 31, 2)
+
+
+def test_two_jobs_that_want_the_same_calls_buy_them_once(batch_house: BatchHouse) -> None:
+    one, two = batch_house.submit(QUESTIONS, name="one"), batch_house.submit([*QUESTIONS[5:], "more"], name="two")
+    batch_house.run(one)
+    second = batch_house.run(two)
+    assert "1 call was submitted in 1 batch" in (second.error or "")
+    assert "15 calls asked by others already" in (second.error or "")
+    batch_house.server.finish()
+    assert (batch_house.run(one).status, batch_house.run(two).status) == ("done", "done")
+    assert (len(batch_house.server.paid), set(batch_house.server.paid.values())) == (21, {1})
+
+
+def test_the_price_is_half_of_the_online_price(batch_house: BatchHouse) -> None:
+    price = {"input_per_million_usd": 2.0, "output_per_million_usd": 4.0}
+    model = {"provider": batch_house.vendor, "model": "m", "price": price}
+    batch_house.house.home.mkdir(parents=True)
+    (batch_house.house.home / "models.yaml").write_text(json.dumps({"priced": model}), encoding="utf-8")
+    costs = []
+    for mode in ("online", "batch"):
+        job_hash = batch_house.submit([f"{mode} words here"], name=mode, mode=mode, model="priced")
+        batch_house.run(job_hash)
+        batch_house.server.finish()
+        batch_house.run(job_hash)
+        with batch_house.services() as services:
+            costs.append(services.ledger.spend([job_hash])[job_hash].cost_usd)
+    assert costs[0]
+    assert costs[1] == pytest.approx(costs[0] / 2)
+
+
+def test_a_poll_collects_and_a_later_run_asks_nothing(batch_house: BatchHouse) -> None:
+    job_hash = batch_house.submit(QUESTIONS)
+    batch_house.run(job_hash)
+    batch_house.server.finish()
+    assert [each.problem for each in batch_house.poll()] == [None]
+    [state] = batch_house.batches()
+    assert (state.phase, state.owns) == ("collected", False)
+    batch_house.server.seen.clear()
+    assert batch_house.run(job_hash).status == "done"
+    assert batch_house.server.seen == []
+    assert statuses(batch_house.rows(batch_house.run(job_hash))) == ["succeeded"] * 20
+
+
+def test_a_key_goes_to_the_vendor_and_nowhere_else(batch_house: BatchHouse) -> None:
+    job_hash = batch_house.submit(QUESTIONS[:2])
+    batch_house.run(job_hash)
+    batch_house.server.finish()
+    batch_house.run(job_hash)
+    assert batch_house.server.keys == {f"Bearer sk-batch-{batch_house.vendor}-key"}
+    for path in batch_house.house.home.rglob("*"):
+        assert path.is_dir() or b"sk-batch" not in path.read_bytes(), path
