@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_jobs.documents.identity import IDENTITY_VERSION, hash_of
+from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Operation = Literal["chat", "responses", "embeddings"]
@@ -78,14 +78,17 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelChoice:
-    """Which model answers. weighted: one of the set, by its weight (in the order of names); fallback: the first that
+    """Which model answers. weighted: one of the set, by its weight, whatever their order; fallback: the first that
     answers."""
 
     kind: Literal["weighted", "fallback"]
     candidates: tuple[Candidate, ...]
 
     def identity(self) -> dict[str, object]:
-        return {"kind": self.kind, "candidates": [self._candidate(candidate) for candidate in self.candidates]}
+        members = [self._candidate(candidate) for candidate in self.candidates]
+        if self.kind == "weighted":
+            members.sort(key=canonical_json)
+        return {"kind": self.kind, "candidates": members}
 
     def _candidate(self, candidate: Candidate) -> dict[str, object]:
         members: dict[str, object] = {
@@ -123,16 +126,16 @@ class PromptStep:
             "kind": "prompt",
             "name": self.name,
             "operation": self.operation,
-            "model": _model_identity(self.model),
             "messages": [{"role": message.role, "content": message.content} for message in self.messages],
-            "parameters": dict(self.parameters),
         }
+        if self.choice is None:
+            members |= {"model": _model_identity(self.model), "parameters": dict(self.parameters)}
+        else:
+            members["choice"] = self.choice.identity()
         if self.schema is not None:
             members["schema"] = dict(self.schema)
         if not self.templated:
             members["templated"] = False
-        if self.choice is not None:
-            members["choice"] = self.choice.identity()
         if not self.native:
             members["native"] = False
         return members

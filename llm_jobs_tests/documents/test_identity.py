@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,22 @@ from llm_jobs.documents.identity import (
     normalised_url,
     rows_digest,
 )
-from llm_jobs.documents.job import Endpoint, Input, Job, JsonValue, Message, ModelRef, Policy, PromptStep, RequestStep
+from llm_jobs.documents.job import (
+    AnswerStatus,
+    Budget,
+    Candidate,
+    Endpoint,
+    FollowUp,
+    Input,
+    Job,
+    JsonValue,
+    Message,
+    ModelChoice,
+    ModelRef,
+    Policy,
+    PromptStep,
+    RequestStep,
+)
 from llm_jobs_tests.documents.requests import BODIES, Body
 
 OPENAI = Endpoint(provider="openai", base_url="https://api.openai.com/v1", path="/chat/completions")
@@ -38,6 +53,7 @@ CHAT: Body = {
 MODEL = ModelRef(
     name="openai/gpt-4.1-mini", provider="openai", upstream="gpt-4.1-mini", base_url="https://api.openai.com/v1"
 )
+OTHER = replace(MODEL, name="openai/other", upstream="other")
 ROWS: tuple[dict[str, JsonValue], ...] = ({"id": 1, "review": "Good"}, {"id": 2, "review": "Bad"})
 STEP = PromptStep(
     name="sentiment",
@@ -45,8 +61,12 @@ STEP = PromptStep(
     messages=(Message(role="user", content="Is {{ review }} positive?"),),
     parameters={"temperature": 0, "max_tokens": 5},
 )
+CANDIDATES = (Candidate(model=MODEL, parameters=STEP.parameters), Candidate(model=OTHER, weight=3.0))
+WEIGHTED = replace(STEP, choice=ModelChoice(kind="weighted", candidates=CANDIDATES))
+LISTED = replace(STEP, choice=ModelChoice(kind="fallback", candidates=CANDIDATES))
 TABLE = Input(kind="inline", digest=rows_digest(ROWS), rows=ROWS)
 FILE = Input(kind="file", digest="ab" * 32, url="/x.csv", format="csv", types={"id": "integer"})
+RULES: Mapping[str, Mapping[AnswerStatus, tuple[FollowUp, ...]]] = {"a": {"invalid": (FollowUp(action="repair"),)}}
 BATCH = Input(kind="batch", digest="cd" * 32, url="/x.jsonl")
 
 JSON_SCALARS = (
@@ -118,6 +138,13 @@ def test_the_hash_of_a_call_is_what_it_always_was(endpoint: Endpoint, options: d
             Job(name="a", steps=(RequestStep(name="answer", model=MODEL),), input=BATCH),
             "5f1c4546295cfaf6b7317490806d8d94",
             id="batch",
+        ),
+        pytest.param(Job(name="a", steps=(WEIGHTED,), input=TABLE), "3f93420aec477470e490d586732e8485", id="weighted"),
+        pytest.param(Job(name="a", steps=(LISTED,), input=TABLE), "fb1e788b4e4b8771132436787957186a", id="fallback"),
+        pytest.param(
+            Job(name="a", steps=(replace(STEP, native=False),), input=TABLE),
+            "628e5452131bd6010b41cfc8cfe16759",
+            id="native",
         ),
     ],
 )
@@ -262,6 +289,8 @@ def test_an_epoch_and_a_sample_make_calls_of_their_own() -> None:
         Job(name="a", steps=(STEP,), input=replace(TABLE, url="/elsewhere")),
         Job(name="a", steps=(STEP,), input=TABLE, policy=Policy(version="2", max_retries=0, priority="hot")),
         Job(name="a", steps=(replace(STEP, model=replace(MODEL, name="alias")),), input=TABLE),
+        Job(name="a", steps=(STEP,), input=TABLE, policy=Policy(budget=Budget(max_tokens=1), mode="batch")),
+        Job(name="a", steps=(STEP,), input=TABLE, policy=Policy(step_modes={"a": "batch"}, on_status=RULES)),
     ],
 )
 def test_name_place_and_policy_are_no_identity(job: Job) -> None:
@@ -285,11 +314,32 @@ def test_name_place_and_policy_are_no_identity(job: Job) -> None:
         Job(name="a", steps=(STEP,), input=replace(FILE, types={})),
         Job(name="a", steps=(STEP,), input=TABLE, sample=2),
         Job(name="a", steps=(STEP,), input=TABLE, epoch=""),
+        Job(name="a", steps=(replace(STEP, native=False),), input=TABLE),
+        Job(name="a", steps=(WEIGHTED,), input=TABLE),
+        Job(name="a", steps=(LISTED,), input=TABLE),
     ],
 )
 def test_what_is_asked_is_identity(job: Job) -> None:
     known = {Job(name="a", steps=(STEP,), input=table).hash for table in (TABLE, replace(FILE, format="parquet"))}
     assert job.hash not in known
+
+
+def test_the_models_of_a_set_have_no_order_and_those_of_a_list_have_one() -> None:
+    def turned(step: PromptStep) -> PromptStep:
+        assert step.choice is not None
+        return replace(step, choice=replace(step.choice, candidates=CANDIDATES[::-1]), model=OTHER, parameters={})
+
+    assert WEIGHTED.identity() == turned(WEIGHTED).identity()
+    assert LISTED.identity() != turned(LISTED).identity()
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [replace(CANDIDATES[1], weight=2.0), replace(CANDIDATES[1], parameters={"max_tokens": 1}), replace(CANDIDATES[0])],
+)
+def test_another_weight_parameter_or_model_of_a_set_is_another_job(candidate: Candidate) -> None:
+    other = ModelChoice(kind="weighted", candidates=(CANDIDATES[0], candidate))
+    assert replace(WEIGHTED, choice=other).identity() != WEIGHTED.identity()
 
 
 def test_the_digest_of_rows_knows_their_order_and_not_their_members_order() -> None:

@@ -88,7 +88,15 @@ class _PairParser:
 
     def _policy(self) -> Policy:
         configuration, default = self.configuration, Policy()
-        rules = rules_of(configuration.on_status, ("configuration", "on_status"), self.checks)
+        at = ("configuration", "on_status")
+        rules = rules_of(configuration.on_status, at, self.checks)
+        if any(rule.action == "fallback" for listed in rules.values() for rule in listed):
+            self.checks.refuse(
+                at,
+                "the rule fallback is said of a prompt that has one model",
+                rule="fallback asks the next model of a list, and a pair names one",
+                remedy="write the rule `model: NAME`, or a YAML job with `fallback: [first, second]`",
+            )
         return Policy(
             timeout_s=default.timeout_s if configuration.timeout is None else configuration.timeout,
             budget=budget_of(configuration.budget),
