@@ -96,7 +96,8 @@ def answer_jobs(
         with pools.held(context.instance, run_id, names=providers_of(jobs.values())), work as reports:
             for report in audience.told(reports):
                 answered = report.status in ("done", "partial")
-                scope.ended(report, use_cases.verify_job(report.job_hash) if answered else None)
+                audit = use_cases.verify_job(report.job_hash) if answered else None
+                scope.ended(report, audit, use_cases.job_plot(report.job_hash) if answered else None)
     scope.finish()
     yield from ()
 
@@ -145,6 +146,19 @@ def jobs(use_cases: dg.ResourceParam[UseCases]) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata=evidence.job_table(use_cases.latest_jobs(evidence.LATEST_JOBS)))
 
 
+@dg.asset(
+    key=evidence.USAGE,
+    deps=[evidence.RESULTS],
+    description="What was spent in the last 30 days, by UTC day, model and job. Kept up to date by a sensor.",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"table"},
+)
+def usage(use_cases: dg.ResourceParam[UseCases]) -> dg.MaterializeResult[None]:
+    """What was spent, as a table and a plot in the metadata."""
+    return dg.MaterializeResult(metadata=evidence.usage_metadata(use_cases.usage_sheet()))
+
+
 # Nothing makes these two: the `record` sensor observes them, their digest as the data version.
 prompt_library = dg.AssetSpec(
     evidence.PROMPT_LIBRARY,
@@ -161,4 +175,4 @@ model_catalogue = dg.AssetSpec(
     kinds={"yaml"},
 )
 
-ASSETS = (prompt_library, model_catalogue, answer_jobs, deliver_results, jobs)
+ASSETS = (prompt_library, model_catalogue, answer_jobs, deliver_results, jobs, usage)

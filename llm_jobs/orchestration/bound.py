@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_jobs.events import Listener
-from llm_jobs.operations import deliver, describe, intake, inventories, read, recurring, run, verify
+from llm_jobs.operations import deliver, describe, intake, inventories, read, recurring, run, timeline, usage, verify
 from llm_jobs.operations.records import (
     DeliveryReport,
     IntakeReport,
@@ -49,8 +49,14 @@ class BoundUseCases:
     def verify_job(self, job_hash: str) -> JobAudit:
         return verify.verify_job(self.services, job_hash)
 
+    def job_plot(self, job_hash: str) -> str | None:
+        return timeline.job_plot(self.services, job_hash)
+
     def latest_jobs(self, limit: int) -> Sequence[JobLine]:
         return describe.latest_jobs(self.services, limit)
+
+    def usage_sheet(self) -> usage.UsageSheet:
+        return usage.usage_sheet(self.services)
 
     def undelivered(self) -> Sequence[SubmittedJob]:
         return deliver.undelivered(self.services)

@@ -11,12 +11,14 @@ from typing import Any
 import dagster as dg
 
 from llm_jobs.operations.records import DeliveryReport, Inventory, JobAudit, JobLine, JobReport, SubmittedJob
+from llm_jobs.operations.usage import UsageSheet
 
 JOB_DOCUMENTS = dg.AssetKey("job_documents")
 INPUTS = dg.AssetKey("inputs")
 RESULTS = dg.AssetKey("results")
 DELIVERIES = dg.AssetKey("deliveries")
 JOB_TABLE = dg.AssetKey("jobs")
+USAGE = dg.AssetKey("usage")
 PROMPT_LIBRARY = dg.AssetKey("prompt_library")
 MODEL_CATALOGUE = dg.AssetKey("model_catalogue")
 LATEST_JOBS = 200
@@ -36,15 +38,16 @@ def submission_events(job: SubmittedJob, selected: Set[dg.AssetKey]) -> Iterator
         yield _made(INPUTS, job.job_hash, _input_metadata(job))
 
 
-def result_event(report: JobReport) -> JobEvent:
-    """A result was made; or, where there is none, an observation that says why."""
+def result_event(report: JobReport, plot: str | None = None) -> JobEvent:
+    """A result was made, with a `plot` of how that went; or, where there is none, an observation that says why."""
     if report.status == "waiting":
         metadata = {"job": report.name, "waits for": report.error or "what it has asked for"}
         return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
     if report.status == "failed":
         metadata = {"job": report.name, "error": report.error or "no row was answered"}
         return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
-    return _made(RESULTS, report.job_hash, result_metadata(report))
+    drawn = {} if plot is None else {"latency and cost over time": dg.MetadataValue.md(plot)}
+    return _made(RESULTS, report.job_hash, result_metadata(report) | drawn)
 
 
 def check_events(report: JobReport, audit: JobAudit) -> Iterator[JobEvent]:
@@ -111,6 +114,16 @@ def delivery_event(report: DeliveryReport) -> JobEvent:
 def job_table(lines: Sequence[JobLine]) -> dict[str, Any]:
     """The latest jobs as a table: hexadecimal keys need a face."""
     return {"jobs": table([_line(line) for line in lines]), "shown": len(lines)}
+
+
+def usage_metadata(sheet: UsageSheet) -> dict[str, Any]:
+    """What was spent, as a table and a plot."""
+    told: dict[str, Any] = {
+        "cost (USD)": "not known" if sheet.cost_usd is None else sheet.cost_usd,
+        "saved by reuse (USD)": "not known" if sheet.saved_usd is None else sheet.saved_usd,
+        "usage": table([line.facts() for line in sheet.lines]),
+    }
+    return told if sheet.plot is None else told | {"cost and tokens by day": dg.MetadataValue.md(sheet.plot)}
 
 
 def inventory_metadata(inventory: Inventory) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from llm_jobs.orchestration.partitions import register, registered
 from llm_jobs.orchestration.use_cases import UseCases
 
 DATA_VERSION_TAG = "dagster/data_version"
+USAGE_EVERY_S = 120.0
 
 
 def record_work_done_elsewhere(
@@ -49,6 +50,21 @@ def refresh_job_table(instance: dg.DagsterInstance, lines: Sequence[JobLine]) ->
         return False
     metadata, tags = evidence.job_table(shown), {DATA_VERSION_TAG: digest}
     instance.report_runless_asset_event(dg.AssetMaterialization(evidence.JOB_TABLE, metadata=metadata, tags=tags))
+    return True
+
+
+def refresh_usage(instance: dg.DagsterInstance, use_cases: UseCases, lines: Sequence[JobLine], *, now_s: float) -> bool:
+    """Report what was spent if jobs changed since it was last told, and not more often than `USAGE_EVERY_S`: summing
+    reads every attempt of a month."""
+    digest = hash_of([repr(line) for line in lines])
+    latest = instance.get_latest_materialization_event(evidence.USAGE)
+    told = latest.asset_materialization.tags if latest and latest.asset_materialization else None
+    if not lines or (told or {}).get(DATA_VERSION_TAG) == digest:
+        return False
+    if latest is not None and now_s - latest.timestamp < USAGE_EVERY_S:
+        return False
+    metadata, tags = evidence.usage_metadata(use_cases.usage_sheet()), {DATA_VERSION_TAG: digest}
+    instance.report_runless_asset_event(dg.AssetMaterialization(evidence.USAGE, metadata=metadata, tags=tags))
     return True
 
 

@@ -3,6 +3,8 @@
 No annotations from the future here: Dagster reads them.
 """
 
+import time
+
 import dagster as dg
 
 from llm_jobs.orchestration import evidence
@@ -10,7 +12,7 @@ from llm_jobs.orchestration.jobs import DELIVER, INTAKE_NAME, RUN_JOBS
 from llm_jobs.orchestration.launching import run_requests
 from llm_jobs.orchestration.owners import UNFINISHED, bury_dead_runs
 from llm_jobs.orchestration.partitions import register
-from llm_jobs.orchestration.recording import observe, record_work_done_elsewhere, refresh_job_table
+from llm_jobs.orchestration.recording import observe, record_work_done_elsewhere, refresh_job_table, refresh_usage
 from llm_jobs.orchestration.use_cases import UseCases
 
 INTERVAL_S = 5  # the floor of the daemon's own loop
@@ -86,6 +88,7 @@ def record_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourcePar
     lines = use_cases.latest_jobs(LINES_COMPARED)
     elsewhere = record_work_done_elsewhere(context.instance, use_cases, lines, going=going)
     refresh_job_table(context.instance, lines)
+    refresh_usage(context.instance, use_cases, lines, now_s=time.time())
     observe(context.instance, evidence.PROMPT_LIBRARY, use_cases.prompt_library())
     observe(context.instance, evidence.MODEL_CATALOGUE, use_cases.model_catalogue())
     return dg.SkipReason(f"{len(elsewhere)} results were made outside this instance")

@@ -21,6 +21,7 @@ from llm_jobs.operations.records import (
     JobReport,
     SubmittedJob,
 )
+from llm_jobs.operations.usage import UsageSheet
 
 JobReports = Generator[JobReport, None, None]
 
@@ -46,7 +47,13 @@ class UseCases(Protocol):
 
     def verify_job(self, job_hash: str) -> JobAudit: ...
 
+    def job_plot(self, job_hash: str) -> str | None:
+        """Latency and cost of the newest result over time, as Markdown; None where nothing was bought for it."""
+
     def latest_jobs(self, limit: int) -> Sequence[JobLine]: ...
+
+    def usage_sheet(self) -> UsageSheet:
+        """What was spent in the last month, by day, model and job."""
 
     def undelivered(self) -> Sequence[SubmittedJob]:
         """Jobs with an output and a result that has not been delivered."""

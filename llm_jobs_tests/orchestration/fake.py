@@ -19,6 +19,7 @@ from llm_jobs.operations.records import (
     JobStatus,
     SubmittedJob,
 )
+from llm_jobs.operations.usage import Grouping, UsageLine, UsageSheet
 from llm_jobs.orchestration.use_cases import JobReports
 
 
@@ -112,6 +113,14 @@ class FakeUseCases:
         return JobAudit(
             job_hash=job_hash, rows_answered=self.finished[job_hash].failed == 0, digest_intact=True, paid_twice=0
         )
+
+    def job_plot(self, job_hash: str) -> str | None:
+        return f"![{job_hash}](data:image/svg+xml;base64,)"
+
+    def usage_sheet(self) -> UsageSheet:
+        group: dict[Grouping, str] = {"day": "2026-11-21", "model": "small", "job": "reviews"}
+        line = UsageLine(group=group, calls=len(self.finished), cost_usd=0.5)
+        return UsageSheet(lines=[line], cost_usd=0.5, saved_usd=None, plot="![usage](data:image/svg+xml;base64,)")
 
     def latest_jobs(self, limit: int) -> Sequence[JobLine]:
         return [self._line(job) for job in list(self.jobs.values())[:limit]]
