@@ -29,6 +29,8 @@ COMMANDS = {
     "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),
     "verify": Listed(module="verify", help="Recompute digests and audit the ledger."),
     "usage": Listed(module="usage", help="Tell what was spent, by day, model, job, label or submitter."),
+    "batches": Listed(module="batches", help="List the vendors' batches, poll them, or forget one."),
+    "move": Listed(module="move", help="Have a submitted job asked online, or in batches at half the price."),
     "models": Listed(module="models", help="List the models of the catalogue, or set what one allows."),
     "prompts": Listed(module="prompts", help="List the prompts of the library."),
 }

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.identity import HASH_LENGTH
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
+from llm_jobs.ledger.batch_records import Waiting
 from llm_jobs.operations.records import JobLine, SubmittedJob, status_of
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.waiting import WaitingJobs, waiting_jobs
 
 NULL_RESULT = "null-result"
+WAITING = "waiting"
 LARGEST_LISTING = 100_000
 
 
@@ -26,21 +30,29 @@ def latest_jobs(services: Services, limit: int = LARGEST_LISTING) -> list[JobLin
 def job_lines(services: Services, submissions: Sequence[Submission]) -> list[JobLine]:
     """One line per submission, with the job's newest result."""
     records = services.ledger.results([submission.job_hash for submission in submissions])
-    return [_line(services, submission, records.get(submission.job_hash, ())) for submission in submissions]
+    waiting = services.ledger.waiting()
+    return [
+        _line(services, submission, records.get(submission.job_hash, ()), waiting.get(submission.job_hash))
+        for submission in submissions
+    ]
 
 
-def _line(services: Services, submission: Submission, records: Sequence[ResultRecord]) -> JobLine:
+def _line(
+    services: Services, submission: Submission, records: Sequence[ResultRecord], waiting: Waiting | None
+) -> JobLine:
     record = records[0] if records else None
+    waits = waiting is not None and not waiting.over
     return JobLine(
         name=submission.name,
         job_hash=submission.job_hash,
-        status=status_of(record.rows, record.succeeded) if record else NULL_RESULT,
+        status=WAITING if waits else status_of(record.rows, record.succeeded) if record else NULL_RESULT,
         rows=record.rows if record else None,
         succeeded=record.succeeded if record else None,
         failed=record.failed if record else None,
         cost_usd=_cost(records),
         submitted_at=_time_text(submission.submitted_ns),
         result=services.store.locate(record.path) if record else None,
+        waits_for=waiting.reason if waiting is not None and waits else None,
     )
 
 
@@ -98,19 +110,26 @@ def submitted(services: Services, job_hashes: Sequence[str]) -> Mapping[str, Sub
 
 
 def unfinished(services: Services) -> list[SubmittedJob]:
-    """Jobs that wait for a run, oldest submission first: they have not ended since they were last submitted.
+    """Jobs that wait for a run, oldest submission first: they have not ended since they were last submitted, and what
+    they wait for is there.
 
     A job that ended with failures waits until it is submitted again: the same question may cost the same again.
     """
-    hashes = services.ledger.unfinished()
+    waiting = waiting_jobs(services)
+    hashes = [job_hash for job_hash in services.ledger.unfinished() if job_hash not in waiting.held]
     ended_ns = _ended_ns(services, hashes)
     submitted_ns = _submitted_ns(services) if ended_ns else {}
     return [
-        submitted_job(services, submissions[0])
+        replace(submitted_job(services, submissions[0]), waited_ns=waiting.since_ns.get(job_hash, 0))
         for job_hash in hashes
-        if ended_ns.get(job_hash, -1) < submitted_ns.get(job_hash, 0)
+        if ended_ns.get(job_hash, -1) < max(submitted_ns.get(job_hash, 0), _waits_since(waiting, job_hash))
         and (submissions := services.ledger.submissions(job_hash=job_hash))
     ]
+
+
+def _waits_since(waiting: WaitingJobs, job_hash: str) -> int:
+    """When the job began to wait for what is there now: it may have ended before, and been asked for again."""
+    return waiting.since_ns.get(job_hash, 0) if job_hash in waiting.ready else 0
 
 
 def _ended_ns(services: Services, job_hashes: Sequence[str]) -> dict[str, int]:

@@ -56,6 +56,7 @@ class SubmittedJob:
     providers: tuple[str, ...]
     document_path: str | None
     input_path: str | None
+    waited_ns: int = 0  # when it began to wait last; runs before that came to what they could
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +120,8 @@ def status_of(rows: int, succeeded: int) -> JobStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
-    """A job in one line, for lists. `status` is `null-result` where it has no result yet (J26)."""
+    """A job in one line, for lists. `status` is `null-result` where it has no result yet (J26), `waiting` where it
+    waits for what it has asked for."""
 
     name: str
     job_hash: str
@@ -130,6 +132,7 @@ class JobLine:
     cost_usd: float | None
     submitted_at: str
     result: str | None
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

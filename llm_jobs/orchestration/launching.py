@@ -67,22 +67,23 @@ def _requests(
 
 
 def _run_key(jobs: Iterable[SubmittedJob], tries: dict[str, int]) -> str:
-    """Differs with the set, with each new submission and with each try: Dagster never repeats a key."""
+    """Differs with the set, with each new submission, wait and try: Dagster never repeats a key."""
     digest = hashlib.sha256()
     for job in jobs:
-        digest.update(f"{job.job_hash} {job.submitted_ns} {tries[job.job_hash]}\n".encode())
+        since_ns = max(job.submitted_ns, job.waited_ns)
+        digest.update(f"{job.job_hash} {since_ns} {tries[job.job_hash]}\n".encode())
     return digest.hexdigest()[:32]
 
 
 def _tries(
     instance: dg.DagsterInstance, target: Target, jobs: Sequence[SubmittedJob], keys: Sequence[str]
 ) -> dict[str, int]:
-    """How many runs of each job ended since its newest submission."""
-    submitted_s = {job.job_hash: job.submitted_ns / 1e9 for job in jobs}
-    tries = dict.fromkeys(submitted_s, 0)
+    """How many runs of each job ended since its newest submission, or since it last came to wait for something."""
+    since_s = {job.job_hash: max(job.submitted_ns, job.waited_ns) / 1e9 for job in jobs}
+    tries = dict.fromkeys(since_s, 0)
     for record in instance.get_run_records(dg.RunsFilter(statuses=ENDED), limit=ENDED_RUNS_READ):
         for job_hash in _covered(record.dagster_run, target, keys) & tries.keys():
-            tries[job_hash] += record.create_timestamp.timestamp() > submitted_s[job_hash]
+            tries[job_hash] += record.create_timestamp.timestamp() > since_s[job_hash]
     return tries
 
 

@@ -1,0 +1,38 @@
+"""Which jobs wait for something that no process of theirs works on, and for what; which of them can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from llm_jobs.ledger.batch_records import Waiting
+from llm_jobs.operations.services import Services
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WaitingJobs:
+    """`held`: jobs that are not to be launched, with what each waits for. `ready`: jobs whose wait is over and that
+    nobody has launched since. `since_ns`: when each job that ever waited began to, the last time."""
+
+    held: Mapping[str, Waiting]
+    ready: frozenset[str]
+    since_ns: Mapping[str, int]
+
+
+def waiting_jobs(services: Services, job_hashes: Sequence[str] | None = None) -> WaitingJobs:
+    """Of some jobs, or of all."""
+    every = services.ledger.waiting(job_hashes)
+    waiting = {job_hash: each for job_hash, each in every.items() if not each.over}
+    owners = {owner_id for each in waiting.values() for owner_id in each.owners}
+    alive = services.ledger.owners_alive(sorted(owners))
+    now_ns = services.clock.now_ns()
+    held = {
+        job_hash: each
+        for job_hash, each in waiting.items()
+        if each.not_before_ns > now_ns or not alive.isdisjoint(each.owners)
+    }
+    return WaitingJobs(
+        held=held,
+        ready=frozenset(waiting.keys() - held.keys()),
+        since_ns={job_hash: each.since_ns or 0 for job_hash, each in every.items()},
+    )
