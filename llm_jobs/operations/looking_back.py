@@ -98,5 +98,6 @@ def learned_before(
 def _basis(old: Job, new: Job, pair: int, index: int, differences: Sequence[Difference]) -> Basis:
     if old.steps[pair].model.upstream != new.steps[index].model.upstream:
         return "model"
-    changed = any(each.effect == "calls" and each.step in (None, index) for each in differences)
+    # A step reads the answers of those before it: where one of them was changed, it is asked about other texts.
+    changed = any(each.effect == "calls" and (each.step or 0) <= index for each in differences)
     return "family" if changed else "same"
