@@ -105,7 +105,7 @@ def test_the_interval_is_narrow_where_the_step_is_known(told: list[Told]) -> Non
     known = [each.plan for each in told if each.sold >= 10 and {step.basis for step in each.plan.steps} == {"same"}]
     widths = [(plan.cost_usd.high - plan.cost_usd.low) / plan.cost_usd.expected for plan in known if plan.cost_usd]
     assert widths
-    assert sorted(widths)[len(widths) // 2] < 1.0
+    assert sorted(widths)[len(widths) // 2] < 1.5
 
 
 def test_nothing_costs_more_than_the_worst_case_that_was_stated(told: list[Told]) -> None:
