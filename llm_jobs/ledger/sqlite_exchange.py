@@ -10,13 +10,13 @@ from __future__ import annotations
 import functools
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_jobs.clock import Clock
 from llm_jobs.ledger.append_only import MESSAGE
-from llm_jobs.ledger.base import Answer, Exchange, Outcome, OverBudget, Want
+from llm_jobs.ledger.base import Answer, Exchange, Facts, Outcome, OverBudget, Want
 from llm_jobs.ledger.payloads import PayloadCodec
 from llm_jobs.ledger.records import (
     ANSWER_COLUMNS,
@@ -62,7 +62,7 @@ _INSERT_OUTCOME = (
 )
 _INSERT_PAYLOAD = "INSERT INTO payloads (intent_id, request, answer) VALUES (?, ?, ?)"
 _INSERT_ANSWER = "INSERT INTO answers (call_hash, intent_id) VALUES (?, ?)"
-_RELEASE = "DELETE FROM claims WHERE owner_id = ? AND call_hash IN (SELECT value FROM json_each(?))"
+_RELEASE = "DELETE FROM claims WHERE call_hash = ? AND owner_id = ?"
 _INSERT_INTENT = (
     "INSERT INTO intents (id, call_hash, job_hash, submission_id, owner_id, provider, model, attempt, worst_tokens,"
     " worst_cost_usd, intended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -77,15 +77,19 @@ class _AnsweredAlready(Exception):
     """A call of this batch got an answer from somebody else. It is rare, so nobody looks before it happens."""
 
 
-@dataclass(kw_only=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
+    """What one exchange is to write, as far as that can be known before it holds the lock."""
+
     owner_id: int
-    outcomes: Sequence[Outcome]
     wants: Sequence[Want]
-    bodies: Sequence[tuple[int, bytes, bytes | None]]
-    facts: Sequence[tuple[Any, ...]]
     now_ns: int
     alive: Callable[[int], bool]
+    outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+    bodies: list[tuple[int, bytes, bytes | None]] = field(default_factory=list)
+    answers: list[tuple[str, int]] = field(default_factory=list)
+    released: list[tuple[str, int]] = field(default_factory=list)
+    ended: dict[int, Facts] = field(default_factory=dict)  # attempts that something may be set aside for
     granted: dict[int, Want] = field(default_factory=dict)
 
 
@@ -101,18 +105,8 @@ class SqliteExchange:
         self._granted: dict[int, Want] = {}  # by intents without outcome: what is known here need not be read
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        pack = self._codec.pack
-        batch = _Batch(
-            owner_id=owner_id,
-            outcomes=outcomes,
-            wants=wants,
-            bodies=[
-                (one.intent_id, pack(one.request), None if one.answer is None else pack(one.answer)) for one in outcomes
-            ],
-            facts=[fact_values(one.facts) for one in outcomes],
-            now_ns=self._clock.now_ns(),
-            alive=functools.cache(self._alive),
-        )
+        batch = _Batch(owner_id, wants, self._clock.now_ns(), functools.cache(self._alive))
+        self._prepare(batch, outcomes)
         try:
             done = self._transact(batch, careful=False)
         except _AnsweredAlready:
@@ -122,6 +116,23 @@ class SqliteExchange:
         self._granted |= batch.granted
         return done
 
+    def _prepare(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
+        pack, granted, now_ns, owner_id = self._codec.pack, self._granted, batch.now_ns, batch.owner_id
+        others = [one.intent_id for one in outcomes if one.intent_id not in granted]
+        read = dict(self._hot.execute(_SELECT_INTENTS, (as_json(others),))) if others else {}
+        for one in outcomes:
+            number, facts = one.intent_id, one.facts
+            want = granted.get(number)
+            call_hash = read.get(number) if want is None else want.call_hash
+            batch.outcomes.append((number, call_hash, one.final, False, now_ns, *fact_values(facts)))
+            batch.bodies.append((number, pack(one.request), None if one.answer is None else pack(one.answer)))
+            if facts.status == "succeeded" and call_hash is not None:
+                batch.answers.append((call_hash, number))
+            if one.final:
+                batch.released.append((one.call_hash, owner_id))
+            if want is None or want.budgets:
+                batch.ended[number] = facts
+
     def _alive(self, owner_id: int) -> bool:
         row = self._hot.execute(_SELECT_OWNER, (owner_id,)).fetchone()
         return self._is_alive(None if row is None else OwnerRow(*row))
@@ -129,6 +140,8 @@ class SqliteExchange:
     def _transact(self, batch: _Batch, *, careful: bool) -> Exchange:
         self._begin()
         try:
+            if careful:
+                self._find_late(batch)
             if batch.outcomes:
                 self._record(batch, careful)
             done = self._grant(batch) if batch.wants else Exchange()
@@ -150,70 +163,48 @@ class SqliteExchange:
             time.sleep(_RETRY_S)
         self._hot.execute("BEGIN IMMEDIATE")
 
+    def _find_late(self, batch: _Batch) -> None:
+        """Mark the successes whose calls are answered already."""
+        hashes = as_json([call_hash for call_hash, _ in batch.answers])
+        answered = {row[0] for row in self._hot.execute(_SELECT_ANSWERED, (hashes,))}
+        first: dict[str, int] = {}
+        for call_hash, number in batch.answers:
+            if call_hash not in answered:
+                first.setdefault(call_hash, number)
+        late = {number for call_hash, number in batch.answers if first.get(call_hash) != number}
+        batch.answers = list(first.items())
+        batch.outcomes = [(*row[:3], row[0] in late, *row[4:]) for row in batch.outcomes]
+
     def _record(self, batch: _Batch, careful: bool) -> None:
-        """`careful`: look which calls are answered already, in place of meeting it."""
         hot = self._hot
-        hashes = self._hashes(batch.outcomes)
-        answered = self._answered(hashes) if careful else set()
-        first: list[tuple[str, int]] = []
-        rows = []
-        for outcome, facts in zip(batch.outcomes, batch.facts, strict=True):
-            number = outcome.intent_id
-            call_hash = hashes.get(number)
-            late = call_hash in answered and outcome.facts.status == "succeeded"
-            if not late and outcome.facts.status == "succeeded" and call_hash is not None:
-                first.append((call_hash, number))
-                if careful:
-                    answered.add(call_hash)
-            rows.append((number, call_hash, outcome.final, late, batch.now_ns, *facts))
-        hot.executemany(_INSERT_OUTCOME, rows)
+        hot.executemany(_INSERT_OUTCOME, batch.outcomes)
         hot.executemany(_INSERT_PAYLOAD, batch.bodies)
-        self._insert_answers(first, careful)
-        self._release(batch.owner_id, [outcome.call_hash for outcome in batch.outcomes if outcome.final])
-        # What this process granted without a budget has nothing set aside.
-        granted = self._granted
-        budgeted = [one for one in batch.outcomes if one.intent_id not in granted or granted[one.intent_id].budgets]
-        if budgeted:
-            self._budgets.settle({outcome.intent_id: outcome.facts for outcome in budgeted})
-
-    def _hashes(self, outcomes: Sequence[Outcome]) -> dict[int, str]:
-        """The call of each outcome's intent, by intent."""
-        granted = self._granted
-        known = {one.intent_id: granted[one.intent_id].call_hash for one in outcomes if one.intent_id in granted}
-        if len(known) < len(outcomes):
-            others = [one.intent_id for one in outcomes if one.intent_id not in known]
-            known.update(self._hot.execute(_SELECT_INTENTS, (as_json(others),)))
-        return known
-
-    def _answered(self, hashes: Mapping[int, str]) -> set[str]:
-        return {row[0] for row in self._hot.execute(_SELECT_ANSWERED, (as_json(list(hashes.values())),))}
-
-    def _insert_answers(self, first: Sequence[tuple[str, int]], careful: bool) -> None:
         try:
-            self._hot.executemany(_INSERT_ANSWER, first)
+            hot.executemany(_INSERT_ANSWER, batch.answers)
         except sqlite3.IntegrityError as error:
             if careful or MESSAGE not in str(error):
                 raise
             raise _AnsweredAlready from error
-
-    def _release(self, owner_id: int, call_hashes: Sequence[str]) -> None:
-        if call_hashes:
-            self._hot.execute(_RELEASE, (owner_id, as_json(call_hashes)))
+        hot.executemany(_RELEASE, batch.released)
+        if batch.ended:
+            self._budgets.settle(batch.ended)
 
     def _grant(self, batch: _Batch) -> Exchange:
         hot, owner_id = self._hot, batch.owner_id
         settled = self._settle(batch)
         wants = settled.granted
         over: dict[str, OverBudget] = {}
-        if any(want.budgets for want in wants):
+        budgeted = any(want.budgets for want in wants)
+        if budgeted:
             wants, over = self._budgets.reserve(wants, alive=batch.alive)
-            self._release(owner_id, list(over))
+            hot.executemany(_RELEASE, [(call_hash, owner_id) for call_hash in over])
         last_id = hot.execute("SELECT coalesce(max(id), 0) FROM intents").fetchone()[0]
         batch.granted = dict(enumerate(wants, start=last_id + 1))
         granted = {want.call_hash: number for number, want in batch.granted.items()}
         hot.executemany(_INSERT_INTENT, [_intent(number, batch, want) for number, want in batch.granted.items()])
         hot.executemany(_CLAIM, [(call_hash, owner_id, number) for call_hash, number in granted.items()])
-        self._budgets.keep(batch.granted, owner_id=owner_id)
+        if budgeted:
+            self._budgets.keep(batch.granted, owner_id=owner_id)
         busy = settled.busy | {call_hash: granted[call_hash] for call_hash in settled.twice if call_hash in granted}
         return Exchange(granted=granted, answered=settled.answered, busy=busy, failed=settled.failed, over_budget=over)
 
