@@ -38,11 +38,12 @@ def batch_lines(services: Services, *, unfinished: bool = False) -> list[BatchLi
     return [_line(state) for state in reversed(services.ledger.batches(unfinished=unfinished))]
 
 
-def poll(services: Services, *, emit: Listener = ignore) -> Sequence[Polled]:
-    """Ask the vendors about every batch that is not done with, and collect those that ended. Blocks."""
+def poll(services: Services, *, emit: Listener = ignore, most_calls: int | None = None) -> Sequence[Polled]:
+    """Ask the vendors about every batch that is not done with, and collect those that ended; with `most_calls`, those
+    of at most so many. Blocks."""
 
     async def polled() -> AsyncIterator[Sequence[Polled]]:
-        yield await poll_batches(services, emit=emit)
+        yield await poll_batches(services, emit=emit, most_calls=most_calls)
 
     (found,) = consume(polled)
     return found

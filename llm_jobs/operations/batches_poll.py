@@ -37,15 +37,19 @@ class Polled:
     problem: str | None = None
 
 
-async def poll_batches(services: Services, *, emit: Listener, job_hash: str | None = None) -> Sequence[Polled]:
-    """Poll every batch that is not done with, of one job or of all; collect those that ended."""
+async def poll_batches(
+    services: Services, *, emit: Listener, job_hash: str | None = None, most_calls: int | None = None
+) -> Sequence[Polled]:
+    """Poll every batch that is not done with, of one job or of all; collect those that ended. `most_calls`: larger
+    ones are left to a run of their job."""
     states = await asyncio.to_thread(services.ledger.batches, job_hash=job_hash, unfinished=True)
     if job_hash is None:
         await asyncio.to_thread(_free_abandoned, services)
     if not states:
         return []
     async with open_endpoints(services) as endpoints:
-        return [await _polled(services, endpoints, state, emit) for state in states]
+        poller = _Poller(services, endpoints, emit, most_calls)
+        return [await poller.polled(state) for state in states]
 
 
 def _free_abandoned(services: Services) -> None:
@@ -53,103 +57,110 @@ def _free_abandoned(services: Services) -> None:
         free_owner(services, owner_id)
 
 
-async def _polled(services: Services, endpoints: Endpoints, state: BatchState, emit: Listener) -> Polled:
-    try:
-        await _poll(services, endpoints, state, emit)
-    except LlmJobsError as error:
-        return Polled(batch_id=state.id, problem=str(error))
-    return Polled(batch_id=state.id)
+class _Poller:
+    """Polls batches one after the other."""
 
+    def __init__(self, services: Services, endpoints: Endpoints, emit: Listener, most_calls: int | None) -> None:
+        self._services = services
+        self._endpoints = endpoints
+        self._emit = emit
+        self._most_calls = most_calls
 
-async def _poll(services: Services, endpoints: Endpoints, state: BatchState, emit: Listener) -> None:
-    if is_closing(state):
-        await asyncio.to_thread(close_again, services, state)
-    elif state.phase == "lost" and _age_s(services, state.batch) > KEPT_S:
-        await _tell(services, state.batch, "collected", emit, vendor_id=state.vendor_id or "", status=GONE)
-    elif state.vendor_id is None:
-        await _look_for(services, endpoints, state, emit)
-    elif (ended := state.newest("ended")) is not None:
-        progress = Progress.from_json(ended.status or "", ended.details)
-        await _collect(services, endpoints, state, progress, emit)
-    else:
-        await _ask(services, endpoints, state, emit)
+    async def polled(self, state: BatchState) -> Polled:
+        try:
+            await self._poll(state)
+        except LlmJobsError as error:
+            return Polled(batch_id=state.id, problem=str(error))
+        return Polled(batch_id=state.id)
 
+    async def _poll(self, state: BatchState) -> None:
+        if is_closing(state):
+            await asyncio.to_thread(close_again, self._services, state)
+        elif state.phase == "lost" and _age_s(self._services, state.batch) > KEPT_S:
+            await self._tell(state.batch, "collected", vendor_id=state.vendor_id or "", status=GONE)
+        elif state.vendor_id is None:
+            await self._look_for(state)
+        elif (ended := state.newest("ended")) is not None:
+            progress = Progress.from_json(ended.status or "", ended.details)
+            await self._collect(state, progress)
+        else:
+            await self._ask(state)
 
-async def _ask(services: Services, endpoints: Endpoints, state: BatchState, emit: Listener) -> None:
-    """Ask how far a batch is, and record it where that changed."""
-    batch, vendor_id = state.batch, state.vendor_id or ""
-    target = target_from_json(batch.details["target"])
-    try:
-        progress = await endpoints.of(batch.provider).poll(target, vendor_id)
-    except PermanentError as error:
-        if state.phase == "lost" and error.http_status == 404:
-            await _tell(services, batch, "collected", emit, vendor_id=vendor_id, status=GONE)
+    async def _ask(self, state: BatchState) -> None:
+        """Ask how far a batch is, and record it where that changed."""
+        batch, vendor_id = state.batch, state.vendor_id or ""
+        target = target_from_json(batch.details["target"])
+        try:
+            progress = await self._endpoints.of(batch.provider).poll(target, vendor_id)
+        except PermanentError as error:
+            if state.phase == "lost" and error.http_status == 404:
+                await self._tell(batch, "collected", vendor_id=vendor_id, status=GONE)
+                return
+            if error.http_status == 404 and _age_s(self._services, batch) > OVER_S:
+                reason = f"the vendor knows it no more: {error}"
+                await asyncio.to_thread(forget, self._services, batch, status="unseen", reason=reason, emit=self._emit)
+                return
+            raise
+        if progress.ended:
+            details = progress.to_json()
+            await self._tell(batch, "ended", vendor_id=vendor_id, status=progress.status, details=details)
+            await self._collect(state, progress)
+        elif _is_news(state, progress):
+            details = {"done": progress.done, "total": progress.total}
+            await self._tell(batch, "polled", vendor_id=vendor_id, status=progress.status, details=details)
+
+    async def _collect(self, state: BatchState, progress: Progress) -> None:
+        if self._most_calls is not None and state.batch.calls > self._most_calls:
             return
-        if error.http_status == 404 and _age_s(services, batch) > OVER_S:
-            reason = f"the vendor knows it no more: {error}"
-            await asyncio.to_thread(forget, services, batch, status="unseen", reason=reason, emit=emit)
+        if progress.refusal is not None:
+            await asyncio.to_thread(collect_refusal, self._services, state, progress, emit=self._emit)
             return
-        raise
-    if progress.ended:
-        details = progress.to_json()
-        await _tell(services, batch, "ended", emit, vendor_id=vendor_id, status=progress.status, details=details)
-        await _collect(services, endpoints, state, progress, emit)
-    elif _is_news(state, progress):
-        details = {"done": progress.done, "total": progress.total}
-        await _tell(services, batch, "polled", emit, vendor_id=vendor_id, status=progress.status, details=details)
+        target = target_from_json(state.batch.details["target"])
+        lines = await self._endpoints.of(state.batch.provider).lines(target, state.vendor_id or "", progress)
+        await asyncio.to_thread(collect, self._services, state, progress, lines, emit=self._emit)
 
+    async def _look_for(self, state: BatchState) -> None:
+        batch = state.batch
+        if state.submitter_runs and not state.is_unsure:
+            return  # it is being handed over at this moment
+        if _since_change_s(self._services, state) < SETTLE_S:
+            return
+        known = await asyncio.to_thread(_known_elsewhere, self._services, batch)
+        calls = await asyncio.to_thread(self._services.ledger.batch_calls, batch)
+        endpoint = self._endpoints.of(batch.provider)
+        found = await endpoint.find(ticket_of(state), known=known, custom_ids=frozenset(calls))
+        if found.vendor_id is not None:
+            await self._tell(batch, "submitted", vendor_id=found.vendor_id, status="found")
+            [state] = await asyncio.to_thread(self._services.ledger.batches, ids=[state.id])
+            await self._ask(state)
+        elif found.absent:
+            reason = "it was looked for at the vendor and is not there"
+            await asyncio.to_thread(give_up, self._services, batch, status="absent", reason=reason, emit=self._emit)
+        elif _age_s(self._services, batch) > OVER_S:
+            await asyncio.to_thread(
+                forget, self._services, batch, status="unseen", reason=found.reason, emit=self._emit
+            )
+        else:
+            raise CallError(f"batch {batch.id} cannot be told to exist or not: {found.reason}")
 
-async def _collect(
-    services: Services, endpoints: Endpoints, state: BatchState, progress: Progress, emit: Listener
-) -> None:
-    if progress.refusal is not None:
-        await asyncio.to_thread(collect_refusal, services, state, progress, emit=emit)
-        return
-    target = target_from_json(state.batch.details["target"])
-    lines = await endpoints.of(state.batch.provider).lines(target, state.vendor_id or "", progress)
-    await asyncio.to_thread(collect, services, state, progress, lines, emit=emit)
-
-
-async def _look_for(services: Services, endpoints: Endpoints, state: BatchState, emit: Listener) -> None:
-    batch = state.batch
-    if state.submitter_runs and not state.is_unsure:
-        return  # it is being handed over at this moment
-    if _since_change_s(services, state) < SETTLE_S:
-        return
-    known = await asyncio.to_thread(_known_elsewhere, services, batch)
-    calls = await asyncio.to_thread(services.ledger.batch_calls, batch)
-    endpoint = endpoints.of(batch.provider)
-    found = await endpoint.find(ticket_of(state), known=known, custom_ids=frozenset(calls))
-    if found.vendor_id is not None:
-        await _tell(services, batch, "submitted", emit, vendor_id=found.vendor_id, status="found")
-        [state] = await asyncio.to_thread(services.ledger.batches, ids=[state.id])
-        await _ask(services, endpoints, state, emit)
-    elif found.absent:
-        reason = "it was looked for at the vendor and is not there"
-        await asyncio.to_thread(give_up, services, batch, status="absent", reason=reason, emit=emit)
-    elif _age_s(services, batch) > OVER_S:
-        await asyncio.to_thread(forget, services, batch, status="unseen", reason=found.reason, emit=emit)
-    else:
-        raise CallError(f"batch {batch.id} cannot be told to exist or not: {found.reason}")
+    async def _tell(
+        self,
+        batch: Batch,
+        kind: BatchEventKind,
+        *,
+        vendor_id: str,
+        status: str,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        await asyncio.to_thread(
+            tell, self._services, batch, kind, emit=self._emit, vendor_id=vendor_id, status=status, details=details
+        )
 
 
 def _known_elsewhere(services: Services, batch: Batch) -> frozenset[str]:
     """Names at the vendor of all other batches of this ledger."""
     names = (state.vendor_id for state in services.ledger.batches() if state.id != batch.id)
     return frozenset(name for name in names if name is not None)
-
-
-async def _tell(
-    services: Services,
-    batch: Batch,
-    kind: BatchEventKind,
-    emit: Listener,
-    *,
-    vendor_id: str,
-    status: str,
-    details: Mapping[str, Any] | None = None,
-) -> None:
-    await asyncio.to_thread(tell, services, batch, kind, emit=emit, vendor_id=vendor_id, status=status, details=details)
 
 
 def _is_news(state: BatchState, progress: Progress) -> bool:

@@ -25,6 +25,9 @@ def waiting_jobs(services: Services, job_hashes: Sequence[str] | None = None) ->
     waiting = {job_hash: each for job_hash, each in every.items() if not each.over}
     owners = {owner_id for each in waiting.values() for owner_id in each.owners}
     alive = services.ledger.owners_alive(sorted(owners))
+    if alive:  # a batch that ended is collected by the run of its job, if nobody did it before
+        ended = (state for state in services.ledger.batches(unfinished=True) if state.phase == "ended")
+        alive -= {state.batch.owner_id for state in ended}
     now_ns = services.clock.now_ns()
     held = {
         job_hash: each

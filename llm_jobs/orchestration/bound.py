@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_jobs.events import Listener
-from llm_jobs.operations import deliver, describe, intake, inventories, read, recurring, run, timeline, usage, verify
+from llm_jobs.operations import (
+    batches,
+    deliver,
+    describe,
+    intake,
+    inventories,
+    read,
+    recurring,
+    run,
+    timeline,
+    usage,
+    verify,
+)
+from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import (
     DeliveryReport,
     IntakeReport,
@@ -45,6 +58,9 @@ class BoundUseCases:
 
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         yield from run.run_jobs(self.services, job_hashes, listener=listener, run_id=run_id)
+
+    def poll_batches(self, *, most_calls: int) -> Sequence[Polled]:
+        return batches.poll(self.services, most_calls=most_calls)
 
     def verify_job(self, job_hash: str) -> JobAudit:
         return verify.verify_job(self.services, job_hash)

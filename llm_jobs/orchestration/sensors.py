@@ -20,6 +20,8 @@ RECORD_INTERVAL_S = 15
 TICK_BUDGET_S = 20.0  # a tick is cut off after 60 s
 LARGEST_IN_A_TICK = 20_000_000  # bytes, read in some 3 s; larger documents go to a run
 LINES_COMPARED = 1_000
+POLL_INTERVAL_S = 60  # a batch takes minutes to hours
+COLLECTED_IN_A_TICK = 5_000  # calls of a batch, recorded in some seconds; larger ones are collected by their job's run
 RUNNING = dg.DefaultSensorStatus.RUNNING
 
 
@@ -94,4 +96,19 @@ def record_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourcePar
     return dg.SkipReason(f"{len(elsewhere)} results were made outside this instance")
 
 
-SENSORS = (intake_sensor, launch_sensor, deliver_sensor, record_sensor)
+@dg.sensor(
+    name="batches",
+    description="Asks vendors how far their batches are, and collects those that ended.",
+    minimum_interval_seconds=POLL_INTERVAL_S,
+    default_status=RUNNING,
+)
+def batches_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]) -> dg.SkipReason:
+    """Poll the vendors' batches. Jobs whose batches have ended are asked for by `launch`; no process waits."""
+    polled = use_cases.poll_batches(most_calls=COLLECTED_IN_A_TICK)
+    for each in polled:
+        if each.problem is not None:
+            context.log.warning(f"batch {each.batch_id}: {each.problem}")
+    return dg.SkipReason(f"{len(polled)} batches were polled")
+
+
+SENSORS = (intake_sensor, launch_sensor, deliver_sensor, record_sensor, batches_sensor)

@@ -12,6 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from llm_jobs.events import Listener
+from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import (
     DeliveryReport,
     IntakeReport,
@@ -44,6 +45,9 @@ class UseCases(Protocol):
 
     def run_jobs(self, job_hashes: Sequence[str], *, listener: Listener, run_id: str) -> JobReports:
         """Run many jobs at once; yield each report as its job ends. Closing the generator stops the work."""
+
+    def poll_batches(self, *, most_calls: int) -> Sequence[Polled]:
+        """Ask vendors about their batches; collect those that ended and have at most so many calls."""
 
     def verify_job(self, job_hash: str) -> JobAudit: ...
 

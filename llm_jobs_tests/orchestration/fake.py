@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from llm_jobs.errors import NotFound
 from llm_jobs.events import Listener
+from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import (
     DeliveryReport,
     IntakeReport,
@@ -42,7 +43,8 @@ def job(number: int, *, name: str | None = None, providers: tuple[str, ...] = ("
 
 
 def report_of(submitted: SubmittedJob, status: JobStatus) -> JobReport:
-    succeeded = {"done": 4, "partial": 3, "failed": 0}[status]
+    succeeded = {"done": 4, "partial": 3, "failed": 0, "waiting": 0}[status]
+    without = {"failed": "every call was refused", "waiting": "waits for batch 1"}.get(status)
     return JobReport(
         job_hash=submitted.job_hash,
         name=submitted.name,
@@ -55,11 +57,11 @@ def report_of(submitted: SubmittedJob, status: JobStatus) -> JobReport:
         prompt_tokens=40,
         completion_tokens=20,
         cost_usd=None,
-        result=None if status == "failed" else f"results/{submitted.job_hash}/1.parquet",
-        sha256=None if status == "failed" else "0" * 64,
+        result=None if without else f"results/{submitted.job_hash}/1.parquet",
+        sha256=None if without else "0" * 64,
         seconds=0.01,
         latency_percentiles={"p50": 0.05, "p99": 0.2},
-        error="every call was refused" if status == "failed" else None,
+        error=without,
         preview=[{"id": 1, "answer": "blue"}],
         submitter=submitted.submitter,
         providers=submitted.providers,
@@ -79,6 +81,7 @@ class FakeUseCases:
     delivered: list[str] = field(default_factory=list)
     ticks: list[tuple[str, int]] = field(default_factory=list)
     ran: list[tuple[str, ...]] = field(default_factory=list)
+    batches: list[Polled] = field(default_factory=list)
 
     def submit(self, *jobs: SubmittedJob, status: JobStatus = "done") -> None:
         for submitted in jobs:
@@ -104,10 +107,14 @@ class FakeUseCases:
         self.ran.append(tuple(job_hashes))
         for job_hash in job_hashes:
             report = report_of(self.jobs[job_hash], self.fates[job_hash])
-            self.ended.add(job_hash)
+            if report.status != "waiting":
+                self.ended.add(job_hash)
             if report.result is not None:
                 self.finished[job_hash] = report
             yield report
+
+    def poll_batches(self, *, most_calls: int) -> Sequence[Polled]:
+        return self.batches
 
     def verify_job(self, job_hash: str) -> JobAudit:
         return JobAudit(

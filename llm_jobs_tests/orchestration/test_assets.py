@@ -48,6 +48,18 @@ def sixteen(instance: dg.DagsterInstance, use_cases: FakeUseCases) -> list[str]:
     return registered(instance)
 
 
+def test_a_job_that_waits_is_neither_a_result_nor_a_failure(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases, sixteen: list[str]
+) -> None:
+    use_cases.fates[sixteen[3]] = "waiting"
+    (result,) = run(instance, use_cases, sixteen)
+    assert result.success
+    assert shown(instance, evidence.RESULTS).materialized == {*sixteen} - {sixteen[3]}
+    [told] = instance.fetch_observations(evidence.RESULTS, limit=5).records
+    assert told.event_log_entry.asset_observation is not None
+    assert told.event_log_entry.asset_observation.metadata["waits for"].value == "waits for batch 1"
+
+
 def test_a_run_over_a_range_materialises_every_job_once(
     instance: dg.DagsterInstance, use_cases: FakeUseCases, sixteen: list[str]
 ) -> None:

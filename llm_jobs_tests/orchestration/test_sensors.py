@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 
+from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import AcceptedDocument, IntakeReport, RejectedDocument
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.coverage import PARTITION_TAG, RANGE_END_TAG, RANGE_START_TAG
@@ -47,7 +48,7 @@ def _run(request: dg.RunRequest, status: dg.DagsterRunStatus, tags: dict[str, st
 
 def test_every_sensor_runs_by_default() -> None:
     assert {sensor.name: sensor.default_status for sensor in SENSORS} == dict.fromkeys(
-        ("intake", "launch", "deliver", "record"), dg.DefaultSensorStatus.RUNNING
+        ("intake", "launch", "deliver", "record", "batches"), dg.DefaultSensorStatus.RUNNING
     )
 
 
@@ -161,6 +162,26 @@ def test_a_job_submitted_again_after_its_last_try_is_launched_again(
     use_cases.resubmit(key(1), submitted_ns=2**62)
     (again,) = launched(instance, use_cases)
     assert again.run_key != request.run_key
+
+
+def test_a_job_that_waited_is_launched_again_however_often_it_was_tried_before(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases
+) -> None:
+    use_cases.submit(job(1))
+    run_keys = []
+    for wait in range(2 * MOST_TRIES):
+        (request,) = launched(instance, use_cases)
+        run_keys.append(request.run_key)
+        ended_run(instance, request, success=True)
+        use_cases.jobs[key(1)] = replace(use_cases.jobs[key(1)], waited_ns=2**62 + wait)
+    assert len(set(run_keys)) == len(run_keys)
+
+
+def test_the_batches_are_polled_and_what_went_wrong_is_told(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases
+) -> None:
+    use_cases.batches = [Polled(batch_id=1), Polled(batch_id=2, problem="no key")]
+    assert tick("batches", instance, use_cases).skip_message == "2 batches were polled"
 
 
 def test_the_run_of_a_dead_process_is_reported_as_failed_and_its_jobs_are_launched_again(
