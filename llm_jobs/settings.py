@@ -19,10 +19,12 @@ class Settings:
     home: Path
     database_url: str
     results_url: str
+    limits_url: str  # where the counts of quotas are; the ledger's database where many machines share it
     max_document_bytes: int = 256 * 1024 * 1024
     script_timeout_s: float = 60.0
     allowed_roots: tuple[Path, ...] = ()
     preview: bool = True  # may rows be shown in Dagster's metadata
+    hold_above_usd: float | None = None  # documents in the inbox that may cost more wait for approval; None: none does
 
     @property
     def inbox(self) -> Path:
@@ -58,8 +60,8 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, working_directory: Path) -> Settings:
-        """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_ALLOWED_ROOTS`,
-        `LLM_JOBS_PREVIEW` (`off`: no row is shown in Dagster's metadata).
+        """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_LIMITS_URL`,
+        `LLM_JOBS_ALLOWED_ROOTS`, `LLM_JOBS_PREVIEW` (`off`: no row is shown in Dagster's metadata).
 
         The home folder defaults to `data/` of the project that `working_directory` is in, else `data/` under it.
         """
@@ -67,10 +69,14 @@ class Settings:
         home = Path(stated).expanduser() if stated else project_folder(working_directory) / "data"
         home = (working_directory / home).resolve()
         roots = environment.get("LLM_JOBS_ALLOWED_ROOTS", "")
+        database_url = environment.get("LLM_JOBS_DATABASE_URL") or f"sqlite:///{home / 'ledger.db'}"
+        is_shared = not database_url.startswith("sqlite:")
         return cls(
             home=home,
-            database_url=environment.get("LLM_JOBS_DATABASE_URL") or f"sqlite:///{home / 'ledger.db'}",
+            database_url=database_url,
             results_url=environment.get("LLM_JOBS_RESULTS_URL") or str(home / "results"),
+            limits_url=environment.get("LLM_JOBS_LIMITS_URL")
+            or (database_url if is_shared else f"sqlite:///{home / 'limits.db'}"),
             allowed_roots=tuple(Path(root).resolve() for root in roots.split(":") if root),
             preview=environment.get("LLM_JOBS_PREVIEW", "on") != "off",
         )

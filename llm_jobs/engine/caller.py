@@ -159,7 +159,7 @@ class Caller:
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
-        while lane.pending and not lane.closed and lane.claimed < lane.concurrency * lane.group:
+        while lane.pending and not lane.closed and lane.may_claim():
             self._want(lane.pending.popleft(), held=False)
 
     def _want(self, flight: Flight, *, held: bool) -> None:

@@ -14,8 +14,11 @@ from llm_jobs.documents.job import JsonValue
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.ledger.base import BudgetCap, Facts
+from llm_jobs.limits.lines import Line
 from llm_jobs.providers.base import Provider, Reply, Request, Usage
 from llm_jobs.values import value
+
+LEAST_AHEAD = 16  # calls that are claimed before the first is sent, where the concurrency is found
 
 Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
 Price = Callable[[Usage], float | None]
@@ -23,13 +26,15 @@ Price = Callable[[Usage], float | None]
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class Lane:
-    """The calls of one job: `concurrency` in flight, as many claimed ahead."""
+    """The calls of one job: at most `concurrency` in flight, and a window claimed ahead of them."""
 
     job_hash: str
     submission_id: int
     concurrency: int
     retry: RetryPolicy
     timeout_s: float
+    is_fixed: bool = True  # the concurrency was stated; otherwise it is found, and `concurrency` is the most
+    line: Line = field(default_factory=Line)  # its place, and its priority, wherever calls wait
     group: int = 1  # at most so many calls travel in one request, where the provider has such requests
     pending: deque[Flight] = field(default_factory=deque)  # not claimed yet
     ready: deque[Flight] = field(default_factory=deque)  # claimed, intent committed
@@ -46,10 +51,10 @@ class Lane:
     budgets: tuple[BudgetCap, ...] = ()  # what its calls count for; may be replaced while it works
     exhausted: set[str] = field(default_factory=set)  # budgets that refused one of its calls
 
-    @property
-    def claimed(self) -> int:
-        """Calls that are claimed, or about to be, and not in a slot yet."""
-        return self.wanted + len(self.ready) + len(self.short)
+    def may_claim(self) -> bool:
+        """Is there room in the window that is claimed ahead of what is in flight?"""
+        window = self.concurrency if self.is_fixed else min(self.concurrency, max(LEAST_AHEAD, 2 * self.in_flight))
+        return self.wanted + len(self.ready) + len(self.short) < window * self.group
 
 
 @value
@@ -62,6 +67,7 @@ class Call:
     gate: ModelGate
     price: Price
     check: Check | None = None
+    step: str = ""  # what asks: calls of one step are alike in what they use
 
 
 @value

@@ -22,8 +22,11 @@ from llm_jobs.documents.job import (
 from llm_jobs.engine.calls import Call, Settled
 from llm_jobs.engine.choosing import order_of
 from llm_jobs.engine.health import Health, ModelHealth
+from llm_jobs.engine.judging import judge
 from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered, Row, first_candidate
 from llm_jobs.engine.watched import CoolingDown, WatchedProvider
+from llm_jobs.errors import CallError
+from llm_jobs.ledger.base import Answer
 from llm_jobs.providers.base import Provider, Request
 from llm_jobs.providers.rewording import another_draw, continued, larger_limit, with_output_limit
 from llm_jobs.results.outputs import Outputs
@@ -128,6 +131,11 @@ class FollowedStep(PreparedStep):
 
     def call(self, row: Row, sample: int) -> Call:
         return self.begin(row, sample).call
+
+    @property
+    def has_rules(self) -> bool:
+        """Does a call follow some answers that are no success?"""
+        return any(self._rules.values())
 
     def begin(self, row: Row, sample: int) -> Asked:
         """The first call about `row`. Raises RowError."""
@@ -271,4 +279,23 @@ def _asked(
         tried=tried,
         draw=0,
         used={},
+    )
+
+
+def said_before(call: Call, answer: Answer) -> Settled | None:
+    """A recorded answer that is no success, as the end of this asking; None where its text is erased or unreadable."""
+    if answer.answer is None:
+        return None
+    try:
+        reply = call.provider.read(call.request, answer.answer)
+    except CallError:
+        return None
+    status, error = judge(call, reply)
+    return Settled(
+        call_hash=call.call_hash,
+        facts=replace(answer.facts, status=status, error=error),
+        reply=reply,
+        reused=True,
+        attempts=0,
+        answered_ns=answer.recorded_ns,
     )

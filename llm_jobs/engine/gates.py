@@ -1,14 +1,29 @@
-"""What one model allows this process, and what a call to it may use at most."""
+"""What one model allows: its quota, which all processes share, as many calls at once as it is found to bear here, and
+what a call to it may use.
+
+A lane that states its concurrency is not held to what is found: it was told. Its quota holds all the same.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from llm_jobs.limits.memory import RequestQuota
-from llm_jobs.providers.base import Request
+import orjson
+
+from llm_jobs.errors import CallError, RateLimited
+from llm_jobs.limits.adaptive import AdaptiveConcurrency
+from llm_jobs.limits.base import NOTHING, Cost, Limits
+from llm_jobs.limits.estimates import LearnedTokens
+from llm_jobs.limits.limiter import Limiter, Permit
+from llm_jobs.providers.base import Reply, Request
+
+if TYPE_CHECKING:
+    from llm_jobs.engine.calls import Call, Lane
+
+HOT_PER_COLD = 9
+MOST_LEARNED = 1_000  # steps whose calls' usage is remembered
 
 
 class Worst(NamedTuple):
@@ -26,16 +41,172 @@ class Worst(NamedTuple):
 
 
 UNKNOWN = Worst(None, None, None)
+NO_LIMITS = Limits()
+ConcurrencyTold = Callable[[int, str], None]
 
 
 def _unknown(request: Request) -> Worst:
     return UNKNOWN
 
 
-@dataclass(kw_only=True, slots=True)
 class ModelGate:
-    """One model, as all lanes of this process share it."""
+    """One model, as all lanes of this process share it.
 
-    quota: RequestQuota = field(default_factory=lambda: RequestQuota(None))
-    slots: asyncio.Semaphore | None = None
-    worst: Callable[[Request], Worst] = _unknown
+    `limits` is asked at each call and tells what holds now; `limiter` keeps them. `reserves_worst`: a call's tokens are
+    reserved by their bound, not by what such calls used before. `told` hears of changes of the concurrency.
+    """
+
+    def __init__(
+        self,
+        *,
+        limiter: Limiter | None = None,
+        limits: Callable[[], Limits] = lambda: NO_LIMITS,
+        adaptive: AdaptiveConcurrency | None = None,
+        worst: Callable[[Request], Worst] = _unknown,
+        reserves_worst: bool = False,
+        told: ConcurrencyTold = lambda limit, phase: None,
+    ) -> None:
+        self.limiter = limiter
+        self.adaptive = adaptive
+        self.worst = worst
+        self.stalled: OrderedDict[Lane, None] = OrderedDict()  # have calls for this model, and no room for them
+        self._limits = limits
+        self._reserves_worst = reserves_worst
+        self._told = told
+        self._at_once = adaptive.limit if adaptive else 0
+        self._in_flight = 0  # of lanes that are held to what is found
+        self._hot_run = 0
+        self._learned: OrderedDict[tuple[str, str], LearnedTokens] = OrderedDict()
+
+    def has_room(self, lane: Lane) -> bool:
+        """May one more call of `lane` be in flight?"""
+        return self.adaptive is None or lane.is_fixed or self._in_flight < self.adaptive.limit
+
+    def room(self) -> int:
+        """How many more calls may be in flight, of lanes that are held to what is found."""
+        return 0 if self.adaptive is None else max(0, self.adaptive.limit - self._in_flight)
+
+    def next_lane(self) -> Lane | None:
+        """Who waits here and goes next: hot lanes before cold ones, of ten one is cold while cold waits; in turn within
+        a class. It is taken off the list."""
+        hot = next((lane for lane in self.stalled if lane.line.priority == "hot"), None)
+        cold = next((lane for lane in self.stalled if lane.line.priority == "cold"), None)
+        chosen = cold if hot is None or (cold is not None and self._hot_run >= HOT_PER_COLD) else hot
+        if chosen is not None:
+            del self.stalled[chosen]
+            self._hot_run = self._hot_run + 1 if chosen is hot and cold is not None else 0
+        return chosen
+
+    def cost(self, lane: Lane, calls: Sequence[Call]) -> Cost:
+        """What is reserved of the quota for one request that carries `calls`."""
+        limits = self._limits()
+        if (
+            limits.tokens_per_minute is None
+            and limits.input_tokens_per_minute is None
+            and limits.output_tokens_per_minute is None
+        ):
+            return NOTHING
+        costs = [self._bound(call) or self._expected(lane, call, limits) for call in calls]
+        return Cost(sum(cost.input_tokens for cost in costs), sum(cost.output_tokens for cost in costs))
+
+    def entered(self, lane: Lane, now_s: float) -> None:
+        """A request of `lane` is sent."""
+        if self.adaptive is not None and not lane.is_fixed:
+            self._in_flight += 1
+            self.adaptive.sent(now_s)
+
+    def left(
+        self,
+        lane: Lane,
+        calls: Sequence[Call],
+        outcome: Sequence[Reply | None] | CallError | None,
+        permit: Permit | None,
+        *,
+        sent_s: float,
+        now_s: float,
+    ) -> None:
+        """It ended: with replies, with an error, or, where `outcome` is None, by being cancelled."""
+        if permit is not None:
+            self._settle(lane, calls, outcome, permit)
+        if isinstance(outcome, RateLimited) and outcome.wait_s and self.limiter is not None:
+            self.limiter.pause(outcome.wait_s)
+        if self.adaptive is not None and not lane.is_fixed:
+            self._in_flight -= 1
+            self._adapt(self.adaptive, outcome, now_s, now_s - sent_s)
+
+    async def aclose(self) -> None:
+        """Give what is held of the quota back."""
+        if self.limiter is not None:
+            await self.limiter.aclose()
+
+    def _settle(
+        self, lane: Lane, calls: Sequence[Call], outcome: Sequence[Reply | None] | CallError | None, permit: Permit
+    ) -> None:
+        if permit.cost is not NOTHING and outcome is not None:
+            permit.settle(NOTHING if isinstance(outcome, CallError) else self._used(lane, calls, outcome, permit.cost))
+        permit.release()
+
+    def _used(self, lane: Lane, calls: Sequence[Call], replies: Sequence[Reply | None], reserved: Cost) -> Cost | None:
+        prompt, completion = 0, 0
+        for call, reply in zip(calls, replies, strict=True):
+            if reply is None or reply.usage.prompt_tokens is None:
+                return None
+            usage = reply.usage
+            prompt += usage.prompt_tokens or 0
+            completion += usage.completion_tokens or 0
+            self._learned_of(lane, call).learn(
+                _size(call.request), input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
+            )
+        return Cost(prompt, completion)
+
+    def _bound(self, call: Call) -> Cost | None:
+        if not self._reserves_worst:
+            return None
+        worst = self.worst(call.request)
+        if worst.input_tokens is None or worst.output_tokens is None:
+            return None
+        return Cost(worst.input_tokens, worst.output_tokens)
+
+    def _expected(self, lane: Lane, call: Call, limits: Limits) -> Cost:
+        most = self.worst(call.request).output_tokens
+        return Cost(*self._learned_of(lane, call).estimate(_size(call.request), most)).within(limits)
+
+    def _learned_of(self, lane: Lane, call: Call) -> LearnedTokens:
+        key = (lane.job_hash, call.step)
+        learned = self._learned.get(key)
+        if learned is None:
+            learned = self._learned[key] = LearnedTokens()
+            if len(self._learned) > MOST_LEARNED:
+                self._learned.popitem(last=False)
+        return learned
+
+    def _adapt(
+        self,
+        adaptive: AdaptiveConcurrency,
+        outcome: Sequence[Reply | None] | CallError | None,
+        now_s: float,
+        latency_s: float,
+    ) -> None:
+        if isinstance(outcome, RateLimited):
+            adaptive.limited(now_s, latency_s)
+        elif outcome is None or isinstance(outcome, CallError):
+            adaptive.failed(now_s)
+        else:
+            adaptive.answered(now_s, latency_s, _tokens(outcome))
+        if adaptive.limit != self._at_once:
+            self._at_once = adaptive.limit
+            self._told(adaptive.limit, adaptive.state().phase)
+
+
+def _size(request: Request) -> int:
+    return len(orjson.dumps(request.body))
+
+
+def _tokens(replies: Sequence[Reply | None]) -> int | None:
+    """What was written, where all of it is known."""
+    total = 0
+    for reply in replies:
+        if reply is None or reply.usage.completion_tokens is None:
+            return None
+        total += reply.usage.completion_tokens
+    return total

@@ -22,6 +22,7 @@ HEARTBEAT_S = 15.0
 Recorded = Callable[[], None]
 Decided = Callable[[Exchange], None]
 Found = Callable[[Answer | None], None]
+_Look = tuple[str, bool]  # a call hash, and whether answers that are no success are wanted too
 
 
 class Recorder:
@@ -35,7 +36,7 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         self._outcomes: list[tuple[Outcome, Recorded]] = []
         self._wants: list[tuple[Want, Decided]] = []
-        self._look_ups: list[tuple[str, Found]] = []
+        self._look_ups: list[tuple[_Look, Found]] = []
         self._committing = False
         self._scheduled = False
         self._looking = False
@@ -67,7 +68,14 @@ class Recorder:
     def look_up(self, call_hash: str, found: Found) -> None:
         """Read the recorded answer to a call, if there is one; takes no lock. An answer that was cut off is told too:
         the same request would be cut off again."""
-        self._look_ups.append((call_hash, found))
+        self._look((call_hash, False), found)
+
+    def look_back(self, call_hash: str, found: Found) -> None:
+        """The same, and of a call without an answer the newest that is no success, whatever its status."""
+        self._look((call_hash, True), found)
+
+    def _look(self, look: _Look, found: Found) -> None:
+        self._look_ups.append((look, found))
         if not self._looking:
             self._looking = True
             self._loop.call_soon(self._read)
@@ -137,23 +145,30 @@ class Recorder:
         self._reading = True
         self._idle.clear()
         batch, self._look_ups = self._look_ups[:LOOK_UP_BATCH], self._look_ups[LOOK_UP_BATCH:]
-        future = self._loop.run_in_executor(self._reader, self._find, [call_hash for call_hash, _ in batch])
+        future = self._loop.run_in_executor(self._reader, self._find, [look for look, _ in batch])
         future.add_done_callback(lambda done: self._found(done, batch))
 
-    def _find(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        """The answers that exist; of calls without one, the answer that was cut off."""
-        answers = self._ledger.look_up(call_hashes)
-        missing = [call_hash for call_hash in call_hashes if call_hash not in answers]
-        return {**self._ledger.truncated(missing), **answers} if missing else answers
+    def _find(self, looks: Sequence[_Look]) -> Mapping[_Look, Answer]:
+        """The answers that exist; of calls without one, the answer that was cut off, or that is no success."""
+        answers = self._ledger.look_up([call_hash for call_hash, _ in looks])
+        missing = [look for look in looks if look[0] not in answers]
+        cut_off = [call_hash for call_hash, back in missing if not back]
+        ended = [call_hash for call_hash, back in missing if back]
+        found = {(call_hash, back): answers[call_hash] for call_hash, back in looks if call_hash in answers}
+        if cut_off:
+            found |= {(call_hash, False): answer for call_hash, answer in self._ledger.truncated(cut_off).items()}
+        if ended:
+            found |= {(call_hash, True): answer for call_hash, answer in self._ledger.unsuccessful(ended).items()}
+        return found
 
-    def _found(self, done: asyncio.Future[Mapping[str, Answer]], batch: Sequence[tuple[str, Found]]) -> None:
+    def _found(self, done: asyncio.Future[Mapping[_Look, Answer]], batch: Sequence[tuple[_Look, Found]]) -> None:
         self._reading = False
         self._stand_by()
         if self._failed(done):
             return
         answers = done.result()
-        for call_hash, found in batch:
-            self._tell(found, answers.get(call_hash))
+        for look, found in batch:
+            self._tell(found, answers.get(look))
         self._looking = bool(self._look_ups)
         if self._looking:
             self._loop.call_soon(self._read)

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import islice
 from random import Random
 
 import orjson
 
 from llm_jobs.engine.calls import Call, Flight, Lane
+from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.judging import facts_of_failure, facts_of_reply
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.telling import Teller
 from llm_jobs.errors import CallError, PermanentError, RateLimited
 from llm_jobs.ledger.base import Facts, Outcome
-from llm_jobs.providers.base import Reply, Request
+from llm_jobs.limits.base import Cost
+from llm_jobs.limits.limiter import Permit
+from llm_jobs.providers.base import Answered, Reply, Request
 from llm_jobs.providers.grouping import group_key, merged, split
 
 # A hundred calls sent in one moment are answered in one moment: more answers than one commit takes would be at risk.
 START_INTERVAL_S = 0.0005
 MOST_AT_RISK = 20
-REFUSED_FOR_ITS_CONTENT = frozenset({400, 413, 422})
+PAYLOAD_TOO_LARGE = 413
+REFUSED_FOR_ITS_CONTENT = frozenset({400, PAYLOAD_TOO_LARGE, 422})
 
 Settle = Callable[[Flight, Facts, Reply | None], None]
 
@@ -66,7 +69,7 @@ class Sender:
 
     def start(self, lane: Lane) -> None:
         """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
-        while self._has_room(lane) and not lane.starting and self._may_send(lane):
+        while self._wants_slot(lane) and not lane.starting and self._may_send(lane):
             self._open_slot(lane)
             if lane.opened < lane.concurrency:
                 lane.starting = True
@@ -86,18 +89,23 @@ class Sender:
         )
         self._recorder.record(outcome, recorded)
 
-    def _has_room(self, lane: Lane) -> bool:
-        return len(lane.ready) > lane.opening and lane.in_flight < lane.concurrency
-
     def _start_next(self, lane: Lane) -> None:
         lane.starting = False
         self.start(lane)
 
+    def _wants_slot(self, lane: Lane) -> bool:
+        return len(lane.ready) > lane.opening and lane.in_flight < lane.concurrency
+
     def _may_send(self, lane: Lane) -> bool:
+        """May the first ready call of the lane be sent now? If not, the lane is called when that may have changed."""
         if lane.closed:
             return False
         if self._recorder.at_risk >= MOST_AT_RISK:
             self._stalled.add(lane)
+            return False
+        gate = lane.ready[0].call.gate
+        if not gate.has_room(lane):
+            gate.stalled[lane] = None
             return False
         return True
 
@@ -129,11 +137,28 @@ class Sender:
                 companions = self._companions(lane, flight) if lane.group > 1 else None
                 self._taken(lane)
                 if companions:
-                    await self._send_together(lane, [flight, *companions])
+                    await self._attempt_together(lane, [flight, *companions])
                 else:
                     await self._attempt(lane, flight)
+                if flight.call.gate.stalled and not self._goes_on(lane, flight.call.gate):
+                    return
         finally:
             lane.in_flight -= 1
+
+    def _goes_on(self, lane: Lane, gate: ModelGate) -> bool:
+        """There is room at the gate: it goes to who waits there, hot lanes first. Is it this lane's turn too?"""
+        waits_here = bool(lane.ready) and lane.ready[0].call.gate is gate
+        if waits_here:
+            gate.stalled[lane] = None
+        for _ in range(gate.room()):
+            following = gate.next_lane()
+            if following is lane:
+                if len(lane.ready) > 1:
+                    gate.stalled[lane] = None
+                return True
+            if following is not None:
+                self.start(following)
+        return not waits_here
 
     def _companions(self, lane: Lane, flight: Flight) -> list[Flight]:
         """Ready flights, in order, whose requests may travel with this one's."""
@@ -146,67 +171,127 @@ class Sender:
         return found
 
     async def _attempt(self, lane: Lane, flight: Flight) -> None:
-        slots = flight.call.gate.slots
-        if slots is None:
-            await self._send(lane, flight)
-        else:
-            async with slots:
-                await self._send(lane, flight)
+        gate, calls = flight.call.gate, (flight.call,)
+        permit = None
+        if gate.limiter is not None:
+            permit = await self._permitted(lane, (flight,))
+            if permit is None:
+                return
+        sent_s = self._enter(lane, (flight,))
+        outcome: CallError | tuple[Reply | None, ...] | None = None
+        try:
+            answered = await self._exchange(flight.call, flight.call.request, lane)
+            latency_s = self._loop.time() - sent_s
+            if isinstance(answered, CallError):
+                outcome = answered
+                self._failed(flight, answered, None, latency_s)
+            else:
+                outcome = (self._answered(flight, answered.raw, latency_s),)
+        finally:
+            gate.left(lane, calls, outcome, permit, sent_s=sent_s, now_s=self._loop.time())
 
-    async def _send(self, lane: Lane, flight: Flight) -> None:
-        await self._wait_for_quota(flight, lane)
-        if lane.closed:
-            self._unsent(flight)
-            return
-        lane.sent += 1
-        self._tell.sent(flight)
-        started_s = self._loop.time()
-        answered = await self._exchange(flight.call, flight.call.request, lane)
-        latency_s = self._loop.time() - started_s
-        if isinstance(answered, CallError):
-            self._failed(flight, answered, None, latency_s)
-        else:
-            self._answered(flight, answered, latency_s)
-
-    async def _send_together(self, lane: Lane, flights: Sequence[Flight]) -> None:
+    async def _attempt_together(self, lane: Lane, flights: Sequence[Flight]) -> None:
         """One request for many calls. What the provider refuses in one of them is found by halving the group, in some
         2 log2(n) requests, and the others are answered."""
         groups = [flights]
         while groups:
             group = groups.pop()
-            await self._wait_for_quota(group[0], lane)
-            if lane.closed:
-                for flight in [flight for one in (group, *groups) for flight in one]:
-                    self._unsent(flight)
-                return
-            lane.sent += len(group)
-            for flight in group:
-                self._tell.sent(flight)
-            requests = [flight.call.request for flight in group]
-            started_s = self._loop.time()
-            answered = await self._exchange(group[0].call, merged(requests), lane)
-            latency_s = self._loop.time() - started_s
-            answers = answered if isinstance(answered, CallError) else _divided(answered, requests)
-            if not isinstance(answers, CallError):
-                for flight, raw in zip(group, answers, strict=True):
-                    self._answered(flight, raw, latency_s)
-            elif len(group) > 1 and answers.http_status in REFUSED_FOR_ITS_CONTENT:
+            refused = await self._attempt_group(lane, group)
+            if refused is not None and len(group) > 1 and refused.http_status in REFUSED_FOR_ITS_CONTENT:
                 middle = len(group) // 2
                 groups += [group[middle:], group[:middle]]
-            else:
+            elif refused is not None:
                 for flight in group:
-                    self._failed(flight, answers, None, latency_s)
+                    self._failed(flight, refused, None, 0.0)
 
-    async def _exchange(self, call: Call, request: Request, lane: Lane) -> bytes | CallError:
-        """One request at the provider: its answer's bytes, or why there is none."""
+    async def _attempt_group(self, lane: Lane, group: Sequence[Flight]) -> CallError | None:
+        """One request; returns why it was refused as a whole."""
+        gate, calls = group[0].call.gate, [flight.call for flight in group]
+        permit = None
+        if gate.limiter is not None:
+            permit = await self._permitted(lane, group)
+            if permit is None:
+                return None
+        sent_s = self._enter(lane, group)
+        outcome: CallError | list[Reply | None] | None = None
         try:
-            return (await call.provider.send(request, call_hash=call.call_hash, timeout_s=lane.timeout_s)).raw
+            requests = [call.request for call in calls]
+            answered = await self._exchange(calls[0], merged(requests), lane)
+            latency_s = self._loop.time() - sent_s
+            answers = answered if isinstance(answered, CallError) else _divided(answered.raw, requests)
+            if isinstance(answers, CallError):
+                outcome = answers
+                return answers
+            outcome = [self._answered(flight, raw, latency_s) for flight, raw in zip(group, answers, strict=True)]
+            return None
+        finally:
+            gate.left(lane, calls, outcome, permit, sent_s=sent_s, now_s=self._loop.time())
+
+    def _enter(self, lane: Lane, flights: Sequence[Flight]) -> float:
+        """One request for `flights` is sent now, at the loop's time that is returned."""
+        lane.sent += len(flights)
+        for flight in flights:
+            self._tell.sent(flight)
+        now_s = self._loop.time()
+        flights[0].call.gate.entered(lane, now_s)
+        return now_s
+
+    async def _permitted(self, lane: Lane, flights: Sequence[Flight]) -> Permit | None:
+        """A place in the model's quota, which all processes share. None: the flights were given back, or failed."""
+        call = flights[0].call
+        assert call.gate.limiter is not None
+        cost = call.gate.cost(lane, [flight.call for flight in flights])
+        permit = call.gate.limiter.take(cost, lane.line)
+        if permit is not None:
+            return permit
+        permit = await self._waited(lane, flights, cost)
+        if lane.closed:
+            if permit is not None:
+                permit.unsent()
+            for flight in flights:
+                self._unsent(flight)
+            return None
+        if permit is not None and not call.gate.has_room(lane):
+            permit.unsent()
+            lane.ready.extendleft(reversed(flights))
+            return None
+        return permit
+
+    async def _waited(self, lane: Lane, flights: Sequence[Flight], cost: Cost) -> Permit | None:
+        """The permit, when it is the call's turn. None: the lane was closed, or no quota will ever have room for it,
+        which fails the call."""
+        limiter = flights[0].call.gate.limiter
+        assert limiter is not None
+        self._tell.waiting(flights[0], "requests")
+        started_s = self._loop.time()
+        acquiring = self._loop.create_task(limiter.acquire(cost, lane.line))
+        stopping = self._loop.create_task(lane.stop.wait())
+        try:
+            await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            acquiring.cancel()  # gives back what it was granted, unless it is done
+        self._tell.waited(flights[0], self._loop.time() - started_s, "requests")
+        if not acquiring.done() or acquiring.cancelled():
+            return None
+        try:
+            return acquiring.result()
+        except PermanentError as error:
+            for flight in flights:
+                self._failed(flight, PermanentError(str(error), http_status=PAYLOAD_TOO_LARGE), None, 0.0)
+            return None
+
+    async def _exchange(self, call: Call, request: Request, lane: Lane) -> Answered | CallError:
+        """One request at the provider: its answer, or why there is none."""
+        try:
+            return await call.provider.send(request, call_hash=call.call_hash, timeout_s=lane.timeout_s)
         except CallError as error:
             return error
         except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
             return _defect(call, error)
 
-    def _answered(self, flight: Flight, raw: bytes, latency_s: float) -> None:
+    def _answered(self, flight: Flight, raw: bytes, latency_s: float) -> Reply | None:
+        """Record the answer; returns what it says, if it can be read."""
         call = flight.call
         self._tell.answered(flight)
         try:
@@ -218,14 +303,8 @@ class Sender:
         else:
             facts = facts_of_reply(call, reply, latency_s)
             self.record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, reply))
-
-    async def _wait_for_quota(self, flight: Flight, lane: Lane) -> None:
-        wait_s = flight.call.gate.quota.reserve(self._loop.time())
-        if wait_s > 0:
-            self._tell.waiting(flight, "requests")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(lane.stop.wait(), wait_s)
-            self._tell.waited(flight, wait_s, "requests")
+            return reply
+        return None
 
     def _failed(self, flight: Flight, error: CallError, raw: bytes | None, latency_s: float) -> None:
         if isinstance(error, RateLimited):

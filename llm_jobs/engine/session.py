@@ -5,8 +5,8 @@ Order of closing: stop sending, commit what was answered, give the claims back, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -22,24 +22,29 @@ from llm_jobs.ledger.base import Ledger, OwnerIdentity
 from llm_jobs.providers.base import Provider
 
 OpenProvider = Callable[[str], Provider]
-OpenGate = Callable[[ModelRef], ModelGate]
+OpenGate = Callable[[ModelRef, Executor], ModelGate]
 
 
 class Session:
     """Providers by kind and gates by model, opened when first asked for; shared by all jobs of the process."""
 
-    def __init__(self, caller: Caller, recorder: Recorder, open_provider: OpenProvider, open_gate: OpenGate) -> None:
+    def __init__(
+        self,
+        caller: Caller,
+        recorder: Recorder,
+        open_provider: OpenProvider,
+        open_gate: OpenGate,
+        quotas: Executor,
+    ) -> None:
+        """`quotas`: the thread that speaks to the store of the quotas."""
         self.caller = caller
         self.recorder = recorder
         self.health = Health()
+        self._quotas = quotas
         self._open_provider = open_provider
         self._open_gate = open_gate
         self._providers: dict[str, Provider] = {}
         self._gates: dict[str, ModelGate] = {}
-
-    @property
-    def providers(self) -> Mapping[str, Provider]:
-        return self._providers
 
     def provider(self, kind: str) -> Provider:
         if kind not in self._providers:
@@ -48,8 +53,17 @@ class Session:
 
     def gate(self, model: ModelRef) -> ModelGate:
         if model.name not in self._gates:
-            self._gates[model.name] = self._open_gate(model)
+            self._gates[model.name] = self._open_gate(model, self._quotas)
         return self._gates[model.name]
+
+    async def aclose(self) -> None:
+        """Stop sending, commit, give back: in this order."""
+        await self.caller.aclose()
+        await self.recorder.aclose()
+        for gate in self._gates.values():
+            await gate.aclose()
+        for provider in self._providers.values():
+            await provider.aclose()
 
 
 @asynccontextmanager
@@ -67,15 +81,13 @@ async def open_session(
     with (
         ThreadPoolExecutor(1, thread_name_prefix="ledger-writer") as writer,
         ThreadPoolExecutor(1, thread_name_prefix="ledger-reader") as reader,
+        ThreadPoolExecutor(1, thread_name_prefix="quotas") as quotas,
         tuned(),
     ):
         recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
         caller = Caller(recorder, clock=clock, random=random, emit=emit)
-        session = Session(caller, recorder, open_provider, open_gate)
+        session = Session(caller, recorder, open_provider, open_gate, quotas)
         try:
             yield session
         finally:
-            await caller.aclose()
-            await recorder.aclose()
-            for provider in session.providers.values():
-                await provider.aclose()
+            await session.aclose()

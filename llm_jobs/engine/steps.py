@@ -42,11 +42,13 @@ class Asker:
         *,
         check: Check,
         epoch: str | None,
+        step: str,
     ) -> None:
         self.means = means
         self.request = build
         self._check = check
         self._epoch = epoch
+        self._step = step
         self._last: tuple[Endpoint, int, CallIdentity] | None = None
 
     def call(self, request: Request, sample: int, provider: Provider | None = None) -> Call:
@@ -63,6 +65,7 @@ class Asker:
             gate=means.gate,
             price=means.price,
             check=self._check,
+            step=self._step,
         )
 
     def _identity(self, endpoint: Endpoint, sample: int) -> CallIdentity:
@@ -92,7 +95,7 @@ class PreparedStep:
     def asker(self, candidate: Candidate, means: Means) -> Asker:
         """What asks this step's question of another model. Raises DocumentError for one that cannot be asked so."""
         build = _request_builder(self.step, candidate, means.provider)
-        return Asker(means, build, check=self._check, epoch=self.epoch)
+        return Asker(means, build, check=self._check, epoch=self.epoch, step=self.step.name)
 
     def _check(self, output: JsonValue) -> None:
         """Raises ValueError where the answer is not what the step declares."""

@@ -16,7 +16,7 @@ from itertools import islice
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import Lane, Settled
-from llm_jobs.engine.following import Asked, FollowedStep
+from llm_jobs.engine.following import Asked, FollowedStep, said_before
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.errors import RowError
 from llm_jobs.events import Listener, RowCompleted, wants
@@ -58,8 +58,8 @@ class RowStream:
         stops_at_bad_rows: bool = False,
         look_up: LookUp | None = None,
     ) -> None:
-        """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError. `look_up` finds recorded
-        answers to the calls of steps with an ordered list of models."""
+        """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError. `look_up` finds what was said
+        before to the calls of steps with rules or an ordered list of models, successes and others."""
         self._look_up = look_up
         self._stops_at_bad_rows = stops_at_bad_rows
         self._failure: RowError | None = None
@@ -147,23 +147,39 @@ class RowStream:
             self._look_up(call_hash, partial(note, call_hash))
 
     def _follow(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked) -> None:
+        """Ask, or go on from what was said before: a row whose chain of calls ended well is not asked again."""
         row.model, row.model_reason = asked.asked_of, asked.reason
+        if self._look_up is None or not step.has_rules:
+            self._send(row, index, step, asked)
+        else:
+            self._look_up(asked.call.call_hash, lambda answer: self._looked_back(row, index, step, asked, answer))
+
+    def _looked_back(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, answer: Answer | None) -> None:
+        settled = None if answer is None or _succeeded(answer) else said_before(asked.call, answer)
+        if settled is None or not self._goes_on(row, index, step, asked, settled):
+            self._send(row, index, step, asked)
+
+    def _send(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked) -> None:
         self._caller.ask(asked.call, self._lane, lambda settled: self._followed(row, index, step, asked, settled))
 
     def _followed(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, settled: Settled) -> None:
-        if settled.facts.status != "succeeded" and not self._lane.closed:
-            try:
-                after = step.follow_up(asked, settled)
-            except RowError as error:
-                row.settled.append(settled)
-                self._refuse(row, error)
-                return
-            known = {each.call_hash for each in row.settled} | {settled.call_hash}
-            if after is not None and after.call.call_hash not in known:
-                row.settled.append(settled)
-                self._follow(row, index, step, after)
-                return
-        self._answered(row, index, settled)
+        if not self._goes_on(row, index, step, asked, settled):
+            self._answered(row, index, settled)
+
+    def _goes_on(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, settled: Settled) -> bool:
+        """Whether another call follows, which then is asked."""
+        if settled.facts.status == "succeeded" or self._lane.closed:
+            return False
+        known = {each.call_hash for each in row.settled} | {settled.call_hash}
+        try:
+            after = step.follow_up(asked, settled)
+        except RowError:
+            return False
+        if after is None or after.call.call_hash in known:
+            return False
+        row.settled.append(settled)
+        self._follow(row, index, step, after)
+        return True
 
     def _answered(self, row: OpenRow, index: int, settled: Settled) -> None:
         row.settled.append(settled)

@@ -26,6 +26,7 @@ from llm_jobs.engine.tally import Tally
 from llm_jobs.errors import DocumentError, RowError
 from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
 from llm_jobs.ledger.base import ResultRecord, Submission
+from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
@@ -37,12 +38,13 @@ from llm_jobs.results.layout import result_path
 from llm_jobs.results.writing import ResultWriter, StoredFile
 from llm_jobs.sources.tables import Table
 
-DEFAULT_CONCURRENCY = 64
+DEFAULT_CONCURRENCY = 64  # expected of a job that does not state it
+MOST_FOUND = 512  # calls in flight of such a job, where the model bears so many
 READ_ROWS = 256
 
 
 def concurrency_of(job: Job) -> int:
-    """How many calls of the job may be in flight; no more than it has rows, where that is known."""
+    """How many calls of the job are expected in flight; no more than it has rows, where that is known."""
     wanted = job.policy.concurrency or DEFAULT_CONCURRENCY
     return min(wanted, len(job.input.rows) * job.sample) if job.input.kind == "inline" else wanted
 
@@ -80,7 +82,9 @@ class _Production:
         self._lane = Lane(
             job_hash=job.hash,
             submission_id=submission.id or 0,
-            concurrency=concurrency_of(job),
+            concurrency=concurrency_of(job) if job.policy.concurrency else MOST_FOUND,
+            is_fixed=job.policy.concurrency is not None,
+            line=Line(job.policy.priority),
             retry=RetryPolicy(max_retries=job.policy.max_retries),
             timeout_s=job.policy.timeout_s,
             group=job.policy.group,
@@ -133,7 +137,7 @@ class _Production:
             lane=lane,
             emit=self._emit,
             stops_at_bad_rows=self._job.policy.on_input_error == "fail",
-            look_up=session.recorder.look_up,
+            look_up=session.recorder.look_back,
         )
         limit_s = self._job.policy.job_timeout_s
         alarm = limit_s and asyncio.get_running_loop().call_later(limit_s, session.caller.close_lane, lane)

@@ -20,6 +20,7 @@ from llm_jobs.ledger.base import DeadLetter, ResultRecord, Submission
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
 from llm_jobs.operations.batches_run import Behind, waits
+from llm_jobs.operations.gates import open_gate
 from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
@@ -80,7 +81,7 @@ async def _run_unfinished(
         ledger=ledger,
         owner=this_process(run_id=run_id),
         open_provider=services.open_provider,
-        open_gate=services.gate,
+        open_gate=partial(open_gate, services, emit=listener),
         clock=services.clock,
         random=services.random,
         emit=listener,

@@ -5,7 +5,6 @@ Holds no secret: `environment` is the process's own mapping, read by name at the
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -15,12 +14,11 @@ from pathlib import Path
 from random import Random
 
 from llm_jobs.clock import Clock, WallClock
-from llm_jobs.documents.job import ModelRef
-from llm_jobs.engine.gates import ModelGate
 from llm_jobs.events import Listener, ignore
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.opening import open_ledger
-from llm_jobs.limits.memory import RequestQuota
+from llm_jobs.limits.base import LimitStore
+from llm_jobs.limits.opening import LazyLimitStore
 from llm_jobs.operations.live_catalogue import LiveCatalogue
 from llm_jobs.prompts.library import PromptLibrary
 from llm_jobs.providers.base import Provider
@@ -36,7 +34,7 @@ UNBOUNDED = 0  # connections: the engine bounds the calls in flight
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """The ledger, the result store, the model catalogue and the prompt library of one home folder."""
+    """The ledger, the result store, the quotas, the model catalogue and the prompt library of one home folder."""
 
     settings: Settings
     environment: Mapping[str, str] = field(repr=False)
@@ -45,6 +43,7 @@ class Services:
     random: Random
     ledger: Ledger
     store: ResultStore
+    limits: LimitStore
     live: LiveCatalogue
     pricing: Pricing
     library: PromptLibrary
@@ -68,12 +67,6 @@ class Services:
             script_folder=self.settings.scripts,
         )
 
-    def gate(self, model: ModelRef) -> ModelGate:
-        """What the catalogue, as it stands now, allows one process to ask of a model."""
-        quota = self.catalogue.resolve(model.name, bare_provider=model.provider).quota
-        slots = asyncio.Semaphore(quota.concurrency) if quota.concurrency else None
-        return ModelGate(quota=RequestQuota(quota.requests_per_minute), slots=slots)
-
 
 @contextmanager
 def open_services(
@@ -84,6 +77,7 @@ def open_services(
     clock = WallClock()
     stated = load_catalogue(settings.models_file, environment=environment)
     ledger = open_ledger(settings.database_url, clock=clock)
+    limits = LazyLimitStore(settings.limits_url)
     try:
         live = LiveCatalogue(stated, ledger=ledger, now_s=time.monotonic)
         yield Services(
@@ -94,11 +88,13 @@ def open_services(
             random=Random(),
             ledger=ledger,
             store=open_store(settings.results_url, emit=ignore),
+            limits=limits,
             live=live,
             pricing=Pricing(live),
             library=PromptLibrary(settings.prompts),
         )
     finally:
+        limits.close()
         ledger.close()
 
 

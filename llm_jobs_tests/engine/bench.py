@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from llm_jobs.events import Event
 from llm_jobs.ledger.base import Ledger, Submission
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs.ledger.owners import this_process
+from llm_jobs.limits.base import Limits, LimitStore
+from llm_jobs.limits.limiter import Limiter
+from llm_jobs.limits.memory import MemoryLimitStore
 from llm_jobs.providers.base import Provider
 from llm_jobs.results.outputs import Outputs
 from llm_jobs_tests.engine.scripted import MODEL
@@ -94,9 +98,19 @@ async def bench(provider: Provider, ledger: Ledger | None = None) -> AsyncIterat
         ledger=used,
         owner=this_process(),
         open_provider=lambda kind: provider,
-        open_gate=lambda model: ModelGate(),
+        open_gate=lambda model, executor: ModelGate(),
         clock=SetClock(2_000_000_000),
         random=Random(7),
         emit=events.append,
     ) as session:
         yield Bench(provider=provider, ledger=used, session=session, events=events)
+
+
+def virtual_limiter(limits: Limits, store: LimitStore | None = None) -> Limiter:
+    """A limiter on the running loop's time."""
+    store = store or MemoryLimitStore(now_ms=loop_ms)
+    return Limiter(store, "scripted", limits=lambda: limits)
+
+
+def loop_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)

@@ -89,7 +89,7 @@ def completed(
                 caller=b.session.caller,
                 lane=b.lane(concurrency=concurrency, max_retries=max_retries),
                 emit=b.events.append,
-                look_up=b.session.recorder.look_up,
+                look_up=b.session.recorder.look_back,
             )
             done: list[OpenRow] = []
             async for batch in stream.complete(iter(rows), b.session.recorder.broken):

@@ -162,6 +162,30 @@ def test_the_same_request_is_not_sent_again_after_a_truncation_in_another_run() 
     assert len(provider.bodies) == 3
 
 
+def test_a_row_whose_chain_ended_well_is_not_asked_again_and_one_that_did_not_goes_on_at_its_end() -> None:
+    ledger = memory_ledger()
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {
+        "refused": (FollowUp(action="ask_again", times=2),),
+        "invalid": (FollowUp(action="repair"),),
+    }
+    said: Iterator[Said] = iter([("no", "refused"), "no JSON", '{"score": 1}'])
+    first = one(SpeakingProvider(lambda body: next(said)), ledger, schema=SCORE, rules=rules)
+    silent = SpeakingProvider(lambda body: ("", "empty"))
+    again = one(silent, ledger, schema=SCORE, rules=rules)
+    assert not silent.bodies
+    assert (again.status, again.values) == (first.status, first.values)
+    assert [each.call_hash for each in again.settled] == [each.call_hash for each in first.settled]
+    assert [each.reused for each in again.settled] == [True, True, True]
+
+    ledger, refusing = memory_ledger(), SpeakingProvider(lambda body: ("no", "refused"))
+    assert one(refusing, ledger, rules=rules).status == "refused"
+    assert len(refusing.bodies) == 3
+    well = SpeakingProvider(lambda body: "yes")
+    row = one(well, ledger, rules=rules)
+    assert (row.status, [each.reused for each in row.settled]) == ("succeeded", [True, True, False])
+    assert len(well.bodies) == 1
+
+
 def test_a_refused_answer_is_asked_again_in_another_run() -> None:
     ledger, provider = memory_ledger(), SpeakingProvider(lambda body: ("no", "refused"))
     one(provider, ledger)

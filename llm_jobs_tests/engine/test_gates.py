@@ -1,0 +1,161 @@
+"""What a model allows, as the lanes of one process meet it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from llm_jobs.engine.calls import Lane
+from llm_jobs.engine.gates import ModelGate, Worst
+from llm_jobs.errors import RateLimited
+from llm_jobs.limits.adaptive import AdaptiveConcurrency
+from llm_jobs.limits.base import Limits
+from llm_jobs.limits.lines import Line, Priority
+from llm_jobs_tests.engine.bench import Bench, bench, loop_ms, virtual_limiter
+from llm_jobs_tests.engine.scripted import ScriptedProvider
+from llm_jobs_tests.virtual_time import run_virtual
+
+
+def found(b: Bench, priority: Priority = "cold") -> Lane:
+    """A lane that does not state its concurrency."""
+    lane = b.lane(concurrency=512)
+    lane.is_fixed = False
+    lane.line = Line(priority)
+    return lane
+
+
+def numbered(start: int, count: int) -> list[dict[str, Any]]:
+    return [{"x": str(number)} for number in range(start, start + count)]
+
+
+def test_a_lane_that_states_nothing_keeps_as_many_in_flight_as_the_model_was_found_to_bear() -> None:
+    provider = ScriptedProvider(latency_s=1)
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            gate = ModelGate(adaptive=AdaptiveConcurrency(at_most=6, start=2))
+            completed = await b.complete(numbered(0, 100), lane=found(b), steps=[b.step(gate=gate)])
+            assert {row.status for row in completed} == {"succeeded"}
+
+    run_virtual(scenario())
+    assert 2 < provider.most_in_flight <= 6
+
+
+def test_a_stated_concurrency_is_kept_whatever_was_found() -> None:
+    provider = ScriptedProvider(latency_s=1)
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            gate = ModelGate(adaptive=AdaptiveConcurrency(at_most=2, start=1))
+            await b.complete(numbered(0, 60), lane=b.lane(concurrency=9), steps=[b.step(gate=gate)])
+
+    run_virtual(scenario())
+    assert provider.most_in_flight == 9
+
+
+def test_hot_lanes_go_before_cold_ones_and_cold_ones_are_not_starved() -> None:
+    order: list[str] = []
+
+    class Noting(ScriptedProvider):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            order.append("hot" if int(str(request.body["prompt"])) >= 1000 else "cold")
+            return await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+
+    async def scenario() -> None:
+        async with bench(Noting(latency_s=1)) as b:
+            gate = ModelGate(adaptive=AdaptiveConcurrency(at_most=2, start=2))
+            cold = asyncio.create_task(
+                b.complete(numbered(0, 80), lane=found(b), steps=[b.step(gate=gate)]),
+            )
+            await asyncio.sleep(5)
+            order.clear()
+            await b.complete(numbered(1000, 80), lane=found(b, "hot"), steps=[b.step(gate=gate)])
+            hot_part = order[: order.index("hot", 70) + 1]
+            assert hot_part.count("hot") >= 0.8 * len(hot_part)
+            assert hot_part.count("cold") >= 0.05 * len(hot_part)
+            await cold
+
+    run_virtual(scenario())
+
+
+def test_a_priority_that_changes_while_calls_wait_for_quota_moves_them() -> None:
+    provider = ScriptedProvider()
+
+    async def scenario() -> tuple[float, float]:
+        async with bench(provider) as b:
+            gate = ModelGate(limiter=virtual_limiter(Limits(requests_per_minute=60, burst_s=1)))
+            first, second = b.lane(concurrency=64), b.lane(concurrency=64)
+            ended: dict[str, float] = {}
+
+            async def run(name: str, start: int, lane: Lane) -> None:
+                await b.complete(numbered(start, 30), lane=lane, steps=[b.step(gate=gate)])
+                ended[name] = asyncio.get_running_loop().time()
+
+            one = asyncio.create_task(run("first", 0, first))
+            other = asyncio.create_task(run("second", 100, second))
+            await asyncio.sleep(3)
+            second.line.priority = "hot"
+            await asyncio.gather(one, other)
+            return ended["first"], ended["second"]
+
+    first_s, second_s = run_virtual(scenario())
+    assert second_s < 0.75 * first_s
+
+
+def test_calls_that_wait_for_quota_when_their_job_is_stopped_are_given_back_unsent() -> None:
+    provider = ScriptedProvider()
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            lane = b.lane(concurrency=8)
+            gate = ModelGate(limiter=virtual_limiter(Limits(requests_per_minute=6, burst_s=1)))
+            running = asyncio.create_task(b.complete(numbered(0, 20), lane=lane, steps=[b.step(gate=gate)]))
+            await asyncio.sleep(15)
+            b.session.caller.close_lane(lane)
+            completed = await running
+            assert [row.status for row in completed].count("succeeded") == sum(provider.sent.values())
+            assert {row.status for row in completed} == {"succeeded", "cancelled"}
+            assert list(b.ledger.unrecorded()) == []
+            assert gate.limiter is not None
+            assert (gate.limiter.waiting, gate.limiter.held) == (0, 0)
+
+    run_virtual(scenario())
+
+
+def test_what_a_server_asks_to_wait_holds_for_every_call_to_its_model() -> None:
+    sent_ms: list[int] = []
+
+    class Noting(ScriptedProvider):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            sent_ms.append(loop_ms())
+            return await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+
+    provider = Noting(latency_s=0.1, faults={"0": [RateLimited("later", wait_s=30.0, http_status=429)]})
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            gate = ModelGate(limiter=virtual_limiter(Limits()))
+            completed = await b.complete(numbered(0, 40), lane=b.lane(concurrency=2), steps=[b.step(gate=gate)])
+            assert {row.status for row in completed} == {"succeeded"}
+
+    run_virtual(scenario())
+    assert not [ms for ms in sent_ms if 300 < ms < 30_000]
+
+
+def test_tokens_are_reserved_before_and_settled_by_what_was_used() -> None:
+    provider = ScriptedProvider()  # each answer uses 3 + 2 tokens
+
+    async def scenario() -> float:
+        async with bench(provider) as b:
+            gate = ModelGate(
+                limiter=virtual_limiter(limits := Limits(tokens_per_minute=600, burst_s=60)),
+                limits=lambda: limits,
+                worst=lambda request: Worst(50, 50, None),
+                reserves_worst=True,
+            )
+            completed = await b.complete(numbered(0, 100), lane=b.lane(concurrency=64), steps=[b.step(gate=gate)])
+            assert {row.status for row in completed} == {"succeeded"}
+            return asyncio.get_running_loop().time()
+
+    # 500 tokens are used, 10,000 were reserved: without settling this would take a quarter of an hour.
+    assert run_virtual(scenario()) < 60
