@@ -8,7 +8,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from llm_jobs.ledger.base import Answer, Facts, OwnerIdentity
+from llm_jobs.ledger.base import Answer, Facts, OutcomeStatus, OwnerIdentity
 from llm_jobs.ledger.payloads import PayloadCodec
 
 FACT_COLUMNS = tuple(field.name for field in fields(Facts))
@@ -18,7 +18,6 @@ _values = attrgetter(*FACT_COLUMNS)
 ANSWER_COLUMNS = "a.call_hash, a.intent_id, i.provider, i.model, p.answer, o.recorded_ns, " + ", ".join(
     f"o.{name}" for name in FACT_COLUMNS
 )
-_FACTS_START = 6
 
 
 def fact_values(facts: Facts) -> tuple[Any, ...]:
@@ -36,18 +35,49 @@ def _storable(text: str) -> str:
 
 def facts_of(values: Sequence[Any]) -> Facts:
     """Facts from a row's values in the order of `FACT_COLUMNS`."""
-    return Facts(**dict(zip(FACT_COLUMNS, values, strict=True)))
+    return _facts(*values)
+
+
+def _facts(
+    status: OutcomeStatus,
+    model_answered: str | None,
+    finish_reason: str | None,
+    prompt_tokens: int | None,
+    completion_tokens: int | None,
+    cached_tokens: int | None,
+    reasoning_tokens: int | None,
+    cost_usd: float | None,
+    latency_s: float | None,
+    http_status: int | None,
+    error_class: str | None,
+    error: str | None,
+) -> Facts:
+    """Spelled out because it is made for each of a million answers that are found again, four times as fast so."""
+    return Facts(
+        status=status,
+        model_answered=model_answered,
+        finish_reason=finish_reason,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cached_tokens=cached_tokens,
+        reasoning_tokens=reasoning_tokens,
+        cost_usd=cost_usd,
+        latency_s=latency_s,
+        http_status=http_status,
+        error_class=error_class,
+        error=error,
+    )
 
 
 def answer_of(row: Sequence[Any], codec: PayloadCodec) -> Answer:
     """An answer from a row of `ANSWER_COLUMNS`."""
-    call_hash, intent_id, provider, model, body, recorded_ns = row[:_FACTS_START]
+    call_hash, intent_id, provider, model, body, recorded_ns, *facts = row
     return Answer(
         call_hash=call_hash,
         intent_id=intent_id,
         provider=provider,
         model=model,
-        facts=facts_of(row[_FACTS_START:]),
+        facts=_facts(*facts),
         answer=codec.unpack_optional(body),
         recorded_ns=recorded_ns,
     )
