@@ -350,6 +350,9 @@ class Ledger(BatchLedger, Protocol):
     def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         """The newest cut off answer to each of `call_hashes` that was ever cut off. It is not asked again as it is."""
 
+    def unsuccessful(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        """The newest answer to each of `call_hashes` that was truncated, refused, filtered, empty or invalid."""
+
     def submit(self, submissions: Sequence[Submission]) -> Sequence[int]:
         """Record submissions; returns their ids."""
 

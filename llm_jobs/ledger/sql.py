@@ -11,11 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from llm_jobs.clock import Clock
+from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger import audits, changes, erasing, finished, histories, spending, submitted
 from llm_jobs.ledger.append_only import Dialect
@@ -45,7 +46,7 @@ from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
 from llm_jobs.ledger.owners import is_alive
 from llm_jobs.ledger.records import OWNER_COLUMNS, OwnerRow, owner_of
 from llm_jobs.ledger.tables import claims, owners, schema_versions
-from llm_jobs.ledger.truncations import select_truncated
+from llm_jobs.ledger.truncations import select_unsuccessful
 
 _OWNER = [owners.c[name] for name in OWNER_COLUMNS]
 
@@ -284,7 +285,11 @@ class SqlLedger(Batching, ABC):
 
     def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         with self._reading() as connection:
-            return select_truncated(connection, call_hashes)
+            return select_unsuccessful(connection, call_hashes, ("truncated",))
+
+    def unsuccessful(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        with self._reading() as connection:
+            return select_unsuccessful(connection, call_hashes, get_args(AnswerStatus))
 
     def unrecorded(self, job_hash: str | None = None) -> Iterator[Unrecorded]:
         """Pages of one short transaction each, so that a slow reader holds nobody up."""

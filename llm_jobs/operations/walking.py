@@ -20,6 +20,7 @@ from llm_jobs.ledger.base import Answer, Ledger
 from llm_jobs.providers.base import Reply
 
 AT_ONCE = 512
+NEVER_AGAIN = ("succeeded", "truncated")  # of what nothing follows, all else is asked again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +84,7 @@ def _step_taken(ledger: Ledger, index: int, step: PreparedStep, rows: Sequence[W
     taken: list[WalkedRow] = []
     opened = [each for row in rows if (each := _opened(step, row)) is not None]
     while opened:
-        answers = _look_up(ledger, [call.call_hash for each in opened for call, _ in each.options])
+        answers = _look_up(ledger, step, [call.call_hash for each in opened for call, _ in each.options])
         following = []
         for each in opened:
             call, asked = _chosen(each, answers)
@@ -95,16 +96,22 @@ def _step_taken(ledger: Ledger, index: int, step: PreparedStep, rows: Sequence[W
                 taken.append(each.row)
             elif (after := _follow_up(step, each.row, asked, settled)) is not None:
                 following.append(_Open(row=each.row, options=[(after.call, after)]))
+            elif answer.facts.status not in NEVER_AGAIN:
+                each.row.problem = None
+                each.row.visits[-1] = replace(each.row.visits[-1], answer=None)
         opened = following
     return taken
 
 
-def _look_up(ledger: Ledger, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-    """What is never sent again: answers, and questions whose answers were cut off."""
+def _look_up(ledger: Ledger, step: PreparedStep, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+    """What is not sent again: answers, questions whose answers were cut off, and those that another call followed."""
     distinct = list(dict.fromkeys(call_hashes))
     answers = ledger.look_up(distinct)
     missing = [call_hash for call_hash in distinct if call_hash not in answers]
-    return {**ledger.truncated(missing), **answers} if missing else answers
+    if not missing:
+        return answers
+    followed = isinstance(step, FollowedStep) and step.has_rules
+    return {**(ledger.unsuccessful(missing) if followed else ledger.truncated(missing)), **answers}
 
 
 def _opened(step: PreparedStep, row: WalkedRow) -> _Open | None:

@@ -103,6 +103,24 @@ def test_a_malformed_answer_is_repaired_and_the_row_has_its_typed_columns(tmp_pa
     )
 
 
+def test_a_repaired_row_is_neither_asked_again_nor_planned_again(tmp_path: Path) -> None:
+    def speech(body: Body) -> Said:
+        return '{"score": 7}' if len(body["messages"]) == 1 else '{"score": 5}'
+
+    prompt = {"model": "openai/m", "schema": SCORE, "on_status": {"invalid": "repair"}}
+    with speaking_server(speech) as speaking:
+        house = house_of(tmp_path, speaking)
+        _, (row,) = answered(house, document(prompt))
+        more = document(prompt, "hello", "another")
+        house.accept(house.write("job.json", more))
+        with house.entry.open_services() as services:
+            (shown,) = answered_so_far(services, find_job(services, "job")).read_all().to_pylist()
+        assert (shown["score"], shown["llm_call_hash"]) == (5, row["llm_call_hash"])
+        report, (same, _) = answered(house, more)
+        assert (report.calls_sent, len(speaking.bodies)) == (2, 4)
+        assert (same["score"], same["llm_reused"], same["llm_cost_usd"]) == (5, True, 0.0)
+
+
 def test_without_a_rule_a_malformed_answer_keeps_its_text_its_reason_and_its_cost(tmp_path: Path) -> None:
     with speaking_server(lambda body: '{"score": 7}') as speaking:
         _, (row,) = answered(house_of(tmp_path, speaking), document({"model": "openai/gpt-4.1-mini", "schema": SCORE}))
