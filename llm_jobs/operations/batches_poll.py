@@ -42,9 +42,8 @@ async def poll_batches(
 ) -> Sequence[Polled]:
     """Poll every batch that is not done with, of one job or of all; collect those that ended. `most_calls`: larger
     ones are left to a run of their job."""
+    await asyncio.to_thread(_free_abandoned, services)
     states = await asyncio.to_thread(services.ledger.batches, job_hash=job_hash, unfinished=True)
-    if job_hash is None:
-        await asyncio.to_thread(_free_abandoned, services)
     if not states:
         return []
     async with open_endpoints(services) as endpoints:

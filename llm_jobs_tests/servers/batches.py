@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -95,7 +95,7 @@ class BatchServer:
         self.online = 0
         self.seen: list[tuple[str, str]] = []
         self.keys: set[str] = set()
-        self.finish_at_poll = False
+        self.at_submission: Callable[[bool], None] | None = None  # told before a batch is made, and after
         self.organization = "org-one"
         self._random = Random(7)
         self._numbers = 0
@@ -188,9 +188,13 @@ class BatchServer:
         names = [custom_id for custom_id, _, _ in batch.requests]
         assert len(set(names)) == len(names), "custom ids are unique"
         assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", name) for name in names)
+        if self.at_submission is not None:
+            self.at_submission(False)
         batch.id = self._id(prefix)
         self._refuse_file(batch, size)
         self.batches[batch.id] = batch
+        if self.at_submission is not None:
+            self.at_submission(True)
         if self.wrong.lose_answer:
             self.wrong.lose_answer -= 1
             return Sent(fault="closed")
@@ -242,8 +246,6 @@ class BatchServer:
         batch = self.batches.get(batch_id)
         if batch is None:
             return _error(404, f"No batch found with id '{batch_id}'.")
-        if self.finish_at_poll and not batch.is_over:
-            self._carry_out(batch)
         return _json(self._told(batch))
 
     def _cancel(self, received: Received, batch_id: str) -> Sent:
