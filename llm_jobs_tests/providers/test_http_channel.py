@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import gzip
-import socket
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -311,42 +310,6 @@ def test_who_gives_up_waiting_for_a_place_leaves_it_to_the_next(fate: str) -> No
     assert run(lambda connection, _: say(OK) if connection else None, act, connections=1) == (b"{}", 2)
 
 
-def test_a_place_that_was_passed_to_one_who_is_just_cancelled_is_passed_on() -> None:
-    async def act(ask: Ask) -> bytes:
-        first = asyncio.create_task(ask())
-        while not ask.played.all():
-            await asyncio.sleep(0)
-        waiting = asyncio.create_task(ask())
-        await asyncio.sleep(0)
-        first.add_done_callback(lambda _: waiting.cancel())  # after its place was passed on
-        await asyncio.wait([first, waiting])
-        assert waiting.cancelled()
-        return (await ask(timeout_s=5)).raw
-
-    assert run(lambda *_: say(OK), act, connections=1) == b"{}"
-
-
-def test_a_cancelled_attempt_to_connect_frees_its_place() -> None:
-    async def act(ask: Ask) -> bytes:
-        # A listener whose queue is full takes no connection.
-        with socket.socket() as full, socket.socket() as filler:
-            full.bind(("127.0.0.1", 0))
-            full.listen(0)
-            filler.connect(full.getsockname())
-            url = f"http://127.0.0.1:{full.getsockname()[1]}/"
-            connecting = [asyncio.create_task(ask(url=url)) for _ in range(3)]
-            for _ in range(10):  # until they wait for the listener
-                await asyncio.sleep(0)
-            for task in connecting:
-                task.cancel()
-            await asyncio.gather(*connecting, return_exceptions=True)
-            error = await fails(ask, url=url, timeout_s=0.1)
-        assert type(error) is CallTimeout
-        return (await ask()).raw
-
-    assert run(lambda *_: say(OK), act, connections=1) == b"{}"
-
-
 def test_an_idle_connection_that_the_server_closed_is_replaced_without_a_failure() -> None:
     async def act(ask: Ask) -> list[int]:
         for _ in range(5):
@@ -415,6 +378,8 @@ def test_each_request_has_its_own_deadline() -> None:
 def test_a_request_outlives_the_deadline_of_another() -> None:
     async def act(ask: Ask) -> tuple[type[CallError], bytes]:
         patient = asyncio.create_task(ask(timeout_s=60))
+        while not ask.played.all():
+            await asyncio.sleep(0)
         late = await fails(ask, timeout_s=0.1)
         await ask.played.until_open(1)
         (writer,) = ask.played.writers
