@@ -5,6 +5,7 @@ Secrets are not settings: a provider looks its key up by name in the environment
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, working_directory: Path) -> Settings:
         """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_LIMITS_URL`,
-        `LLM_JOBS_ALLOWED_ROOTS`, `LLM_JOBS_PREVIEW` (`off`: no row is shown in Dagster's metadata).
+        `LLM_JOBS_ALLOWED_ROOTS`, `LLM_JOBS_PREVIEW` (`off`: no row is shown in Dagster's metadata),
+        `LLM_JOBS_HOLD_ABOVE_USD` (what is no amount is 0: everything that costs is held).
 
         The home folder defaults to `data/` of the project that `working_directory` is in, else `data/` under it.
         """
@@ -79,6 +81,7 @@ class Settings:
             or (database_url if is_shared else f"sqlite:///{home / 'limits.db'}"),
             allowed_roots=tuple(Path(root).resolve() for root in roots.split(":") if root),
             preview=environment.get("LLM_JOBS_PREVIEW", "on") != "off",
+            hold_above_usd=_usd(environment, "LLM_JOBS_HOLD_ABOVE_USD"),
         )
 
 
@@ -88,3 +91,15 @@ def project_folder(working_directory: Path) -> Path:
         if (folder / PROJECT_MARKER).exists():
             return folder
     return working_directory
+
+
+def _usd(environment: Mapping[str, str], name: str) -> float | None:
+    """An amount of dollars, 0 for what is none; None where the variable is not set."""
+    text = environment.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        amount = float(text.removeprefix("$"))
+    except ValueError:
+        return 0.0
+    return amount if 0 < amount < math.inf else 0.0

@@ -1,0 +1,93 @@
+"""Whether a document from the inbox is held: its estimate is above what settings allow unasked, or it has no price.
+
+The estimate is the upper end of the plan's interval. Nothing is spent, and the hold is recorded before the submission,
+so that no run can be launched in between.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_jobs.documents.job import Job
+from llm_jobs.ledger.base import JobChange
+from llm_jobs.operations.accept import ReadDocument
+from llm_jobs.operations.job_changes import changes_of, hold_in_force, is_approved
+from llm_jobs.operations.looking_back import newest_before
+from llm_jobs.operations.plan import JobPlan, plan_job
+from llm_jobs.operations.services import Services
+
+WHO = "intake"
+
+
+def is_slow_to_estimate(services: Services, document: ReadDocument, *, largest_bytes: int) -> bool:
+    """Would an estimate read a table of more than `largest_bytes`, or one that is elsewhere?"""
+    if services.settings.hold_above_usd is None:
+        return False
+    return any(_size(job) > largest_bytes for job in document.jobs)
+
+
+def _size(job: Job) -> float:
+    if job.input.url is None:
+        return 0
+    path = Path(job.input.url)
+    return path.stat().st_size if path.is_file() else float("inf")
+
+
+def hold_if_dear(services: Services, document: ReadDocument, path: Path) -> dict[str, str]:
+    """Record a hold of each job of the document that needs one; returns the reasons by job hash."""
+    limit_usd = services.settings.hold_above_usd
+    if limit_usd is None:
+        return {}
+    held = {}
+    for job in document.jobs:
+        changes = changes_of(services.ledger, job.hash)
+        if is_approved(changes):
+            continue
+        before = newest_before(services, job, document.name)
+        plan = plan_job(services, job, document=path, before=before)
+        reason = _reason(plan, limit_usd)
+        if reason is not None:
+            held[job.hash] = reason
+            _record(services, job, plan, reason)
+        elif hold_in_force(changes) is not None:
+            _release(services, job)
+    return held
+
+
+def _reason(plan: JobPlan, limit_usd: float) -> str | None:
+    if not plan.calls.new + plan.calls.unknown:
+        return None
+    if plan.cost_usd is None:
+        models = ", ".join(dict.fromkeys(step.model for step in plan.steps if step.cost_usd is None))
+        return f"no price is known of {models}; state one in models.yaml, or approve the job"
+    if plan.cost_usd.high > limit_usd:
+        return (
+            f"it may cost ${plan.cost_usd.high:,.2f} (${plan.cost_usd.expected:,.2f} expected), and more than "
+            f"${limit_usd:,.2f} is asked about first"
+        )
+    return None
+
+
+def _record(services: Services, job: Job, plan: JobPlan, reason: str) -> None:
+    cost = plan.cost_usd
+    value: dict[str, object] = {
+        "approved": False,
+        "reason": reason,
+        "low_usd": None if cost is None else cost.low,
+        "expected_usd": None if cost is None else cost.expected,
+        "high_usd": None if cost is None else cost.high,
+        "calls": plan.calls.new + plan.calls.unknown,
+    }
+    services.ledger.record_change(JobChange(job_hash=job.hash, field="approved", value=value, who=WHO))
+
+
+def _release(services: Services, job: Job) -> None:
+    """What was dear is no longer: most of it was answered since, or settings allow more."""
+    change = JobChange(
+        job_hash=job.hash,
+        field="approved",
+        value={"approved": True},
+        who=WHO,
+        why="its estimate is below the limit now",
+    )
+    services.ledger.record_change(change)
