@@ -23,10 +23,9 @@ def _plot(slices: Sequence[Slice]) -> str:
     median = Series(name="median", values=[each.p50_s for each in slices])
     high = Series(name="95th percentile", values=[each.p95_s for each in slices])
     cost = Series(name="of the rows answered then", values=[each.cost_usd for each in slices])
-    panels = [
-        Panel(title="latency", kind="lines", series=[median, high], unit="s"),
-        Panel(title="cost", kind="bars", series=[cost], unit="$"),
-    ]
+    panels = [Panel(title="latency", kind="lines", series=[median, high], unit="s")]
+    if any(each.cost_usd is not None for each in slices):
+        panels.append(Panel(title="cost", kind="bars", series=[cost], unit="$"))
     return markdown(svg(panels, _ticks(slices)), alt="latency and cost over time")
 
 

@@ -6,7 +6,7 @@ model. A job with two labels counts under each: sums over labels pass the total.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -65,32 +65,46 @@ def usage(
 ) -> list[UsageLine]:
     """Usage recorded from `since_ns` until before `until_ns` (nanoseconds since 1970), one line per group of `by`."""
     rows = services.ledger.usage(since_ns=since_ns, until_ns=until_ns)
-    jobs = {job.job_hash: job for job in services.ledger.latest_jobs(ALL_JOBS)}
+    jobs = _jobs(services)
+    return _grouped(by, rows, _results(services, jobs, since_ns, until_ns), jobs)
+
+
+def usage_sheet(services: Services) -> UsageSheet:
+    """What Dagster's asset shows."""
+    since_ns = services.clock.now_ns() // _DAY_NS * _DAY_NS - (SHEET_DAYS - 1) * _DAY_NS
+    rows, jobs = services.ledger.usage(since_ns=since_ns), _jobs(services)
+    lines = _grouped(("day", "model", "job"), rows, [], jobs)
+    [total] = _grouped((), rows, _results(services, jobs, since_ns, None), jobs) or [UsageLine(group={})]
+    return UsageSheet(
+        lines=lines[: -SHEET_LINES - 1 : -1],
+        cost_usd=total.cost_usd,
+        saved_usd=total.saved_usd,
+        plot=_plot(lines) if lines else None,
+    )
+
+
+def _jobs(services: Services) -> dict[str, Submission]:
+    return {job.job_hash: job for job in services.ledger.latest_jobs(ALL_JOBS)}
+
+
+def _grouped(
+    by: Sequence[Grouping],
+    rows: Iterable[UsageRow],
+    results: Iterable[ResultRecord],
+    jobs: Mapping[str, Submission],
+) -> list[UsageLine]:
     sums: dict[tuple[str, ...], _Sums] = {}
     for row in rows:
         name = jobs[row.job_hash].name if row.job_hash in jobs else row.job_hash
         for key in _keys(by, _Group(str(row.day), row.model, name, row.labels, row.submitter)):
             sums.setdefault(key, _Sums()).add(row)
     if "model" not in by:
-        for record in _results(services, jobs, since_ns, until_ns):
+        for record in results:
             job = jobs[record.job_hash]
             day = str(datetime.fromtimestamp(record.epoch_ns / 1e9, UTC).date())
             for key in _keys(by, _Group(day, "", job.name, job.labels, job.submitter)):
                 sums.setdefault(key, _Sums()).reuse(record)
     return [total.line(dict(zip(by, key, strict=True))) for key, total in sorted(sums.items())]
-
-
-def usage_sheet(services: Services) -> UsageSheet:
-    """What Dagster's asset shows."""
-    since_ns = services.clock.now_ns() // _DAY_NS * _DAY_NS - (SHEET_DAYS - 1) * _DAY_NS
-    lines = usage(services, by=("day", "model", "job"), since_ns=since_ns)
-    days = usage(services, by=("day",), since_ns=since_ns)
-    return UsageSheet(
-        lines=lines[: -SHEET_LINES - 1 : -1],
-        cost_usd=_total(line.cost_usd for line in days),
-        saved_usd=_total(line.saved_usd for line in days),
-        plot=_plot(lines) if lines else None,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,18 +165,12 @@ class _Sums:
 _TOKENS = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens")
 
 
-def _total(amounts: Iterator[float | None]) -> float | None:
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if known else None
-
-
 def _plot(lines: Sequence[UsageLine]) -> str:
     """Cost and tokens by day, the models that used most of them apart."""
     days = _every_day(lines)
-    panels = [
-        _panel("cost by UTC day", "$", lines, days, lambda line: line.cost_usd or 0.0),
-        _panel("tokens by UTC day", "", lines, days, _tokens),
-    ]
+    panels = [_panel("tokens by UTC day", "", lines, days, _tokens)]
+    if any(line.cost_usd is not None for line in lines):
+        panels.insert(0, _panel("cost by UTC day", "$", lines, days, lambda line: line.cost_usd or 0.0))
     return markdown(svg(panels, [day[5:] for day in days]), alt="cost and tokens by day and model")
 
 

@@ -17,7 +17,7 @@ from llm_jobs.orchestration.partitions import register, registered
 from llm_jobs.orchestration.use_cases import UseCases
 
 DATA_VERSION_TAG = "dagster/data_version"
-USAGE_EVERY_S = 120.0
+USAGE_EVERY_S = 30.0
 
 
 def record_work_done_elsewhere(
@@ -54,12 +54,13 @@ def refresh_job_table(instance: dg.DagsterInstance, lines: Sequence[JobLine]) ->
 
 
 def refresh_usage(instance: dg.DagsterInstance, use_cases: UseCases, lines: Sequence[JobLine], *, now_s: float) -> bool:
-    """Report what was spent if jobs changed since it was last told, and not more often than `USAGE_EVERY_S`: summing
-    reads every attempt of a month."""
-    digest = hash_of([repr(line) for line in lines])
+    """Report what was spent if there are results that were not there when it was last told, and not more often than
+    `USAGE_EVERY_S`: summing reads every attempt of a month."""
+    made = [line.result for line in lines if line.result is not None]
+    digest = hash_of(made)
     latest = instance.get_latest_materialization_event(evidence.USAGE)
     told = latest.asset_materialization.tags if latest and latest.asset_materialization else None
-    if not lines or (told or {}).get(DATA_VERSION_TAG) == digest:
+    if not made or (told or {}).get(DATA_VERSION_TAG) == digest:
         return False
     if latest is not None and now_s - latest.timestamp < USAGE_EVERY_S:
         return False

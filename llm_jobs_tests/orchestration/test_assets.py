@@ -180,6 +180,9 @@ def test_a_result_carries_what_people_look_for(
     assert metadata["cost (USD)"].value == "not known"
     assert metadata["latency p99 (s)"].value == 0.2
     assert metadata["path"].value == f"results/{key(0)}/1.parquet"
+    plot = metadata["latency and cost over time"]
+    assert isinstance(plot, dg.MarkdownMetadataValue)
+    assert (plot.md_str or "").startswith("![")
     preview = metadata["preview"]
     assert isinstance(preview, dg.TableMetadataValue)
     assert preview.records[0].data == {"id": 1, "answer": "blue"}
@@ -206,3 +209,17 @@ def test_the_table_of_jobs_gives_hexadecimal_keys_a_face(
     assert isinstance(table, dg.TableMetadataValue)
     assert table.records[0].data["name"] == "job 0"
     assert table.records[0].data["key"] == key(0)
+
+
+def test_what_was_spent_is_a_table_and_a_plot(instance: dg.DagsterInstance, use_cases: FakeUseCases) -> None:
+    definitions = build_definitions(resources=in_process(use_cases, Audience()))
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance, asset_selection=[evidence.USAGE]
+    )
+    (made,) = result.asset_materializations_for_node("usage")
+    table, plot = made.metadata["usage"], made.metadata["cost and tokens by day"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert isinstance(plot, dg.MarkdownMetadataValue)
+    assert table.records[0].data.items() >= {"day": "2026-11-21", "model": "small", "job": "reviews"}.items()
+    assert made.metadata["cost (USD)"].value == 0.5
+    assert made.metadata["saved by reuse (USD)"].value == "not known"

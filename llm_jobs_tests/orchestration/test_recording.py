@@ -1,0 +1,35 @@
+"""What is reported without a run."""
+
+from __future__ import annotations
+
+import time
+
+import dagster as dg
+
+from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.recording import USAGE_EVERY_S, refresh_usage
+from llm_jobs_tests.orchestration.fake import FakeUseCases, job, key
+from llm_jobs_tests.orchestration.reading import materializations
+
+
+def finish(use_cases: FakeUseCases, number: int) -> None:
+    use_cases.submit(job(number))
+    list(use_cases.run_jobs([key(number)], listener=print, run_id=""))
+
+
+def refreshed(instance: dg.DagsterInstance, use_cases: FakeUseCases, *, in_s: float = 0.0) -> bool:
+    return refresh_usage(instance, use_cases, use_cases.latest_jobs(100), now_s=time.time() + in_s)
+
+
+def test_what_was_spent_is_told_again_when_there_are_new_results_and_not_too_often(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases
+) -> None:
+    use_cases.submit(job(0))
+    assert not refreshed(instance, use_cases)
+    finish(use_cases, 1)
+    assert refreshed(instance, use_cases)
+    assert not refreshed(instance, use_cases, in_s=10 * USAGE_EVERY_S)
+    finish(use_cases, 2)
+    assert not refreshed(instance, use_cases)
+    assert refreshed(instance, use_cases, in_s=USAGE_EVERY_S + 1)
+    assert materializations(instance, evidence.USAGE) == {None: 2}
