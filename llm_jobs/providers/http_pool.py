@@ -85,7 +85,7 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """The connection and its place. One that cannot be used again is closed."""
-        if connection.usable and not self._closed:
+        if connection.usable:
             connection.idle_since_s = self._loop.time()
             self._idle.append(connection)
             if self._tidying is None:
