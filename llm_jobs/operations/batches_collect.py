@@ -23,12 +23,12 @@ from llm_jobs.ledger.base import DeadLetter, Facts, Outcome
 from llm_jobs.ledger.batch_records import Batch, BatchCall, BatchState
 from llm_jobs.operations.batches_close import REST, free, record, tell, unsent
 from llm_jobs.operations.batches_plan import LOST_LINE, NOT_SUBMITTED, UNSENT, walked_rows
-from llm_jobs.operations.batches_targets import target_from_json
+from llm_jobs.operations.batches_targets import price_factor, target_from_json
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.tables import job_table
 from llm_jobs.providers.base import Request
-from llm_jobs.providers.batches import PRICE_FACTORS, Line, Progress
+from llm_jobs.providers.batches import Line, Progress
 
 LOG = logging.getLogger(__name__)
 DEAD_LETTER = "batch line"
@@ -209,7 +209,7 @@ def _facts(services: Services, call: Call, line: Line) -> Facts:
         return replace(facts_of_failure(unreadable, 0.0), latency_s=None)
     model = call.request.model
     online_usd = services.pricing.cost_usd(model, reply.usage)
-    cost_usd = None if online_usd is None else online_usd * PRICE_FACTORS[model.provider]
+    cost_usd = None if online_usd is None else online_usd * price_factor(services, model)
     return replace(facts_of_reply(call, reply, 0.0), latency_s=None, cost_usd=cost_usd)
 
 

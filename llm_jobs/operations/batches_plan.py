@@ -106,11 +106,12 @@ def _answer(call_hash: str, refusal: Refusal) -> Answer:
     )
 
 
-def modes_of(services: Services, job: Job) -> dict[str, Mode]:
-    """How each step is asked: as the job says, or as it was moved since."""
-    moved = [change.value for change in services.ledger.changes(job.hash) if change.field == "mode"]
-    if moved and moved[-1] in ("online", "batch"):
-        mode: Mode = "batch" if moved[-1] == "batch" else "online"
+def modes_of(services: Services, submission: Submission, job: Job) -> dict[str, Mode]:
+    """How each step is asked: as the job says, or as it was moved since its newest submission."""
+    changes = services.ledger.changes(job.hash)
+    moved = [change for change in changes if change.field == "mode"]
+    if moved and (moved[-1].recorded_ns or 0) > (submission.submitted_ns or 0):
+        mode: Mode = "batch" if moved[-1].value == "batch" else "online"
         return {step.name: mode for step in job.steps}
     return {step.name: job.policy.mode_of(step.name) for step in job.steps}
 

@@ -78,13 +78,13 @@ async def waits(
 
     Raises LlmJobsError where the vendor takes no batch of it.
     """
-    if not await asyncio.to_thread(_is_concerned, services, job):
+    if not await asyncio.to_thread(_is_concerned, services, submission, job):
         return None
     return await _Run(services, submission, job, behind, emit).carry_on()
 
 
-def _is_concerned(services: Services, job: Job) -> bool:
-    return "batch" in modes_of(services, job).values() or job.hash in services.ledger.waiting([job.hash])
+def _is_concerned(services: Services, submission: Submission, job: Job) -> bool:
+    return "batch" in modes_of(services, submission, job).values() or job.hash in services.ledger.waiting([job.hash])
 
 
 class _Run:
@@ -127,7 +127,7 @@ class _Run:
             job=job,
             table=job_table(services, submission, job, epoch_ns=self._started_ns),
             steps=prepared_steps(services, job),
-            modes=modes_of(services, job),
+            modes=modes_of(services, submission, job),
             since_ns=counts_since(services, submission),
         )
 

@@ -15,7 +15,7 @@ from llm_jobs.documents.job import Endpoint, ModelRef
 from llm_jobs.ledger.batch_records import BatchState
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Request
-from llm_jobs.providers.batches import BatchEndpoint, BatchTarget, Ticket
+from llm_jobs.providers.batches import PRICE_FACTORS, BatchEndpoint, BatchTarget, Ticket
 from llm_jobs.providers.registry import open_batch_endpoint
 
 FOLDER = "batches"  # of the simulated endpoint, below the home folder
@@ -52,6 +52,12 @@ async def open_endpoints(services: Services) -> AsyncIterator[Endpoints]:
         yield endpoints
     finally:
         await endpoints.aclose()
+
+
+def price_factor(services: Services, model: ModelRef) -> float:
+    """What a call in a batch of `model` costs, as a part of its price online."""
+    stated = services.catalogue.resolve(model.name, bare_provider=model.provider).batch_price_factor
+    return PRICE_FACTORS[model.provider] if stated is None else stated
 
 
 def target_of(request: Request) -> BatchTarget:

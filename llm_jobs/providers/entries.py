@@ -48,6 +48,7 @@ class CatalogueEntry:
 
     `weight`: its share where a job names a weighted set. `max_output_tokens`: the longest answer that it writes.
     `context_tokens`: what it reads and writes in one call. None of either: not stated here (`context` may know).
+    `batch_price_factor`: what a call in the vendor's batch costs, as a part of its price; None: the vendor's usual one.
     """
 
     model: ModelRef
@@ -56,6 +57,7 @@ class CatalogueEntry:
     weight: float = 1.0
     max_output_tokens: int | None = None
     context_tokens: int | None = None
+    batch_price_factor: float | None = None
     key_name: str | None = None
     allowed_origins: frozenset[str] = frozenset()
     refuses: Mapping[str, str] | None = None  # parameter -> remedy; None: the rules that are built in

@@ -52,6 +52,7 @@ class EntryModel(Model):
     weight: _PositiveNumber = 1.0
     max_output_tokens: _Positive | None = None
     context_tokens: _Positive | None = None
+    batch_price_factor: Annotated[float, Field(ge=0, le=1)] | None = None
     allowed_hosts: list[str] | None = None
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     refuses: list[str] | None = None
@@ -100,6 +101,7 @@ def _entry(
             weight=stated.weight,
             max_output_tokens=stated.max_output_tokens,
             context_tokens=stated.context_tokens,
+            batch_price_factor=stated.batch_price_factor,
             key_name=key_name,
             allowed_origins=origins,
             refuses=None if stated.refuses is None else dict.fromkeys(stated.refuses, "leave it out (models.yaml)"),

@@ -76,9 +76,12 @@ def test_two_jobs_that_want_the_same_calls_buy_them_once(batch_house: BatchHouse
     assert (len(batch_house.server.paid), set(batch_house.server.paid.values())) == (21, {1})
 
 
-def test_the_price_is_half_of_the_online_price(batch_house: BatchHouse) -> None:
+@pytest.mark.parametrize(("stated", "factor"), [({}, 0.5), ({"batch_price_factor": 0.25}, 0.25)])
+def test_the_price_is_a_part_of_the_online_price(
+    batch_house: BatchHouse, stated: dict[str, float], factor: float
+) -> None:
     price = {"input_per_million_usd": 2.0, "output_per_million_usd": 4.0}
-    model = {"provider": batch_house.vendor, "model": "m", "price": price}
+    model = {"provider": batch_house.vendor, "model": "m", "price": price, **stated}
     batch_house.house.home.mkdir(parents=True)
     (batch_house.house.home / "models.yaml").write_text(json.dumps({"priced": model}), encoding="utf-8")
     costs = []
@@ -90,7 +93,7 @@ def test_the_price_is_half_of_the_online_price(batch_house: BatchHouse) -> None:
         with batch_house.services() as services:
             costs.append(services.ledger.spend([job_hash])[job_hash].cost_usd)
     assert costs[0]
-    assert costs[1] == pytest.approx(costs[0] / 2)
+    assert costs[1] == pytest.approx(costs[0] * factor)
 
 
 def test_a_poll_collects_and_a_later_run_asks_nothing(batch_house: BatchHouse) -> None:

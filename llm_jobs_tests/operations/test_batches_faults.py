@@ -254,7 +254,7 @@ def submit_within(house: BatchHouse, job_hash: str, limits: BatchLimits) -> int:
             job=job,
             table=job_table(services, submission, job, epoch_ns=1),
             steps=prepared_steps(services, job),
-            modes=modes_of(services, job),
+            modes=modes_of(services, submission, job),
             since_ns=0,
         )
 
