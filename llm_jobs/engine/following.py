@@ -72,10 +72,11 @@ class _Model:
         self.name = candidate.model.name
         self.asker = asker
         self.health = health
-        self._provider = asker.means.provider
+        self._asked = WatchedProvider(asker.means.provider, health, insists=False)
+        self._insisted = WatchedProvider(asker.means.provider, health, insists=True)
 
     def provider(self, *, insists: bool) -> Provider:
-        return WatchedProvider(self._provider, self.health, insists=insists)
+        return self._insisted if insists else self._asked
 
 
 def prepare(step: Step, job: Job, means_of: MeansOf, *, health: Health, now: Callable[[], float]) -> PreparedStep:

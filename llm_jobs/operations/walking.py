@@ -20,7 +20,6 @@ from llm_jobs.ledger.base import Answer, Ledger
 from llm_jobs.providers.base import Reply
 
 AT_ONCE = 512
-NEVER_AGAIN = ("succeeded", "truncated")  # of what nothing follows, all else is asked again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,11 +83,13 @@ def _step_taken(ledger: Ledger, index: int, step: PreparedStep, rows: Sequence[W
     taken: list[WalkedRow] = []
     opened = [each for row in rows if (each := _opened(step, row)) is not None]
     while opened:
-        answers = _look_up(ledger, step, [call.call_hash for each in opened for call, _ in each.options])
+        hashes = [call.call_hash for each in opened for call, _ in each.options]
+        answers = _look_up(ledger, hashes)
+        before = _said_before(ledger, step, [each for each in hashes if each not in answers])
         following = []
         for each in opened:
             call, asked = _chosen(each, answers)
-            answer = answers.get(call.call_hash)
+            answer = answers.get(call.call_hash) or before.get(call.call_hash)
             each.row.visits.append(Visit(step=index, call=call, answer=answer, reason=asked.reason if asked else None))
             if answer is None:
                 continue
@@ -96,22 +97,26 @@ def _step_taken(ledger: Ledger, index: int, step: PreparedStep, rows: Sequence[W
                 taken.append(each.row)
             elif (after := _follow_up(step, each.row, asked, settled)) is not None:
                 following.append(_Open(row=each.row, options=[(after.call, after)]))
-            elif answer.facts.status not in NEVER_AGAIN:
+            elif call.call_hash in before:
                 each.row.problem = None
                 each.row.visits[-1] = replace(each.row.visits[-1], answer=None)
         opened = following
     return taken
 
 
-def _look_up(ledger: Ledger, step: PreparedStep, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-    """What is not sent again: answers, questions whose answers were cut off, and those that another call followed."""
+def _look_up(ledger: Ledger, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+    """What is never sent again: answers, and questions whose answers were cut off."""
     distinct = list(dict.fromkeys(call_hashes))
     answers = ledger.look_up(distinct)
     missing = [call_hash for call_hash in distinct if call_hash not in answers]
-    if not missing:
-        return answers
-    followed = isinstance(step, FollowedStep) and step.has_rules
-    return {**(ledger.unsuccessful(missing) if followed else ledger.truncated(missing)), **answers}
+    return {**ledger.truncated(missing), **answers} if missing else answers
+
+
+def _said_before(ledger: Ledger, step: PreparedStep, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+    """What is sent again unless another call follows it: answers that are no success, of a step that has rules."""
+    if not call_hashes or not isinstance(step, FollowedStep) or not step.has_rules:
+        return {}
+    return ledger.unsuccessful(call_hashes)
 
 
 def _opened(step: PreparedStep, row: WalkedRow) -> _Open | None:
