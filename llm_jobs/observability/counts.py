@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_jobs.events import (
+    BatchChanged,
     BudgetReached,
     CallAnswered,
     CallFailed,
@@ -105,6 +106,7 @@ class ModelCounts:
     pauses: int = 0
     paused_s: float = 0.0
     cooldowns: int = 0
+    batches: Counter[str] = field(default_factory=Counter)  # by what happened to them
 
 
 class Counts:
@@ -132,6 +134,7 @@ class Counts:
             QuotaPaused: self._paused,
             ModelCooled: self._cooled,
             BudgetReached: self._budget,
+            BatchChanged: self._batch,
             JobFinished: self._finished,
             JobBroken: self._broken,
         }
@@ -246,6 +249,9 @@ class Counts:
 
     def _cooled(self, event: ModelCooled) -> None:
         self._model(event.model).cooldowns += 1
+
+    def _batch(self, event: BatchChanged) -> None:
+        self._model(event.model).batches[event.kind] += 1
 
     def _model(self, name: str) -> ModelCounts:
         return self.models.setdefault(name, ModelCounts())

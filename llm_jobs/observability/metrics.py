@@ -181,6 +181,12 @@ def _models(counts: Counts) -> Iterator[Metric]:
         ("model",),
         ((labels, model.cooldowns) for labels, model in models),
     )
+    yield _counter(
+        "llm_jobs_batch_events_total",
+        "What happened to vendors' batches: submitted, ended, collected, lost, and the like.",
+        ("model", "kind"),
+        (((*labels, kind), n) for labels, model in models for kind, n in list(model.batches.items())),
+    )
 
 
 def _jobs(counts: Counts) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from llm_jobs.events import (
+    BatchChanged,
     BudgetReached,
     CallReused,
     CallWaiting,
@@ -51,6 +52,7 @@ REST: list[Event] = [
     BudgetReached(JOB, f"job:{JOB}"),
     QuotaPaused(MODEL, 5.0, "Retry-After"),
     ModelCooled(MODEL, 30.0, "five failures"),
+    BatchChanged(JOB, MODEL, "batch-1", "submitted", 500),
 ]
 
 
