@@ -18,6 +18,7 @@ from llm_jobs.documents.job import (
     Policy,
     PromptStep,
 )
+from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.following import MeansOf, prepare
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.health import Health
@@ -25,7 +26,7 @@ from llm_jobs.engine.steps import Means, PreparedStep, Row
 from llm_jobs.engine.stream import OpenRow, RowStream
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.providers.base import Provider
-from llm_jobs_tests.engine.bench import bench
+from llm_jobs_tests.engine.bench import Bench, bench
 from llm_jobs_tests.engine.speaking import model
 from llm_jobs_tests.virtual_time import run_virtual
 
@@ -82,18 +83,26 @@ def completed(
 
     async def scenario() -> list[OpenRow]:
         async with bench(provider, ledger) as b:
-            means = Means(provider=provider, gate=ModelGate(), price=lambda usage: 0.5)
-            stream = RowStream(
-                steps=[prepare(lambda model: means, b.session.health) for prepare in questions],
-                samples=samples,
-                caller=b.session.caller,
-                lane=b.lane(concurrency=concurrency, max_retries=max_retries),
-                emit=b.events.append,
-                look_up=b.session.recorder.look_back,
-            )
-            done: list[OpenRow] = []
-            async for batch in stream.complete(iter(rows), b.session.recorder.broken):
-                done += batch
-            return done
+            lane = b.lane(concurrency=concurrency, max_retries=max_retries)
+            return await through(b, rows, *questions, samples=samples, lane=lane)
 
     return run_virtual(scenario())
+
+
+async def through(
+    b: Bench, rows: Sequence[Row], *questions: Prepare, samples: int = 1, lane: Lane | None = None
+) -> list[OpenRow]:
+    """The same in an engine that is open."""
+    means = Means(provider=b.provider, gate=ModelGate(), price=lambda usage: 0.5)
+    stream = RowStream(
+        steps=[prepare(lambda model: means, b.session.health) for prepare in questions],
+        samples=samples,
+        caller=b.session.caller,
+        lane=lane or b.lane(),
+        emit=b.events.append,
+        look_up=b.session.recorder.look_back,
+    )
+    done: list[OpenRow] = []
+    async for batch in stream.complete(iter(rows), b.session.recorder.broken):
+        done += batch
+    return done

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
 import pytest
 
 from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Ledger
-from llm_jobs_tests.engine.bench import memory_ledger
-from llm_jobs_tests.engine.questions import completed, question
+from llm_jobs.providers.base import Provider
+from llm_jobs.providers.simulated import Fault, SimulatedProvider
+from llm_jobs_tests.engine.bench import bench, memory_ledger
+from llm_jobs_tests.engine.questions import completed, question, through
 from llm_jobs_tests.engine.speaking import Said, SpeakingProvider, model
+from llm_jobs_tests.virtual_time import run_virtual
 
 Body = Mapping[str, Any]
-SCORE = {
+SCORE: dict[str, JsonValue] = {
     "type": "object",
     "additionalProperties": False,
     "required": ["score"],
@@ -41,7 +45,7 @@ def limits(provider: SpeakingProvider) -> list[Any]:
     return [body.get("max_tokens") for body in provider.bodies]
 
 
-def one(provider: SpeakingProvider, ledger: Ledger | None = None, **members: Any) -> OpenRow:
+def one(provider: Provider, ledger: Ledger | None = None, **members: Any) -> OpenRow:
     (row,) = completed(provider, [ROW], question(**members), ledger=ledger)
     return row
 
@@ -205,3 +209,47 @@ def test_a_chain_of_calls_ends_whatever_the_rules_say() -> None:
     }
     one(provider, schema=SCORE, rules=rules)
     assert len(provider.bodies) == 33
+
+
+def test_of_two_processes_that_want_the_same_row_one_asks_and_both_follow_the_whole_chain() -> None:
+    ledger = memory_ledger()
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {"invalid": (FollowUp(action="repair"),)}
+    asked = question(schema=SCORE, rules=rules)
+
+    def speech(body: Body) -> Said:
+        return "no JSON" if len(body["messages"]) == 1 else '{"score": 1}'
+
+    first, second = SpeakingProvider(speech, latency_s=1.0), SpeakingProvider(speech, latency_s=1.0)
+
+    async def scenario() -> None:
+        async with bench(first, ledger) as one, bench(second, ledger) as other:
+            rows = await asyncio.gather(*(through(b, [ROW], asked) for b in (one, other)))
+            assert [[row.status for row in done] for done in rows] == [["succeeded"], ["succeeded"]]
+            hashes = [[each.call_hash for each in row.settled] for done in rows for row in done]
+            assert hashes[0] == hashes[1]
+
+    run_virtual(scenario())
+    assert len(first.bodies) + len(second.bodies) == 2
+
+
+def test_a_job_that_is_stopped_asks_nothing_more_and_the_row_keeps_what_was_said() -> None:
+    provider = SpeakingProvider(lambda body: ("no", "refused"), latency_s=1.0)
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {"refused": (FollowUp(action="ask_again", times=9),)}
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            lane = b.lane()
+            asyncio.get_running_loop().call_later(2.5, b.session.caller.close_lane, lane)
+            (row,) = await through(b, [ROW], question(rules=rules), lane=lane)
+            assert (row.status, row.values["answer"]) == ("refused", "no")
+
+    run_virtual(scenario())
+    assert len(provider.bodies) == 3
+
+
+@pytest.mark.parametrize("status", get_args(AnswerStatus)[:4])
+def test_the_simulated_model_s_faults_are_followed_too(status: AnswerStatus) -> None:
+    provider = SimulatedProvider(faults=[cast(Fault, status)])
+    row = one(provider, parameters={"max_tokens": 9}, rules={status: (FollowUp(action="ask_again", factor=2.0),)})
+    assert [settled.facts.status for settled in row.settled] == [status, "succeeded"]
+    assert str(row.values["answer"]).startswith("[simulated]")
