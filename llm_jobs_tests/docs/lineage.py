@@ -20,7 +20,7 @@ from llm_jobs_tests.orchestration import page as dagster
 from llm_jobs_tests.orchestration.reading import shown
 
 EXAMPLES = ("questions.jsonl", "reviews.yaml", "summarise.yaml", "translate.json", "weekly.yaml")
-NODES = ("job_documents", "inputs", "results", "deliveries", "jobs", "prompt_library", "model_catalogue")
+NODES = ("job_documents", "inputs", "results", "deliveries", "jobs", "usage", "prompt_library", "model_catalogue")
 LINEAGE = "/locations/llm_jobs/asset-groups/llm_jobs/lineage"
 WIDTH_PX, HEIGHT_PX, SCALE, MARGIN_PX = 1300, 800, 1.4, 16
 PATIENCE_MS = 60_000
