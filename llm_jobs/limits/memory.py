@@ -1,14 +1,39 @@
-"""The quota of one model within one process.
+"""Quotas within one process: the store in memory, and the plain request quota that needs no store.
 
-Invariant: in no window of 60 s more requests start than the quota says. Waiting is first come, first served: a
-reservation is a time to start, given in the order of asking. Times are the event loop's seconds.
+`RequestQuota`'s invariant: in no window of 60 s more requests start than the quota says. Waiting is first come, first
+served: a reservation is a time to start, given in the order of asking. Times are the event loop's seconds.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
+from collections.abc import Callable
+
+from llm_jobs.limits.algorithm import decide
+from llm_jobs.limits.base import Ask, Grant, monotonic_ms
+from llm_jobs.limits.state import State
 
 WINDOW_S = 60.0
+
+
+class MemoryLimitStore:
+    """The limiters of one process, or of one test. Never blocks: a limiter may ask it without a thread."""
+
+    def __init__(self, *, now_ms: Callable[[], int] = monotonic_ms) -> None:
+        self._now_ms = now_ms
+        self._states: dict[str, State] = {}
+        self._lock = threading.Lock()
+
+    def exchange(self, key: str, ask: Ask) -> Grant:
+        with self._lock:
+            return decide(self._states.setdefault(key, State()), ask, self._now_ms())
+
+    def migrate(self) -> None:
+        """Nothing to make."""
+
+    def close(self) -> None:
+        self._states.clear()
 
 
 class RequestQuota:

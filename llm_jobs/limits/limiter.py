@@ -1,0 +1,501 @@
+"""The quota of one model in one process: permits for calls, at once where it can, in order where it must.
+
+    limiter = Limiter(MemoryLimitStore(), "my-model", limits=lambda: Limits(requests_per_minute=3000))
+    permit = await limiter.acquire(Cost(input_tokens=200, output_tokens=500), Line())
+    try:
+        answer = await send()
+        permit.settle(Cost(answer.input_tokens, answer.output_tokens))
+    finally:
+        permit.release()
+
+The store is asked for blocks, not for calls: what waits at the head of the queue and what is expected in the next
+moment. One exchange settles, gives back, tells who waits and leases; there are at most twenty in a second however
+many calls wait, and none where there is no limit. A limiter belongs to the event loop that it is made in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from llm_jobs.errors import PermanentError, SetupError
+from llm_jobs.limits.base import (
+    LEASE_MS,
+    VALID_MS,
+    Ask,
+    Correction,
+    Cost,
+    Grant,
+    Limits,
+    LimitStore,
+    Observed,
+    Run,
+    Told,
+    ToldMs,
+)
+from llm_jobs.limits.lines import PRIORITIES, Line, Priority, Queue, Waiter
+
+__all__ = ["Cost", "Limiter", "Limits", "Line", "Permit"]
+
+EXCHANGE_INTERVAL_S = 0.05
+SETTLE_WITHIN_S = 0.2
+HEARTBEAT_S = 1.0
+AHEAD_S = 0.15  # how far ahead of the calls a block reaches: three exchanges
+FEWEST_LISTED, MOST_LISTED = 16, 512
+LEASE_S = LEASE_MS / 1000 - 2.0  # no call starts in a slot that may be another's soon
+GIVE_UP_S = 10.0  # a store that cannot be reached for so long fails those who wait
+FOR_EVER = float("inf")
+
+
+class Permit:
+    """Leave to make one call. `release` is always called, `settle` once the usage is known, `unsent` where nothing was
+    sent."""
+
+    __slots__ = ("_limiter", "_released", "_slot", "cost", "until_s")
+
+    def __init__(self, limiter: Limiter, cost: Cost, slot: int | None, until_s: float) -> None:
+        self._limiter = limiter
+        self._slot = slot  # None: settled, or nothing is counted
+        self._released = False
+        self.cost = cost
+        self.until_s = until_s  # the loop's time by which the call is to be sent
+
+    def settle(self, used: Cost | None) -> None:
+        """Count what was used in the place of the estimate; None: the estimate stays."""
+        slot, self._slot = self._slot, None
+        if slot is not None and used is not None and used != self.cost:
+            difference = used.input_tokens - self.cost.input_tokens, used.output_tokens - self.cost.output_tokens
+            self._limiter._correct(slot, 0, *difference)
+
+    def release(self) -> None:
+        """The call is over: its place among the calls at once is free. Repeating does nothing."""
+        if not self._released:
+            self._released = True
+            self._limiter._release()
+
+    def unsent(self) -> None:
+        """Nothing was sent: all is given back, the place too."""
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._limiter._correct(slot, -1, -self.cost.input_tokens, -self.cost.output_tokens)
+        self.release()
+
+
+@dataclass(slots=True)
+class _Block:
+    """What is left of a grant."""
+
+    slot: int
+    until_s: float
+    size: int
+    requests: int
+    input_tokens: int
+    output_tokens: int
+
+    def covers(self, cost: Cost, now_s: float) -> bool:
+        return (
+            now_s < self.until_s
+            and self.requests > 0
+            and self.input_tokens >= cost.input_tokens
+            and self.output_tokens >= cost.output_tokens
+        )
+
+
+class Limiter:
+    """Permits of one quota. `key` names it in the store; `limits` is asked at each call and tells what holds now.
+
+    `executor` runs the exchanges, for stores that block; None asks the store in the loop, for the one in memory.
+    """
+
+    def __init__(
+        self,
+        store: LimitStore,
+        key: str,
+        *,
+        limits: Callable[[], Limits],
+        executor: Executor | None = None,
+        owner: str | None = None,
+    ) -> None:
+        self._store, self._key, self._limits, self._executor = store, key, limits, executor
+        self._owner = owner or uuid.uuid4().hex
+        self._loop = asyncio.get_running_loop()
+        self._queue = Queue()
+        self._blocks: deque[_Block] = deque()
+        self._corrections: dict[int, list[int]] = {}
+        self._told: dict[int, tuple[Told, float]] = {}
+        self._in_use = 0
+        self._allowed = 0  # calls at once that the store knows of as ours
+        self._keep = 0  # of these, how many we may fill again without asking
+        self._lease_until_s = -FOR_EVER
+        self._paused_until_s = -FOR_EVER
+        self._pause_untold = False
+        self._contended = False
+        self._reach = 2 * FEWEST_LISTED
+        self._drawn = [0, 0, 0]  # calls, input and output tokens since the last exchange
+        self._asked_s = -FOR_EVER
+        self._known = False  # the store knows of us
+        self._failing_since_s: float | None = None
+        self._exchange: asyncio.Future[Grant] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait."""
+        return len(self._queue)
+
+    @property
+    def held(self) -> int:
+        """Permits that are not released."""
+        return self._in_use
+
+    def take(self, cost: Cost, line: Line) -> Permit | None:
+        """A permit at once, or None where the call must wait for its turn."""
+        if self._queue.is_before(line.priority):
+            return None
+        permit = self._draw(cost, self._limits())
+        if permit is not None and self._blocks and 2 * self._blocks[-1].requests <= self._blocks[-1].size:
+            self._wake(self._loop.time())
+        return permit
+
+    async def acquire(self, cost: Cost, line: Line, *, first: bool = False) -> Permit:
+        """A permit, when it is the call's turn. Cancelling gives back what it was granted. `first`: before those that
+        wait in its line. Raises PermanentError for a call that no window has room for, SetupError where the store
+        cannot be reached."""
+        permit = self.take(cost, line)
+        if permit is not None:
+            return permit
+        if self._closed:
+            raise RuntimeError(f"the limiter of {self._key} is closed")
+        _check_size(self._key, cost, self._limits())
+        waiter = Waiter(cost, line, self._loop.create_future())
+        self._queue.push(waiter, first=first)
+        self._wake(self._loop.time())
+        try:
+            return await waiter.granted
+        except asyncio.CancelledError:
+            self._withdraw(waiter)
+            raise
+
+    def pause(self, seconds: float) -> None:
+        """Nobody on this quota sends anything for so long; a shorter pause does not end a longer one. Where there is
+        no limit, only this process pauses: the others hear the same from the server."""
+        until_s = self._loop.time() + seconds
+        if until_s <= self._paused_until_s:
+            return
+        self._paused_until_s = until_s
+        self._pause_untold = True
+        self._return_blocks(FOR_EVER)
+        self._wake(self._loop.time())
+
+    def observe(self, observed: Observed) -> None:
+        """What the vendor counts. Only ever lowers what may be sent: the rest is the limits' to say."""
+        if observed.retry_after_s is not None and observed.retry_after_s > 0:
+            self.pause(observed.retry_after_s)
+        now_s = self._loop.time()
+        told = (observed.requests, observed.tokens, observed.input_tokens, observed.output_tokens)
+        for which, word in enumerate(told):
+            if word is not None and word.reset_s > 0:
+                self._told[which] = (word, now_s)
+                if word.remaining <= 0:
+                    self._return_blocks(FOR_EVER)
+                    self._wake(now_s)
+
+    async def aclose(self) -> None:
+        """Give everything back. Those who wait are cancelled; permits that are out count on in the windows."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiter in list(self._queue):
+            waiter.granted.cancel()
+        while self._exchange is not None:
+            await asyncio.wait([self._exchange])
+        self._return_blocks(FOR_EVER)
+        if self._known:
+            ask = Ask(owner=self._owner, limits=self._limits(), corrections=self._corrected(), leaving=True)
+            with suppress(SetupError):  # what it holds comes back with its lease
+                await self._exchanged(ask)
+
+    def _withdraw(self, waiter: Waiter) -> None:
+        self._queue.remove(waiter)
+        if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
+            waiter.granted.result().unsent()
+        elif not len(self._queue):
+            self._wake(self._loop.time())  # others are not to wait for us
+
+    def _draw(self, cost: Cost, limits: Limits) -> Permit | None:
+        now_s = self._loop.time()
+        if now_s < self._paused_until_s:
+            return None
+        if limits.concurrency is not None and (self._in_use >= self._allowed or now_s > self._lease_until_s):
+            return None
+        slot, until_s = None, FOR_EVER
+        if limits.windowed:
+            block = next((block for block in self._blocks if block.covers(cost, now_s)), None)
+            if block is None:
+                return None
+            slot, until_s = block.slot, block.until_s
+            block.requests -= 1
+            block.input_tokens -= cost.input_tokens
+            block.output_tokens -= cost.output_tokens
+        self._in_use += 1
+        if not limits.unbounded:
+            drawn = self._drawn
+            drawn[0] += 1
+            drawn[1] += cost.input_tokens
+            drawn[2] += cost.output_tokens
+        return Permit(self, cost, slot, until_s)
+
+    def _release(self) -> None:
+        self._in_use -= 1
+        if self._allowed > self._keep:
+            self._allowed -= 1
+        if len(self._queue):
+            self._serve()
+            if len(self._queue) and self._limits().concurrency is not None:
+                self._wake(self._loop.time())
+
+    def _correct(self, slot: int, requests: int, input_tokens: int, output_tokens: int) -> None:
+        entry = self._corrections.setdefault(slot, [0, 0, 0])
+        entry[0] += requests
+        entry[1] += input_tokens
+        entry[2] += output_tokens
+        self._wake(self._loop.time() + SETTLE_WITHIN_S)
+
+    def _corrected(self) -> tuple[Correction, ...]:
+        corrections, self._corrections = self._corrections, {}
+        return tuple((slot, *amounts) for slot, amounts in corrections.items() if any(amounts))  # type: ignore[misc]
+
+    def _return_blocks(self, now_s: float) -> None:
+        """Give back what is left of the blocks whose time is over."""
+        while self._blocks and (self._blocks[0].until_s <= now_s or self._blocks[0].requests == 0):
+            block = self._blocks.popleft()
+            if block.requests or block.input_tokens or block.output_tokens:
+                self._correct(block.slot, -block.requests, -block.input_tokens, -block.output_tokens)
+
+    def _wake(self, when_s: float) -> None:
+        """Have the next exchange at `when_s`, or as soon after it as may be."""
+        if self._closed or self._exchange is not None:
+            return  # what follows the exchange under way looks for itself
+        when_s = max(when_s, self._asked_s + EXCHANGE_INTERVAL_S)
+        if self._timer is not None:
+            if self._timer.when() <= when_s:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when_s, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        limits = self._limits()
+        self._refuse_too_large(limits)
+        if limits.unbounded:
+            self._without_limits()
+            return
+        now_s = self._loop.time()
+        ask = self._next_ask(limits, now_s)
+        self._asked_s, self._known = now_s, True
+        if self._executor is None:
+            try:
+                grant = self._store.exchange(self._key, ask)
+            except SetupError as error:
+                self._failed(ask, error)
+            else:
+                self._granted(ask, now_s, grant)
+        else:
+            self._exchange = self._loop.run_in_executor(self._executor, self._store.exchange, self._key, ask)
+            self._exchange.add_done_callback(partial(self._answered, ask, now_s))
+
+    def _without_limits(self) -> None:
+        self._blocks.clear()
+        self._corrections.clear()
+        self._serve()
+        if len(self._queue):
+            self._wake(self._paused_until_s)
+
+    def _next_ask(self, limits: Limits, now_s: float) -> Ask:
+        self._return_blocks(now_s)
+        spare = 0  # free places that calls may start in before the answer is here
+        if limits.concurrency is not None and not self._contended:
+            spare = max(0, min(self._allowed - self._in_use, self._drawn[0]))
+        ahead = self._expected(limits, now_s)
+        self._keep, self._allowed = (self._in_use + spare if spare else 0), self._in_use + spare
+        pause_s = self._paused_until_s - now_s if self._pause_untold else 0.0
+        self._pause_untold = False
+        return Ask(
+            owner=self._owner,
+            limits=limits,
+            hot=self._runs("hot"),
+            cold=self._runs("cold"),
+            hot_waiting=self._queue.waiting("hot"),
+            cold_waiting=self._queue.waiting("cold"),
+            ahead=ahead,
+            in_use=self._allowed,
+            corrections=self._corrected(),
+            pause_ms=max(0, round(pause_s * 1000)),
+            told=self._newly_told(now_s),
+        )
+
+    def _expected(self, limits: Limits, now_s: float) -> Run:
+        """The calls of the next moment, if they come as they came since the last exchange."""
+        calls, input_tokens, output_tokens = self._drawn
+        self._drawn = [0, 0, 0]
+        lasted_s = max(EXCHANGE_INTERVAL_S, now_s - self._asked_s)
+        expected = int(calls * AHEAD_S / lasted_s)
+        if limits.windowed:
+            expected -= sum(block.requests for block in self._blocks)
+        if expected <= 0:
+            return (0, 0, 0)
+        return (expected, -(-input_tokens // calls), -(-output_tokens // calls))
+
+    def _runs(self, priority: Priority) -> tuple[Run, ...]:
+        runs: list[list[int]] = []
+        for waiter in self._queue.listed(priority, self._reach):
+            cost = waiter.cost
+            if runs and runs[-1][1] == cost.input_tokens and runs[-1][2] == cost.output_tokens:
+                runs[-1][0] += 1
+            else:
+                runs.append([1, cost.input_tokens, cost.output_tokens])
+        return tuple((count, i, o) for count, i, o in runs)
+
+    def _newly_told(self, now_s: float) -> tuple[ToldMs, ...]:
+        told, self._told = self._told, {}
+        return tuple(
+            (which, max(0, word.remaining), word.limit, round((word.reset_s - (now_s - heard_s)) * 1000))
+            for which, (word, heard_s) in told.items()
+            if word.reset_s - (now_s - heard_s) >= 0.001
+        )
+
+    def _answered(self, ask: Ask, asked_s: float, exchange: asyncio.Future[Grant]) -> None:
+        self._exchange = None
+        if exchange.cancelled():
+            return
+        error = exchange.exception()
+        if error is None:
+            self._granted(ask, asked_s, exchange.result())
+        else:
+            self._failed(ask, error)
+
+    def _granted(self, ask: Ask, asked_s: float, grant: Grant) -> None:
+        now_s = self._loop.time()
+        self._failing_since_s = None
+        self._lease_until_s = asked_s + LEASE_S
+        self._contended = grant.contended
+        if grant.paused_ms:
+            self._paused_until_s = max(self._paused_until_s, asked_s + grant.paused_ms / 1000)
+        calls = grant.hot + grant.cold + grant.ahead
+        if grant.keep is None:
+            self._keep = self._allowed = 0
+        else:
+            self._keep = grant.keep
+            self._allowed = max(grant.keep, self._allowed + calls)
+        if calls and ask.limits.windowed:
+            self._blocks.append(_block(ask, grant, asked_s + VALID_MS / 1000))
+        self._return_blocks(now_s)
+        self._serve(hot=grant.hot, cold=grant.cold)
+        listed = sum(count for count, _, _ in (*ask.hot, *ask.cold))
+        all_granted = grant.hot + grant.cold >= listed
+        self._reach = min(MOST_LISTED, 2 * self._reach) if all_granted else max(FEWEST_LISTED, 2 * calls)
+        self._wake_again(now_s, grant, at_once=all_granted)
+
+    def _wake_again(self, now_s: float, grant: Grant, *, at_once: bool) -> None:
+        if len(self._queue):
+            self._wake(now_s if at_once and not grant.paused_ms else now_s + grant.retry_ms / 1000)
+        if self._corrections:
+            self._wake(now_s + SETTLE_WITHIN_S)
+        if self._pause_untold:
+            self._wake(now_s)
+        if self._blocks:
+            self._wake(self._blocks[0].until_s)
+        if grant.keep is not None and (self._allowed or self._in_use):
+            self._wake(now_s + HEARTBEAT_S)
+
+    def _serve(self, *, hot: int = 0, cold: int = 0) -> None:
+        """Hand out what there is: what the store granted to each class in the order of the queue, then to who is
+        next."""
+        limits = self._limits()
+        left: dict[Priority, int] = {"hot": hot, "cold": cold}
+        while (waiter := self._queue.next(left)) is not None:
+            left[waiter.line.priority] -= 1
+            if not self._hand(waiter, limits):
+                break
+        while (waiter := self._queue.next()) is not None and self._hand(waiter, limits):
+            pass
+
+    def _hand(self, waiter: Waiter, limits: Limits) -> bool:
+        if waiter.granted.done():  # cancelled, and not gone yet
+            self._queue.remove(waiter)
+            return True
+        permit = self._draw(waiter.cost, limits)
+        if permit is None:
+            return False
+        self._queue.served(waiter)
+        waiter.granted.set_result(permit)
+        return True
+
+    def _refuse_too_large(self, limits: Limits) -> None:
+        """Limits may have become smaller than what waits; only what is at the head would hold others up."""
+        for priority in PRIORITIES:
+            for waiter in self._queue.listed(priority, FEWEST_LISTED):
+                try:
+                    _check_size(self._key, waiter.cost, limits)
+                except PermanentError as error:
+                    self._queue.remove(waiter)
+                    if not waiter.granted.done():
+                        waiter.granted.set_exception(error)
+
+    def _failed(self, ask: Ask, error: BaseException) -> None:
+        """Nothing is known of what the store did: what it may have counted stays counted, what was used beyond the
+        estimate is told again."""
+        now_s = self._loop.time()
+        for slot, *amounts in ask.corrections:
+            if any(amount > 0 for amount in amounts):
+                self._correct(slot, *(max(0, amount) for amount in amounts))
+        self._pause_untold = self._pause_untold or ask.pause_ms > 0
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        if now_s - self._failing_since_s >= GIVE_UP_S or not isinstance(error, SetupError):
+            for waiter in list(self._queue):
+                self._queue.remove(waiter)
+                if not waiter.granted.done():
+                    waiter.granted.set_exception(error)
+        if len(self._queue) or self._corrections or self._in_use:
+            self._wake(now_s + HEARTBEAT_S)
+
+    async def _exchanged(self, ask: Ask) -> Grant:
+        if self._executor is None:
+            return self._store.exchange(self._key, ask)
+        return await self._loop.run_in_executor(self._executor, self._store.exchange, self._key, ask)
+
+
+def _block(ask: Ask, grant: Grant, until_s: float) -> _Block:
+    requests = input_tokens = output_tokens = 0
+    for runs, count in ((ask.hot, grant.hot), (ask.cold, grant.cold), ((ask.ahead,), grant.ahead)):
+        left = count
+        for times, i, o in runs:
+            of_run = min(left, times)
+            left -= of_run
+            requests += of_run
+            input_tokens += of_run * i
+            output_tokens += of_run * o
+    return _Block(grant.slot, until_s, requests, requests, input_tokens, output_tokens)
+
+
+def _check_size(key: str, cost: Cost, limits: Limits) -> None:
+    """Raise PermanentError for a call that not even an idle minute has room for."""
+    total = cost.input_tokens + cost.output_tokens
+    for what, amount, most in (
+        ("tokens", total, limits.tokens_per_minute),
+        ("input tokens", cost.input_tokens, limits.input_tokens_per_minute),
+        ("output tokens", cost.output_tokens, limits.output_tokens_per_minute),
+    ):
+        if most is not None and amount > most:
+            raise PermanentError(
+                f"the call may use {amount:,} {what}, and the quota of {key} is {most:,} a minute: it can never be "
+                "sent; lower max_tokens, shorten the prompt or raise the model's quota"
+            )
