@@ -165,19 +165,21 @@ class Caller:
     def _want(self, flight: Flight, *, held: bool) -> None:
         call, lane = flight.call, flight.lane
         lane.wanted += 1
-        worst = call.gate.worst(call.request) if lane.budgets else UNKNOWN
+        provider = call.request.endpoint.provider
+        budgets = lane.caps.of(provider, self._clock.now_ns()) if lane.caps else ()
+        worst = call.gate.worst(call.request) if budgets else UNKNOWN
         want = Want(
             call_hash=call.call_hash,
             job_hash=lane.job_hash,
             submission_id=lane.submission_id,
-            provider=call.request.endpoint.provider,
+            provider=provider,
             model=call.request.model.name,
             attempt=flight.attempt,
             held=held,
             behind=flight.behind,
             worst_tokens=worst.tokens,
             worst_cost_usd=worst.cost_usd,
-            budgets=lane.budgets,
+            budgets=budgets,
         )
         self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange))
 

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.engine.gates import ModelGate
@@ -22,6 +23,13 @@ LEAST_AHEAD = 16  # calls that are claimed before the first is sent, where the c
 
 Check = Callable[[JsonValue], None]  # raises ValueError where an answer is not what was declared
 Price = Callable[[Usage], float | None]
+
+
+class Caps(Protocol):
+    """Which budgets a call counts for, and how far each may be filled."""
+
+    def of(self, provider: str, now_ns: int) -> tuple[BudgetCap, ...]:
+        """Those of a call to a provider that is sent now."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -48,7 +56,7 @@ class Lane:
     sent: int = 0
     closed: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed
-    budgets: tuple[BudgetCap, ...] = ()  # what its calls count for; may be replaced while it works
+    caps: Caps | None = None  # of the budgets that its calls count for; may be replaced while it works
     exhausted: set[str] = field(default_factory=set)  # budgets that refused one of its calls
 
     def may_claim(self) -> bool:

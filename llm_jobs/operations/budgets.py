@@ -36,6 +36,11 @@ class JobCaps:
         self._providers = stated.providers
         self._made: dict[tuple[str, int], tuple[BudgetCap, ...]] = {}
 
+    @property
+    def any(self) -> bool:
+        """Could there be a cap for some call?"""
+        return bool(self._own or self._labels or self._providers)
+
     def of(self, provider: str, now_ns: int) -> tuple[BudgetCap, ...]:
         """The caps of a call to a provider that is sent now; empty where there is none."""
         key = provider, now_ns // 86_400_000_000_000

@@ -33,6 +33,7 @@ from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
+from llm_jobs.operations.watching import Watch
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.layout import result_path
 from llm_jobs.results.writing import ResultWriter, StoredFile
@@ -50,11 +51,11 @@ def concurrency_of(job: Job) -> int:
 
 
 async def produce(
-    services: Services, session: Session, submission: Submission, job: Job, listener: Listener
+    services: Services, session: Session, watch: Watch, submission: Submission, job: Job, listener: Listener
 ) -> JobReport:
     """Answer the job and write its result. Raises LlmJobsError where there can be no result."""
     production = _Production(services, session, submission, job, listener)
-    return await production.run()
+    return await production.run(watch)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +91,11 @@ class _Production:
             group=job.policy.group,
         )
 
-    async def run(self) -> JobReport:
+    async def run(self, watch: Watch) -> JobReport:
+        with watch.following(self._lane, self._submission, self._job):
+            return await self._run()
+
+    async def _run(self) -> JobReport:
         job = self._job
         table = await asyncio.to_thread(self._open_table)
         steps = [self._prepared(step) for step in job.steps]

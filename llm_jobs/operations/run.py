@@ -25,6 +25,7 @@ from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.watching import Watch, watching
 
 LOG = logging.getLogger(__name__)
 CALLS_AT_ONCE = 256  # over all jobs of one run, unless a single job asks for more
@@ -77,17 +78,20 @@ async def _run_unfinished(
     services: Services, job_hashes: Sequence[str], listener: Listener, run_id: str | None
 ) -> AsyncGenerator[JobReport, None]:
     behind, ledger = Behind.over(services.ledger)
-    async with open_session(
-        ledger=ledger,
-        owner=this_process(run_id=run_id),
-        open_provider=services.open_provider,
-        open_gate=partial(open_gate, services, emit=listener),
-        clock=services.clock,
-        random=services.random,
-        emit=listener,
-    ) as session:
+    async with (
+        open_session(
+            ledger=ledger,
+            owner=this_process(run_id=run_id),
+            open_provider=services.open_provider,
+            open_gate=partial(open_gate, services, emit=listener),
+            clock=services.clock,
+            random=services.random,
+            emit=listener,
+        ) as session,
+        watching(services) as watch,
+    ):
         ended: asyncio.Queue[JobReport | BaseException] = asyncio.Queue()
-        feeder = asyncio.create_task(_start_all(services, session, behind, job_hashes, listener, ended))
+        feeder = asyncio.create_task(_start_all(services, session, watch, behind, job_hashes, listener, ended))
         feeder.add_done_callback(partial(_tell_failure, ended))
         try:
             for _ in job_hashes:
@@ -108,6 +112,7 @@ def _tell_failure(ended: asyncio.Queue[JobReport | BaseException], feeder: async
 async def _start_all(
     services: Services,
     session: Session,
+    watch: Watch,
     behind: Behind,
     job_hashes: Sequence[str],
     listener: Listener,
@@ -117,7 +122,7 @@ async def _start_all(
 
     async def one(submission: Submission, job: Job, weight: int) -> None:
         try:
-            ended.put_nowait(await _run_one(services, session, behind, submission, job, listener))
+            ended.put_nowait(await _run_one(services, session, watch, behind, submission, job, listener))
         except Exception as error:  # noqa: BLE001 - the ledger is broken: raised where the reports are read
             ended.put_nowait(error)
         finally:
@@ -133,12 +138,18 @@ async def _start_all(
 
 
 async def _run_one(
-    services: Services, session: Session, behind: Behind, submission: Submission, job: Job, listener: Listener
+    services: Services,
+    session: Session,
+    watch: Watch,
+    behind: Behind,
+    submission: Submission,
+    job: Job,
+    listener: Listener,
 ) -> JobReport:
     started_ns = services.clock.now_ns()
     try:
         waiting = await waits(services, submission, job, behind, emit=listener)
-        return waiting or await produce(services, session, submission, job, listener)
+        return waiting or await produce(services, session, watch, submission, job, listener)
     except Exception as error:
         if session.recorder.broken.done():
             raise

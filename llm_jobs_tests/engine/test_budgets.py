@@ -16,11 +16,19 @@ BUDGET = f"job:{JOB}"
 COST_USD = 0.5  # of each answer, as the bench prices them
 
 
+class Cap:
+    def __init__(self, cap_usd: float) -> None:
+        self._caps = (BudgetCap(key=BUDGET, max_cost_usd=cap_usd),)
+
+    def of(self, provider: str, now_ns: int) -> tuple[BudgetCap, ...]:
+        return self._caps
+
+
 def under_cap(provider: ScriptedProvider, ledger: Ledger, *, cap_usd: float, worst_usd: float | None) -> Any:
     async def scenario() -> tuple[list[Any], Bench]:
         async with bench(provider, ledger) as b:
             lane = b.lane(concurrency=8)
-            lane.budgets = (BudgetCap(key=BUDGET, max_cost_usd=cap_usd),)
+            lane.caps = Cap(cap_usd)
             gate = ModelGate(worst=lambda request: Worst(10, 10, worst_usd))
             rows = [{"x": str(number)} for number in range(30)]
             return await b.complete(rows, lane=lane, steps=[b.step(gate=gate)]), b
