@@ -57,6 +57,11 @@ def _print_all(lines: Sequence[JobLine]) -> None:
     from llm_jobs.cli.tables import print_table
 
     print_table(COLUMNS, [_row(line) for line in lines], right=("rows", "failed", "cost"))
+    for line in lines:
+        if line.waits_for is not None:
+            click.echo(
+                f"{visible(line.name)} ({line.job_hash[:HASH_SHOWN]}) is {line.status}: {visible(line.waits_for)}"
+            )
 
 
 def _row(line: JobLine) -> tuple[str, ...]:

@@ -12,12 +12,14 @@ from llm_jobs.documents.identity import HASH_LENGTH
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.ledger.batch_records import Waiting
+from llm_jobs.operations.job_changes import Changes, Hold, all_changes, changes_of, hold_in_force, priority_in_force
 from llm_jobs.operations.records import JobLine, SubmittedJob, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.waiting import WaitingJobs, waiting_jobs
 
 NULL_RESULT = "null-result"
 WAITING = "waiting"
+HELD = "held"
 LARGEST_LISTING = 100_000
 
 
@@ -31,29 +33,48 @@ def job_lines(services: Services, submissions: Sequence[Submission]) -> list[Job
     """One line per submission, with the job's newest result."""
     records = services.ledger.results([submission.job_hash for submission in submissions])
     waiting = services.ledger.waiting()
+    changes = all_changes(services.ledger)
     return [
-        _line(services, submission, records.get(submission.job_hash, ()), waiting.get(submission.job_hash))
+        _line(
+            services,
+            submission,
+            records.get(submission.job_hash, ()),
+            waiting.get(submission.job_hash),
+            hold_in_force(changes.get(submission.job_hash, {})),
+        )
         for submission in submissions
     ]
 
 
 def _line(
-    services: Services, submission: Submission, records: Sequence[ResultRecord], waiting: Waiting | None
+    services: Services,
+    submission: Submission,
+    records: Sequence[ResultRecord],
+    waiting: Waiting | None,
+    hold: Hold | None,
 ) -> JobLine:
     record = records[0] if records else None
     waits = waiting is not None and not waiting.over
+    status = WAITING if waits else status_of(record.rows, record.succeeded) if record else NULL_RESULT
+    is_held = hold is not None and status in (NULL_RESULT, "partial", "failed")
     return JobLine(
         name=submission.name,
         job_hash=submission.job_hash,
-        status=WAITING if waits else status_of(record.rows, record.succeeded) if record else NULL_RESULT,
+        status=HELD if is_held else status,
         rows=record.rows if record else None,
         succeeded=record.succeeded if record else None,
         failed=record.failed if record else None,
         cost_usd=_cost(records),
         submitted_at=_time_text(submission.submitted_ns),
         result=services.store.locate(record.path) if record else None,
-        waits_for=waiting.reason if waiting is not None and waits else None,
+        waits_for=_waits_for(waiting if waits else None, hold if is_held else None, submission),
     )
+
+
+def _waits_for(waiting: Waiting | None, hold: Hold | None, submission: Submission) -> str | None:
+    if hold is not None:
+        return f"{hold.reason}: llm-jobs approve {submission.job_hash[:8]}"
+    return None if waiting is None else waiting.reason
 
 
 def _cost(records: Sequence[ResultRecord]) -> float | None:
@@ -105,22 +126,30 @@ def submitted(services: Services, job_hashes: Sequence[str]) -> Mapping[str, Sub
     found = {}
     for job_hash in job_hashes:
         if submissions := services.ledger.submissions(job_hash=job_hash):
-            found[job_hash] = submitted_job(services, submissions[0])
+            found[job_hash] = submitted_job(services, submissions[0], changes_of(services.ledger, job_hash))
     return found
 
 
 def unfinished(services: Services) -> list[SubmittedJob]:
     """Jobs that wait for a run, oldest submission first: they have not ended since they were last submitted, and what
-    they wait for is there.
+    they wait for is there. What is held for approval is not among them.
 
     A job that ended with failures waits until it is submitted again: the same question may cost the same again.
     """
     waiting = waiting_jobs(services)
-    hashes = [job_hash for job_hash in services.ledger.unfinished() if job_hash not in waiting.held]
+    changes = all_changes(services.ledger)
+    hashes = [
+        job_hash
+        for job_hash in services.ledger.unfinished()
+        if job_hash not in waiting.held and hold_in_force(changes.get(job_hash, {})) is None
+    ]
     ended_ns = _ended_ns(services, hashes)
     submitted_ns = _submitted_ns(services) if ended_ns else {}
     return [
-        replace(submitted_job(services, submissions[0]), waited_ns=waiting.since_ns.get(job_hash, 0))
+        replace(
+            submitted_job(services, submissions[0], changes.get(job_hash, {})),
+            waited_ns=waiting.since_ns.get(job_hash, 0),
+        )
         for job_hash in hashes
         if ended_ns.get(job_hash, -1) < max(submitted_ns.get(job_hash, 0), _waits_since(waiting, job_hash))
         and (submissions := services.ledger.submissions(job_hash=job_hash))
@@ -146,14 +175,14 @@ def _submitted_ns(services: Services) -> dict[str, int]:
     return {job.job_hash: job.submitted_ns or 0 for job in services.ledger.latest_jobs(LARGEST_LISTING)}
 
 
-def submitted_job(services: Services, submission: Submission) -> SubmittedJob:
-    """A submission with what its frozen job says."""
+def submitted_job(services: Services, submission: Submission, changes: Changes | None = None) -> SubmittedJob:
+    """A submission with what its frozen job says, and what was changed of it since."""
     job = job_from_json(submission.job)
     return SubmittedJob(
         job_hash=submission.job_hash,
         name=submission.name,
         submitter=submission.submitter,
-        priority=job.policy.priority,
+        priority=priority_in_force(job, changes or {}, submitted_ns=submission.submitted_ns or 0),
         submitted_ns=submission.submitted_ns or 0,
         providers=tuple(sorted({model.provider for model in job.models})),
         document_path=str(services.settings.jobs / submission.job_hash),

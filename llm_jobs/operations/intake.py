@@ -12,7 +12,9 @@ from pathlib import Path
 
 from llm_jobs.documents.withheld import without_credentials
 from llm_jobs.errors import SetupError
-from llm_jobs.operations.accept import accept
+from llm_jobs.operations.accept import read_document, record
+from llm_jobs.operations.budgets import check_caps
+from llm_jobs.operations.holding import hold_if_dear, is_slow_to_estimate
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.records import AcceptedDocument, IntakeReport, PostponedDocument, RejectedDocument
 from llm_jobs.operations.services import Services
@@ -28,7 +30,7 @@ QUIET_NS = 1_000_000_000  # a file written to within the last second may not be 
 
 def intake(services: Services, *, budget_s: float, largest_bytes: int | None = None) -> IntakeReport:
     """Resolve what lies in the inbox, for `budget_s` seconds at most (one document at least). Documents of more than
-    `largest_bytes` stay there and count as remaining.
+    `largest_bytes` stay there and count as remaining, and so do those whose table is, where an estimate has to be made.
     """
     deadline_ns = services.clock.now_ns() + int(budget_s * 1e9)
     accepted: list[AcceptedDocument] = []
@@ -42,7 +44,9 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
             remaining += len(waiting) - done
             break
         try:
-            accepted += _accept(services, path)
+            taken = _accept(services, path, largest_bytes)
+            accepted += taken
+            remaining += not taken
         except FileNotFoundError:
             continue  # another intake was quicker
         except (SetupError, OSError) as error:
@@ -70,11 +74,21 @@ def waiting_documents(services: Services) -> list[Path]:
     ]
 
 
-def _accept(services: Services, path: Path) -> list[AcceptedDocument]:
-    accepted = accept(services, path, origin="inbox")
+def _accept(services: Services, path: Path, largest_bytes: int | None) -> list[AcceptedDocument]:
+    """The jobs of a document; none where it is left for somebody with more time."""
+    document = read_document(services, path)
+    if largest_bytes is not None and is_slow_to_estimate(services, document, largest_bytes=largest_bytes):
+        return []
+    for job in document.jobs:
+        check_caps(services, job)
+    held = hold_if_dear(services, document, path)
+    accepted = record(services, document, origin="inbox")
     path.unlink()
     return [
-        AcceptedDocument(document_name=path.name, job_hash=each.job.hash, job_name=each.job.name) for each in accepted
+        AcceptedDocument(
+            document_name=path.name, job_hash=each.job.hash, job_name=each.job.name, held=held.get(each.job.hash)
+        )
+        for each in accepted
     ]
 
 

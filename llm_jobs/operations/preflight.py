@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from llm_jobs.documents.job import Job
 from llm_jobs.errors import SetupError
+from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import is_answered
@@ -27,6 +28,7 @@ def check_environment(services: Services, jobs: Sequence[Job]) -> None:
     finished = {job_hash for job_hash, records in results.items() if any(not record.failed for record in records)}
     for job_hash in by_hash.keys() - finished:
         try:
+            check_caps(services, by_hash[job_hash])
             _check_job(services, by_hash[job_hash])
         except SetupError:
             if not is_answered(services, find_job(services, job_hash)):

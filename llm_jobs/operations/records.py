@@ -17,6 +17,7 @@ class AcceptedDocument:
     document_name: str
     job_hash: str
     job_name: str
+    held: str | None = None  # why it waits for approval; None: it does not
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +122,7 @@ def status_of(rows: int, succeeded: int) -> JobStatus:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
     """A job in one line, for lists. `status` is `null-result` where it has no result yet (J26), `waiting` where it
-    waits for what it has asked for."""
+    waits for what it has asked for, `held` where it waits for approval."""
 
     name: str
     job_hash: str

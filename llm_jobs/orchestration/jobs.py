@@ -32,6 +32,8 @@ def take_in(context: dg.OpExecutionContext, use_cases: dg.ResourceParam[UseCases
     register(context.instance, (document.job_hash for document in report.accepted))
     for rejected in report.rejected:
         context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
+    for held in (document for document in report.accepted if document.held):
+        context.log.warning(f"{held.job_name} ({held.job_hash}) is held: {held.held}")
     context.log.info(f"{len(report.accepted)} documents accepted, {len(report.rejected)} rejected")
 
 

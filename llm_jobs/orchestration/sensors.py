@@ -40,6 +40,8 @@ def intake_sensor(
     register(context.instance, (document.job_hash for document in report.accepted))
     for rejected in report.rejected:
         context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
+    for held in (document for document in report.accepted if document.held):
+        context.log.warning(f"{held.job_name} ({held.job_hash}) is held: {held.held}")
     for postponed in report.postponed:
         context.log.warning(f"{postponed.document_name} stays in the inbox for now: {postponed.reason}")
     taking_in = dg.RunsFilter(job_name=INTAKE_NAME, statuses=UNFINISHED)
