@@ -43,16 +43,19 @@ class Need:
 
     call: Call
     row: int  # its place in the table, from 0
+    step: int
     decision: Decision
     refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Portion:
-    """What some hundreds of rows need. `said`: calls whose answers are no success, which a run takes as they are."""
+    """What some hundreds of rows need. `said`: calls whose answers are no success, which a run takes as they are.
+    `unaskable`: why the first row cannot be asked of those that cannot."""
 
     needs: Sequence[Need]
     said: frozenset[str]
+    unaskable: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +140,7 @@ def needed(services: Services, prepared: Prepared) -> Iterator[Portion]:
         yield Portion(
             needs=[_need(row, refusals.get(row.visits[-1].call.call_hash, ()), prepared) for row in open_rows],
             said=frozenset(_said(rows)),
+            unaskable=next((row.problem for row in rows if row.problem is not None and not row.visits), None),
         )
 
 
@@ -165,7 +169,7 @@ def _need(row: WalkedRow, refusals: Sequence[Refusal], prepared: Prepared) -> Ne
     ended = next((each for each in reversed(counted) if online or is_final(each)), None)
     rounds = sum(each.facts.error_class != NOT_SUBMITTED for each in counted)
     decision: Decision = "ended" if ended else "online" if online or rounds >= MOST_ROUNDS else "batch"
-    return Need(call=visit.call, row=row.number, decision=decision, refusal=ended)
+    return Need(call=visit.call, row=row.number, step=visit.step, decision=decision, refusal=ended)
 
 
 def is_final(refusal: Refusal) -> bool:

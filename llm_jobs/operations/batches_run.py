@@ -8,20 +8,21 @@ batches are in the ledger by then, and so are the failures, which `Behind` passe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from typing import Any, cast
 
 from llm_jobs.documents.job import Job
-from llm_jobs.errors import PermanentError, SetupError
+from llm_jobs.errors import DocumentError, PermanentError, RowError, SetupError
 from llm_jobs.events import Listener
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Submission, Want
 from llm_jobs.ledger.batch_records import BatchState, Waiting
-from llm_jobs.operations.batches_plan import Portion, Prepared, Said, counts_since, modes_of, needed
+from llm_jobs.operations.batches_plan import Need, Portion, Prepared, Said, counts_since, modes_of, needed
 from llm_jobs.operations.batches_poll import poll_batches
 from llm_jobs.operations.batches_submit import Submitted, Submitter
 from llm_jobs.operations.batches_targets import open_endpoints
+from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
@@ -30,6 +31,8 @@ from llm_jobs.providers.batches import RefusalKind
 
 FIRST_WAIT_S = 600.0  # after a vendor's queue was full, or its server failed; doubled each time
 LONGEST_WAIT_S = 7200.0
+
+Ahead = Callable[[int], Awaitable[None]]
 
 
 class Behind:
@@ -72,15 +75,16 @@ class Behind:
 
 
 async def waits(
-    services: Services, submission: Submission, job: Job, behind: Behind, *, emit: Listener
+    services: Services, submission: Submission, job: Job, behind: Behind, *, ahead: Ahead, emit: Listener
 ) -> JobReport | None:
     """Carry the job as far as it goes without waiting for a vendor. A report: it waits. None: it can be produced now.
 
-    Raises LlmJobsError where the vendor takes no batch of it.
+    `ahead(n)` has the first n steps asked online, where a step that is asked in batches follows them. Raises
+    LlmJobsError where the vendor takes no batch of it.
     """
     if not await asyncio.to_thread(_is_concerned, services, submission, job):
         return None
-    return await _Run(services, submission, job, behind, emit).carry_on()
+    return await _Run(services, submission, job, behind, ahead, emit).carry_on()
 
 
 def _is_concerned(services: Services, submission: Submission, job: Job) -> bool:
@@ -88,11 +92,14 @@ def _is_concerned(services: Services, submission: Submission, job: Job) -> bool:
 
 
 class _Run:
-    def __init__(self, services: Services, submission: Submission, job: Job, behind: Behind, emit: Listener) -> None:
+    def __init__(
+        self, services: Services, submission: Submission, job: Job, behind: Behind, ahead: Ahead, emit: Listener
+    ) -> None:
         self._services = services
         self._submission = submission
         self._job = job
         self._behind = behind
+        self._ahead = ahead
         self._emit = emit
         self._started_ns = services.clock.now_ns()
 
@@ -113,7 +120,11 @@ class _Run:
         if (pause_s := self._pause_left_s(recent)) > 0:
             reason = "the vendor's queue has no room; smaller batches are tried later"
             return await self._wait([], reason, pause_s=pause_s)
-        return await self._submit(prepared, recent)
+        report, steps_ahead = await self._submit(prepared, recent)
+        if report is None and steps_ahead:
+            await self._ahead(steps_ahead)
+            report, _ = await self._submit(prepared, recent)
+        return report
 
     def _pause_left_s(self, recent: Sequence[BatchState]) -> float:
         """How long nothing is submitted yet, where the vendor's queue had no room for the newest batch."""
@@ -123,17 +134,23 @@ class _Run:
 
     def _prepared(self) -> Prepared:
         services, submission, job = self._services, self._submission, self._job
+        table = job_table(services, submission, job, epoch_ns=self._started_ns)
+        if job.input.kind != "batch":
+            if problems := missing_columns(job, table.schema.names):
+                raise DocumentError(problems)
+            check_names(job, table.schema.names)
         return Prepared(
             job=job,
-            table=job_table(services, submission, job, epoch_ns=self._started_ns),
+            table=table,
             steps=prepared_steps(services, job),
             modes=modes_of(services, submission, job),
             since_ns=counts_since(services, submission),
         )
 
-    async def _submit(self, prepared: Prepared, recent: Sequence[BatchState]) -> JobReport | None:
-        ended: dict[str, int] = {}
-        said: set[str] = set()
+    async def _submit(self, prepared: Prepared, recent: Sequence[BatchState]) -> tuple[JobReport | None, int]:
+        """Submit what is to be asked in batches. A report: the job waits. Else also how many steps are to be asked
+        online before a step in batches can be."""
+        plan = _Plan(prepared)
         async with open_endpoints(self._services) as endpoints:
             submitter = Submitter(
                 self._services, self._submission, endpoints, emit=self._emit, most_tokens=_most_tokens(recent)
@@ -141,15 +158,14 @@ class _Run:
             try:
                 portions = needed(self._services, prepared)
                 while (portion := await asyncio.to_thread(_next, portions)) is not None:
-                    ended |= {need.call.call_hash: need.refusal.intent_id for need in portion.needs if need.refusal}
-                    said |= portion.said
-                    await submitter.take([need for need in portion.needs if need.decision == "batch"])
+                    await submitter.take(plan.take(portion))
                 done = await submitter.finish()
             finally:
                 await submitter.abandon()
-        if (report := await self._after(done, recent)) is None:
-            self._behind.note(self._job.hash, ended=ended, said=said)
-        return report
+        if (report := await self._after(done, recent)) is not None:
+            return report, 0
+        self._behind.note(self._job.hash, ended=plan.ended, said=plan.said)
+        return None, plan.ahead
 
     async def _after(self, done: Submitted, recent: Sequence[BatchState]) -> JobReport | None:
         refused = next((error for error in done.problems if isinstance(error, PermanentError)), None)
@@ -189,6 +205,33 @@ class _Run:
             submitter=submission.submitter,
             document_path=str(self._services.settings.jobs / submission.job_hash),
         )
+
+
+class _Plan:
+    """What is known of a job's calls after all its rows were looked at."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._modes = [prepared.modes[step.step.name] for step in prepared.steps]
+        self.ended: dict[str, int] = {}  # by call hash the intent under which it ended without a word
+        self.said: set[str] = set()
+        self.ahead = 0
+
+    def take(self, portion: Portion) -> list[Need]:
+        """The calls that are to be asked in batches. Raises RowError where the job stops at a row that cannot be."""
+        if portion.unaskable is not None and self._prepared.job.policy.on_input_error == "fail":
+            raise RowError(portion.unaskable)
+        self.said |= portion.said
+        for need in portion.needs:
+            if need.refusal is not None:
+                self.ended[need.call.call_hash] = need.refusal.intent_id
+            elif self._modes[need.step] == "online":
+                self.ahead = max(self.ahead, self._up_to_batch(need.step))
+        return [need for need in portion.needs if need.decision == "batch"]
+
+    def _up_to_batch(self, step: int) -> int:
+        """How many steps there are before the next one that is asked in batches; 0: none follows."""
+        return next((at for at in range(step, len(self._modes)) if self._modes[at] == "batch"), 0)
 
 
 def _next(portions: Iterator[Portion]) -> Portion | None:

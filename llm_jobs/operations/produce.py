@@ -7,7 +7,7 @@ another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
@@ -58,6 +58,20 @@ async def produce(
     return await production.run(watch)
 
 
+async def ask_ahead(
+    services: Services,
+    session: Session,
+    watch: Watch,
+    submission: Submission,
+    job: Job,
+    listener: Listener,
+    *,
+    steps: int,
+) -> None:
+    """Have the first `steps` steps of every row answered, and write nothing: the ledger has the answers."""
+    await _Production(services, session, submission, job, listener).ask(watch, steps)
+
+
 @dataclass(slots=True, kw_only=True)
 class _Sheet:
     """What is shown of a job beside its result."""
@@ -95,6 +109,11 @@ class _Production:
         with watch.following(self._lane, self._submission, self._job):
             return await self._run()
 
+    async def ask(self, watch: Watch, steps: int) -> None:
+        with watch.following(self._lane, self._submission, self._job):
+            table = await asyncio.to_thread(self._open_table)
+            await self._answer(table, [self._prepared(step) for step in self._job.steps[:steps]], lambda rows: None)
+
     async def _run(self) -> JobReport:
         job = self._job
         table = await asyncio.to_thread(self._open_table)
@@ -104,7 +123,7 @@ class _Production:
         self._emit(JobStarted(job.hash, job.name, table.rows * job.sample))
         store = self._services.writing_store(self._emit)
         with ResultWriter(store, result_path(job.hash, self._epoch_ns), schema) as writer:
-            await self._answer(table, steps, writer)
+            await self._answer(table, steps, writer.write)
             stored = await asyncio.to_thread(writer.close)
         return await asyncio.to_thread(self._record, stored, table)
 
@@ -132,7 +151,9 @@ class _Production:
             price=partial(services.pricing.cost_usd, model),
         )
 
-    async def _answer(self, table: Table, steps: list[PreparedStep], writer: ResultWriter) -> None:
+    async def _answer(
+        self, table: Table, steps: list[PreparedStep], write: Callable[[list[dict[str, object]]], object]
+    ) -> None:
         session, lane = self._session, self._lane
         rows: Iterator[Row] = chain.from_iterable(table.batches(batch_rows=READ_ROWS))
         stream = RowStream(
@@ -154,7 +175,7 @@ class _Production:
                         self._tally.row(row)
                     done = [complete(row) for row in batch]
                     self._show(done, steps[0])
-                    await asyncio.to_thread(writer.write, done)
+                    await asyncio.to_thread(write, done)
         finally:
             if alarm:
                 alarm.cancel()

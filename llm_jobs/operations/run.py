@@ -22,7 +22,7 @@ from llm_jobs.operations.background import consume
 from llm_jobs.operations.batches_run import Behind, waits
 from llm_jobs.operations.gates import open_gate
 from llm_jobs.operations.preview import preview_of
-from llm_jobs.operations.produce import concurrency_of, produce
+from llm_jobs.operations.produce import ask_ahead, concurrency_of, produce
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.watching import Watch, watching
@@ -148,7 +148,11 @@ async def _run_one(
 ) -> JobReport:
     started_ns = services.clock.now_ns()
     try:
-        waiting = await waits(services, submission, job, behind, emit=listener)
+
+        async def ahead(steps: int) -> None:
+            await ask_ahead(services, session, watch, submission, job, listener, steps=steps)
+
+        waiting = await waits(services, submission, job, behind, ahead=ahead, emit=listener)
         return waiting or await produce(services, session, watch, submission, job, listener)
     except Exception as error:
         if session.recorder.broken.done():

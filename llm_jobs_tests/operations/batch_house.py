@@ -75,9 +75,9 @@ class BatchHouse:
     def listener(self) -> Listener:
         return self.told.append
 
-    def poll(self) -> Sequence[Polled]:
+    def poll(self, *, most_calls: int | None = None) -> Sequence[Polled]:
         with self.services() as services:
-            return asyncio.run(poll_batches(services, emit=ignore))
+            return asyncio.run(poll_batches(services, emit=ignore, most_calls=most_calls))
 
     def batches(self) -> Sequence[BatchState]:
         with self.services() as services:

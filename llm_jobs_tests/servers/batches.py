@@ -97,6 +97,7 @@ class BatchServer:
         self.keys: set[str] = set()
         self.at_submission: Callable[[bool], None] | None = None  # told before a batch is made, and after
         self.organization = "org-one"
+        self.refuse_all = 0
         self._random = Random(7)
         self._numbers = 0
 
@@ -114,6 +115,8 @@ class BatchServer:
     def __call__(self, received: Received) -> Sent:
         with self._lock:
             self.seen.append((received.method, received.path))
+            if self.refuse_all:
+                return _error(self.refuse_all, "nothing now")
             self.keys |= {received.headers[name] for name in ("authorization", "x-api-key") if name in received.headers}
             for method, pattern, serve in _ROUTES:
                 found = re.fullmatch(pattern, received.path)
