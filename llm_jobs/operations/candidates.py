@@ -44,14 +44,29 @@ class Asking:
         candidates = tuple(self._named(name, weight=weight) for name, weight in parsed.models)
         return ModelChoice(kind=parsed.kind, candidates=_distinct(self, candidates))
 
-    def rules(self, rules: Rules) -> Rules:
-        """The same rules, with the models that they name."""
-        return {status: tuple(self._rule(rule) for rule in listed) for status, listed in rules.items()}
+    def rules(self, rules: Rules, *, most_tokens: int | None) -> Rules:
+        """The same rules, with the models that they name. `most_tokens`: the longest answer that the models write."""
+        return {status: tuple(self._rule(rule, most_tokens) for rule in listed) for status, listed in rules.items()}
+
+    def longest_answer(self, entry: CatalogueEntry) -> int | None:
+        """The most tokens that any of the prompt's models writes in one answer; None where one does not state it."""
+        names = [name for name, _ in self.parsed.choice.models] if self.parsed.choice else []
+        entries = [self._entry(name) for name in names] or [entry]
+        stated = [each.max_output_tokens for each in entries if each.max_output_tokens is not None]
+        return max(stated) if len(stated) == len(entries) else None
 
     def problem(self, what: str, *, rule: str, remedy: str) -> DocumentError:
         return DocumentError([self.document.problem(self.parsed.at, what, rule=rule, remedy=remedy)])
 
-    def _rule(self, rule: FollowUp) -> FollowUp:
+    def _rule(self, rule: FollowUp, most_tokens: int | None) -> FollowUp:
+        if most_tokens is not None and rule.factor is not None:
+            return replace(rule, up_to=min(most_tokens, rule.up_to or most_tokens))
+        if most_tokens is not None and (rule.max_tokens or 0) > most_tokens:
+            raise self.problem(
+                f"a truncated answer is to be asked again with {rule.max_tokens} tokens",
+                rule=f"the longest answer of the model has {most_tokens} (max_output_tokens of the catalogue)",
+                remedy="write a smaller limit, or `model: NAME` with a model that writes more",
+            )
         if rule.model is None:
             return rule
         if self.parsed.command is not None:
@@ -63,11 +78,13 @@ class Asking:
         return replace(rule, candidate=self._named(rule.model))
 
     def _named(self, name: str, *, weight: float | None = None) -> Candidate:
+        return self.candidate(self._entry(name), weight=weight)
+
+    def _entry(self, name: str) -> CatalogueEntry:
         try:
-            entry = self.services.catalogue.resolve(name)
+            return self.services.catalogue.resolve(name)
         except NotFound as error:
             raise DocumentError([self.document.problem(self.parsed.at, str(error))]) from None
-        return self.candidate(entry, weight=weight)
 
     def _placed(self, problem: Problem) -> Problem:
         placed = self.document.problem(self.parsed.at, problem.what, rule=problem.rule, remedy=problem.remedy)

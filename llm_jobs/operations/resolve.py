@@ -114,7 +114,10 @@ def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPro
     if parsed.templated:
         messages, given = bind_parameters(messages, given)
     asking = Asking(services=services, document=document, parsed=parsed, given=given)
-    rules = asking.rules(document.policy.on_status.get(parsed.name, {}))
+    rules = asking.rules(
+        document.policy.on_status.get(parsed.name, {}),
+        most_tokens=asking.longest_answer(entry),
+    )
     if parsed.command is not None:
         model = with_digest(services, entry.model)
         return made_request(services, document, replace(parsed, parameters=given), messages, model), rules

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from llm_jobs.errors import SetupError
+from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.preflight import check_environment
@@ -86,6 +86,19 @@ def test_a_truncated_answer_is_never_asked_for_again_as_it_was_unless_an_epoch_s
         assert [body["max_tokens"] for body in speaking.bodies] == [100, 200, 400]
         answered(house, document(prompt, epoch="again"))
         assert len(speaking.bodies) == 4
+
+
+def test_a_limit_grows_no_further_than_the_longest_answer_that_the_catalogue_states(tmp_path: Path) -> None:
+    prompt = {"model": "openai/m", "max_tokens": 100, "on_status": GROWING}
+    with speaking_server(needs(5000, "max_tokens")) as speaking:
+        house = house_of(tmp_path, speaking)
+        house.home.mkdir()
+        (house.home / "models.yaml").write_text("openai/m: {provider: openai, model: m, max_output_tokens: 300}\n")
+        _, (row,) = answered(house, document(prompt))
+        assert ([body["max_tokens"] for body in speaking.bodies], row["llm_status"]) == ([100, 200, 300], "truncated")
+        fixed = {**prompt, "on_status": {"truncated": {"ask_again": {"max_tokens": 301}}}}
+        with pytest.raises(DocumentError, match="the longest answer of the model has 300"):
+            house.accept(house.write("fixed.json", document(fixed)))
 
 
 def test_a_malformed_answer_is_repaired_and_the_row_has_its_typed_columns(tmp_path: Path) -> None:
