@@ -86,12 +86,17 @@ RETURNING call_hash, intent_id
 """
 _TAKE_OVER = """
 WITH dead AS (
-    SELECT c.call_hash FROM claims c
+    SELECT c.call_hash, c.intent_id FROM claims c
     JOIN unnest(%s::text[], %s::bigint[]) AS d (call_hash, owner_id) USING (call_hash, owner_id)
     ORDER BY c.call_hash FOR UPDATE OF c
 )
 UPDATE claims SET owner_id = %s, intent_id = nextval('intent_ids') FROM dead
-WHERE claims.call_hash = dead.call_hash RETURNING claims.call_hash, claims.intent_id
+WHERE claims.call_hash = dead.call_hash RETURNING claims.call_hash, claims.intent_id, dead.intent_id
+"""
+_LEAVE_TO_THE_DEAD = """
+UPDATE claims SET owner_id = d.owner_id, intent_id = d.intent_id
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[]) AS d (call_hash, owner_id, intent_id)
+WHERE claims.call_hash = d.call_hash
 """
 _INSERT_INTENTS = """
 INSERT INTO intents (id, call_hash, job_hash, submission_id, provider, model, attempt, worst_tokens, worst_cost_usd,
@@ -180,15 +185,21 @@ def _settle_and_commit(hot: Hot, batch: Batch, codec: PayloadCodec, alive: Calla
     settled, won, taken = _settle(hot, batch, codec, alive)
     # Wanted again in the exchange that is done with it: its claim is still there, and renewed.
     again = [call_hash for call_hash in settled.fresh if call_hash in batch.released and call_hash not in won]
+    former: dict[str, int] = {}  # the dead owners' intents of what was taken over
     if settled.taken_over or settled.retried or again:
-        won |= _claim_again(hot, batch.owner_id, settled, [*settled.retried, *again])
+        former = _claim_again(hot, batch.owner_id, settled, [*settled.retried, *again], won)
     wanted = {want.call_hash: want for want in settled.granted}
     claimed = {number: wanted[call_hash] for call_hash, number in won.items() if call_hash in wanted}
     reserved = budget(hot, taken=taken, ended=batch.ended, wants=claimed, owner_id=batch.owner_id, alive=alive)
     granted = {want.call_hash: number for number, want in claimed.items() if want.call_hash not in reserved.over}
-    unneeded = [call_hash for call_hash in (*batch.released, *won) if call_hash not in granted]
+    left = [call_hash for call_hash in former if call_hash in reserved.over]
+    unneeded = [
+        call_hash for call_hash in (*batch.released, *won) if call_hash not in granted and call_hash not in left
+    ]
     intents = [_intents(batch, [(number, wanted[key]) for key, number in granted.items()])] if granted else []
-    _run(hot, [*intents, *reserved.statements, *_release(batch.owner_id, unneeded), _COMMIT])
+    dead = [settled.taken_over[call_hash][1] for call_hash in left]
+    leaving = [(_LEAVE_TO_THE_DEAD, (left, dead, [former[call_hash] for call_hash in left]))] if left else []
+    _run(hot, [*intents, *reserved.statements, *leaving, *_release(batch.owner_id, unneeded), _COMMIT])
     # Held by somebody who gave it back while we looked; 0 is behind every intent there is.
     lost = {call_hash: want.behind or 0 for call_hash, want in wanted.items() if call_hash not in won}
     twice = {call_hash: granted[call_hash] for call_hash in settled.twice if call_hash in granted}
@@ -230,13 +241,19 @@ def _settle(
     return settled, won, [Reservation(*row) for row in taken]
 
 
-def _claim_again(hot: Hot, owner_id: int, settled: Settlement, held: Sequence[str]) -> dict[str, int]:
-    """Take over the claims of the dead and renew our own; returns those won, with their new intents' ids."""
+def _claim_again(
+    hot: Hot, owner_id: int, settled: Settlement, held: Sequence[str], won: dict[str, int]
+) -> dict[str, int]:
+    """Take over the claims of the dead and renew our own, adding them to `won` with their new intents' ids; returns the
+    intents that the dead held them for."""
     dead = settled.taken_over
     with hot.pipeline():
         taken = hot.execute(_TAKE_OVER, (list(dead), [owner for _, owner in dead.values()], owner_id))
         renewed = hot.execute(_CLAIM_HELD, (owner_id, held))
-    return dict(taken.fetchall()) | dict(renewed.fetchall())
+    rows = taken.fetchall()
+    won.update((call_hash, number) for call_hash, number, _ in rows)
+    won.update(renewed.fetchall())
+    return {call_hash: intent_id for call_hash, _, intent_id in rows}
 
 
 def _owner(hot: Hot, owner_id: int) -> OwnerRow | None:

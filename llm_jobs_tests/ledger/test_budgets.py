@@ -232,12 +232,16 @@ def test_a_call_that_was_not_recorded_when_its_owner_closed_is_lost(ledger: Ledg
     assert usd(ledger) == (0.0, 0.8)
 
 
-def test_a_dead_owners_call_that_no_budget_has_room_for_is_refused(ledger: Ledger, clock: SetClock) -> None:
+def test_a_dead_owners_call_that_no_budget_has_room_for_is_left_to_it(ledger: Ledger, clock: SetClock) -> None:
     far, near, other = Buyer(ledger, ELSEWHERE), Buyer(ledger), Asker(ledger)
-    far.buy("a", worst_cost_usd=0.8)
+    lost = far.buy("a", worst_cost_usd=0.8).granted["a"]
     clock.advance(61)
 
     assert set(near.buy("a").over_budget) == {"a"}
+
+    ledger.heartbeat(far.owner_id)  # it only stood still
+    assert other.ask("a").busy == {"a": lost}
+    clock.advance(61)
     assert set(other.ask("a").granted) == {"a"}
 
 

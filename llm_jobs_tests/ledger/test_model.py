@@ -17,13 +17,14 @@ from hypothesis.stateful import (
 )
 
 from llm_jobs.clock import SetClock
-from llm_jobs.ledger.base import Exchange, Outcome, OutcomeStatus, Want
+from llm_jobs.ledger.base import BudgetCap, Exchange, Outcome, OutcomeStatus, OverBudget, Want
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs.ledger.owners import this_process
 from llm_jobs_tests.ledger.conftest import NOON_NS
 from llm_jobs_tests.ledger.material import ELSEWHERE, Asker, facts, outcome
 
 CALLS = ["a", "b", "c", "d"]
+WORST_CENTS, COST_CENTS, CAP_CENTS = 30, 25, 150
 STATUSES: list[OutcomeStatus] = ["succeeded", "truncated", "failed", "rate_limited"]
 
 
@@ -39,6 +40,16 @@ class Model:
     open_intents: dict[int, tuple[str, int]] = field(default_factory=dict)  # intent -> call, owner
     intents: list[int] = field(default_factory=list)
     late: int = 0
+    reserved: dict[int, int] = field(default_factory=dict)  # intent -> owner; each holds WORST_CENTS
+    spent_cents: int = 0
+
+    @property
+    def reserved_cents(self) -> int:
+        return WORST_CENTS * len(self.reserved)
+
+    def has_room(self, *, without: int = 0) -> bool:
+        """Whether one more call fits, were so many of those in flight gone."""
+        return self.spent_cents + self.reserved_cents + WORST_CENTS * (1 - without) <= CAP_CENTS
 
     def alive(self, owner: int) -> bool:
         if owner not in self.beats:
@@ -48,6 +59,8 @@ class Model:
 
     def end(self, owner: int, ended: Outcome) -> None:
         call, status = ended.call_hash, ended.facts.status
+        if self.reserved.pop(ended.intent_id, None) is not None:
+            self.spent_cents += COST_CENTS
         del self.open_intents[ended.intent_id]
         if status == "succeeded":
             if call in self.answers:
@@ -144,23 +157,33 @@ class LedgerMachine(RuleBasedStateMachine):
     def draw_want(self, data: st.DataObject, owner: int) -> Want:
         behind = data.draw(st.sampled_from([None, 0, *self.model.intents]))
         call = self.prefix + data.draw(st.sampled_from(CALLS))
-        return self.askers[owner].want(call, held=data.draw(st.booleans()), behind=behind)
+        want = self.askers[owner].want(call, held=data.draw(st.booleans()), behind=behind)
+        caps = (BudgetCap(key=self.budget, max_cost_usd=CAP_CENTS / 100),) if data.draw(st.booleans()) else ()
+        return replace(want, worst_cost_usd=WORST_CENTS / 100, budgets=caps)
+
+    @property
+    def budget(self) -> str:
+        return f"job:{self.prefix}"
 
     def compare(self, owner: int, wants: list[Want], done: Exchange) -> None:
         granted: dict[str, int] = {}
-        seen: dict[str, set[str]] = {"answered": set(), "failed": set(), "granted": set(), "busy": set()}
+        seen: dict[str, set[str]] = {"answered": set(), "failed": set(), "granted": set(), "busy": set(), "over": set()}
         before = max(self.model.intents, default=0)
         for want in wants:
             call = want.call_hash
             what = "busy" if call in granted else self.model.expected(owner, want)
+            if call in done.over_budget and what == "granted":
+                what = "over"
             seen[what].add(call)
             if what == "granted":
                 granted[call] = done.granted[call]
+                if want.budgets:
+                    self.model.reserved[granted[call]] = owner
             elif what == "answered":
                 assert done.answered[call].intent_id == self.model.answers[call]
             elif what == "failed":
                 assert done.failed[call] == facts(self.model.failures[call][1])
-            else:
+            elif what == "busy":
                 # One batch may hold both who waits for the old intent and who waits for the new one.
                 assert done.busy[call] in (
                     granted.get(call),
@@ -171,11 +194,29 @@ class LedgerMachine(RuleBasedStateMachine):
             name: seen[name] for name in ("answered", "failed")
         }
         assert (set(done.granted), set(done.busy)) == (seen["granted"], seen["busy"])
+        assert set(done.over_budget) == seen["over"]
         for call, number in granted.items():
             assert number > before
             self.model.intents.append(number)
             self.model.claims[call] = (owner, number)
             self.model.open_intents[number] = (call, owner)
+        self.compare_refusals(owner, wants, done)
+
+    def compare_refusals(self, owner: int, wants: list[Want], done: Exchange) -> None:
+        new = set(done.granted.values())
+        live = sum(number in new or self.model.alive(holder) for number, holder in self.model.reserved.items())
+        for call, refusal in done.over_budget.items():
+            assert not self.model.has_room()
+            assert refusal == OverBudget(key=self.budget, pending=self.model.has_room(without=live))
+            if self.model.claims.get(call, (0, 0))[0] == owner:
+                del self.model.claims[call]
+
+    @invariant()
+    def the_budget_is_that_of_the_model(self) -> None:
+        state = self.ledger.budget_state([self.budget])[self.budget]
+        found = (round(state.spent_usd * 100), round(state.reserved_usd * 100))
+        assert found == (self.model.spent_cents, self.model.reserved_cents)
+        assert sum(found) <= CAP_CENTS
 
     @invariant()
     def the_answers_are_those_of_the_model(self) -> None:
