@@ -29,6 +29,8 @@ class Tally:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cost = 0.0
+        self.saved = 0.0
+        self._saved_unpriced = 0
         self.first_error: str | None = None
 
     @property
@@ -39,6 +41,11 @@ class Tally:
     def cost_usd(self) -> float | None:
         """What this run's calls cost; None if one of them has no known price."""
         return None if self._unpriced else self.cost
+
+    @property
+    def saved_usd(self) -> float | None:
+        """What the reused answers cost once; None if that of one of them is not known."""
+        return None if self._saved_unpriced else self.saved
 
     def row(self, row: OpenRow) -> None:
         self.rows += 1
@@ -51,7 +58,7 @@ class Tally:
 
     def _call(self, settled: Settled) -> None:
         if settled.reused:
-            self.calls_reused += 1
+            self._reused(settled)
             return
         self.calls_answered += 1
         facts = settled.facts
@@ -63,6 +70,16 @@ class Tally:
             self._unpriced += 1
         if facts.latency_s is not None:
             self._time(facts.latency_s)
+
+    def _reused(self, settled: Settled) -> None:
+        """Nothing was sent for this asking: an answer or a failure of another's, or a call that was never sent."""
+        if settled.facts.status == "cancelled":
+            return
+        self.calls_reused += 1
+        if settled.facts.cost_usd is not None:
+            self.saved += settled.facts.cost_usd
+        elif settled.reply is not None:
+            self._saved_unpriced += 1
 
     def _time(self, latency_s: float) -> None:
         self._timed += 1

@@ -207,6 +207,7 @@ class _Production:
                 "prompt_tokens": tally.prompt_tokens,
                 "completion_tokens": tally.completion_tokens,
                 "cost_usd": tally.cost_usd,
+                "saved_usd": tally.saved_usd,
                 "seconds": seconds,
                 "latency_percentiles": tally.latency_s(),
             },
