@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from llm_jobs.documents.identity import rows_digest
 from llm_jobs.documents.job import (
@@ -51,6 +52,9 @@ def question(
     text: str = "{{ x }}",
 ) -> Prepare:
     """A prompt `answer` about the column `x`, not prepared yet."""
+    if models is not None and parameters is not None:
+        asked = tuple(replace(candidate, parameters=parameters) for candidate in models.candidates)
+        models = replace(models, candidates=asked)
     step = PromptStep(
         name="answer",
         model=models.candidates[0].model if models else model("m"),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast, get_args
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue
 from llm_jobs.engine.stream import OpenRow
@@ -14,7 +18,7 @@ from llm_jobs.ledger.base import Ledger
 from llm_jobs.providers.base import Provider
 from llm_jobs.providers.simulated import Fault, SimulatedProvider
 from llm_jobs_tests.engine.bench import bench, memory_ledger
-from llm_jobs_tests.engine.questions import completed, question, through
+from llm_jobs_tests.engine.questions import choice, completed, question, through
 from llm_jobs_tests.engine.speaking import Said, SpeakingProvider, model
 from llm_jobs_tests.virtual_time import run_virtual
 
@@ -253,3 +257,40 @@ def test_the_simulated_model_s_faults_are_followed_too(status: AnswerStatus) -> 
     row = one(provider, parameters={"max_tokens": 9}, rules={status: (FollowUp(action="ask_again", factor=2.0),)})
     assert [settled.facts.status for settled in row.settled] == [status, "succeeded"]
     assert str(row.values["answer"]).startswith("[simulated]")
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(0, 4), max_size=4))
+def test_chains_that_are_stopped_anywhere_are_taken_up_and_nothing_is_bought_twice(stops_s: list[float]) -> None:
+    ledger = memory_ledger()
+    rules: Mapping[AnswerStatus, Sequence[FollowUp]] = {
+        "truncated": (FollowUp(action="ask_again", factor=2.0, up_to=1000, times=10),),
+        "invalid": (FollowUp(action="repair"),),
+        "refused": (FollowUp(action="fallback"),),
+    }
+    models = choice("fallback", "weak", "strong")
+    asked = question(schema=SCORE, rules=rules, models=models, parameters={"max_tokens": 100})
+
+    def speech(body: Body) -> Said:
+        if body["model"] == "weak" and "5" in body["messages"][0]["content"]:
+            return ("no", "refused")
+        if body["max_tokens"] < 200:
+            return ("{", "length")
+        return "no JSON" if len(body["messages"]) == 1 else '{"score": 1}'
+
+    provider = SpeakingProvider(speech, latency_s=0.7)
+    rows: list[dict[str, JsonValue]] = [{"x": str(number)} for number in range(8)]
+
+    async def scenario() -> None:
+        for stop_s in [*stops_s, 1000.0]:
+            async with bench(provider, ledger) as b:
+                lane = b.lane()
+                alarm = asyncio.get_running_loop().call_later(stop_s, b.session.caller.close_lane, lane)
+                done = await through(b, rows, asked, lane=lane)
+                alarm.cancel()
+        assert {row.status for row in done} == {"succeeded"}
+        assert Counter(row.model for row in done) == {"speaking/weak": 7, "speaking/strong": 1}
+
+    run_virtual(scenario())
+    assert set(Counter(map(orjson.dumps, provider.bodies)).values()) == {1}
+    assert len(provider.bodies) == 7 * 3 + 4
