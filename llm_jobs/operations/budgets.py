@@ -91,12 +91,12 @@ def check_caps(services: Services, job: Job) -> None:
     caps = JobCaps(job, job.policy.budget, stated_budgets(services))
     now_ns = services.clock.now_ns()
     for step in job.steps:
-        for model, parameters in _asked(step):
+        for model, parameters in _asked(job, step):
             for cap in caps.of(model.provider, now_ns):
                 _check(services, cap, step, model, parameters)
 
 
-def _asked(step: Step) -> Iterator[tuple[ModelRef, Mapping[str, JsonValue] | None]]:
+def _asked(job: Job, step: Step) -> Iterator[tuple[ModelRef, Mapping[str, JsonValue] | None]]:
     """The models that a step may ask, with the request's parameters; None: each row has its own."""
     if not isinstance(step, PromptStep):
         yield step.model, step.body
@@ -105,6 +105,10 @@ def _asked(step: Step) -> Iterator[tuple[ModelRef, Mapping[str, JsonValue] | Non
     else:
         for candidate in step.choice.candidates:
             yield candidate.model, candidate.parameters
+    for rules in job.policy.on_status.get(step.name, {}).values():
+        for rule in rules:
+            if rule.candidate is not None:
+                yield rule.candidate.model, rule.candidate.parameters
 
 
 def _check(

@@ -11,6 +11,7 @@ import pytest
 
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
@@ -243,3 +244,12 @@ def test_a_list_of_models_needs_one_server_that_listens(tmp_path: Path) -> None:
             check_environment(services, listed)
             with pytest.raises(SetupError, match=r"no server answers at http://127\.0\.0\.1:9"):
                 check_environment(services, alone)
+
+
+def test_a_cap_holds_for_the_models_that_rules_name_too(tmp_path: Path) -> None:
+    with speaking_server(lambda body: "yes") as speaking:
+        house = house_of(tmp_path, speaking)
+        prompt = {"model": "simulated", "max_tokens": 5, "on_status": {"empty": {"model": "openai/unpriced"}}}
+        jobs = house.accept(house.write("job.json", document(prompt, budget={"max_cost_usd": 1})))
+        with house.entry.open_services() as services, pytest.raises(SetupError, match="openai/unpriced"):
+            check_caps(services, jobs[0])
