@@ -26,7 +26,8 @@ _PHASES: tuple[BatchPhase, ...] = ("lost", "collected", "ended", "submitted", "u
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Calls of one job, of one model and endpoint, that go to a vendor in one file. `token` is random and known to the
-    vendor, so that a batch whose name was lost can be found. `details`: what polling and collecting need."""
+    vendor, so that a batch whose name was lost can be found. `details`: what polling and collecting need, and under
+    `intents` the first and last ids of the runs of its intents, in the order of the file's lines."""
 
     provider: str
     model: str

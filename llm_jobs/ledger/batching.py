@@ -103,7 +103,8 @@ class Batching(ABC):
 
     def batch_calls(self, batch: Batch) -> Mapping[str, BatchCall]:
         """By the range of ids that the batch's intents lie in: they have no index by owner."""
-        first, last = batch.details["first_intent"], batch.details["last_intent"]
+        runs = batch.details["intents"]
+        first, last = runs[0][0], runs[-1][1]
         query = (
             select(intents.c.call_hash, intents.c.id, outcomes.c.intent_id)
             .outerjoin(outcomes, outcomes.c.intent_id == intents.c.id)

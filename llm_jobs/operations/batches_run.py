@@ -22,6 +22,7 @@ from llm_jobs.operations.batches_plan import Need, Portion, Prepared, Said, coun
 from llm_jobs.operations.batches_poll import poll_batches
 from llm_jobs.operations.batches_submit import Submitted, Submitter
 from llm_jobs.operations.batches_targets import open_endpoints
+from llm_jobs.operations.budgets import caps_of
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
@@ -152,8 +153,14 @@ class _Run:
         online before a step in batches can be."""
         plan = _Plan(prepared)
         async with open_endpoints(self._services) as endpoints:
+            caps = await asyncio.to_thread(caps_of, self._services, self._submission, self._job)
             submitter = Submitter(
-                self._services, self._submission, endpoints, emit=self._emit, most_tokens=_most_tokens(recent)
+                self._services,
+                self._submission,
+                endpoints,
+                emit=self._emit,
+                caps=caps,
+                most_tokens=_most_tokens(recent),
             )
             try:
                 portions = needed(self._services, prepared)
@@ -171,7 +178,8 @@ class _Run:
         refused = next((error for error in done.problems if isinstance(error, PermanentError)), None)
         if refused is not None and not done.owners:
             raise refused
-        if done.owners or done.held or done.later or done.problems:
+        pending = any(over.pending for over in done.over_budget.values())  # others may give some of it back
+        if done.owners or done.held or done.later or done.problems or pending:
             owners = sorted({*done.owners, *done.held.values()})
             pause_s = 0.0 if owners else _pause_s(recent)
             return await self._wait(owners, _on_submitted(done), pause_s=pause_s)
@@ -294,6 +302,9 @@ def _on_submitted(done: Submitted) -> str:
         parts.append(f"{_number(len(done.held), 'call')} asked by others already")
     if done.later:
         parts.append(f"{_number(done.later, 'call')} for which the vendor's queue has no room now")
+    if done.over_budget:
+        key = next(iter(done.over_budget.values())).key
+        parts.append(f"{_number(len(done.over_budget), 'call')} for which the budget {key} has no room")
     if done.problems:
         parts.append(f"a batch was not made: {done.problems[0]}")
     return "; ".join(parts)

@@ -20,14 +20,17 @@ from dataclasses import dataclass, field, replace
 
 from llm_jobs.errors import CallError, PermanentError, RateLimited
 from llm_jobs.events import BatchChanged, Listener
-from llm_jobs.ledger.base import Exchange, Submission, Want
+from llm_jobs.ledger.base import Exchange, OverBudget, Submission, Want
 from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEventKind
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.batches_close import free_owner, give_up, tell
 from llm_jobs.operations.batches_plan import Need
-from llm_jobs.operations.batches_targets import Endpoints, target_key, target_of, target_to_json
+from llm_jobs.operations.batches_targets import Endpoints, price_factor, target_key, target_of, target_to_json
+from llm_jobs.operations.budgets import JobCaps
 from llm_jobs.operations.services import Services
+from llm_jobs.providers.base import Request
 from llm_jobs.providers.batches import BatchEndpoint, BatchTarget, Ticket, inputs_of, is_full
+from llm_jobs.providers.tokens import worst_input_tokens, worst_output_tokens
 
 CLAIMED_AT_ONCE = 500
 HEARTBEAT_S = 15.0
@@ -38,13 +41,13 @@ BYTES_PER_TOKEN = 4  # the vendors' own rule of thumb
 class Submitted:
     """What came of submitting. `owners`: the batches that were handed over, or may have been, with `calls` calls.
     `held`: calls that others hold, with those owners. `later`: calls that the vendor's queue has no room for now.
-    `over_budget`: by call, the budget that has no room for it. `problems`: why a batch was not made."""
+    `over_budget`: calls for which a budget has no room. `problems`: why a batch was not made."""
 
     owners: list[int] = field(default_factory=list)
     calls: int = 0
     held: dict[str, int] = field(default_factory=dict)
     later: int = 0
-    over_budget: dict[str, str] = field(default_factory=dict)
+    over_budget: dict[str, OverBudget] = field(default_factory=dict)
     problems: list[CallError] = field(default_factory=list)
 
 
@@ -89,10 +92,13 @@ class Submitter:
         endpoints: Endpoints,
         *,
         emit: Listener,
+        caps: JobCaps,
         most_tokens: Mapping[str, int],
     ) -> None:
-        """`most_tokens`: by model name, how many tokens of this job the vendor's queue may take at once."""
+        """`caps`: what the job's calls count for. `most_tokens`: by model name, how many tokens of this job the
+        vendor's queue may take at once."""
         self._services = services
+        self._caps = caps
         self._submission = submission
         self._endpoints = endpoints
         self._emit = emit
@@ -180,19 +186,34 @@ class Submitter:
 
     def _want(self, need: Need) -> Want:
         request = need.call.request
+        caps = self._caps.of(request.model.provider, self._services.clock.now_ns()) if self._caps.any else ()
+        worst_tokens, worst_cost_usd = self._worst(request) if caps else (None, None)
         return Want(
             call_hash=need.call.call_hash,
             job_hash=self._submission.job_hash,
             submission_id=self._submission.id or 0,
             provider=request.endpoint.provider,
             model=request.model.name,
+            worst_tokens=worst_tokens,
+            worst_cost_usd=worst_cost_usd,
+            budgets=caps,
         )
+
+    def _worst(self, request: Request) -> tuple[int | None, float | None]:
+        """The tokens and the cost that a call may come to at most. None: no bound is known."""
+        services, model = self._services, request.model
+        entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
+        prompt = worst_input_tokens(request.body)
+        completion = worst_output_tokens(request.body, entry, path=request.endpoint.path)
+        cost_usd = services.pricing.worst_cost_usd(model, prompt, completion)
+        tokens = None if prompt is None or completion is None else prompt + completion
+        return tokens, None if cost_usd is None else cost_usd * price_factor(services, model)
 
     async def _note(self, exchange: Exchange) -> None:
         """What was not granted: held by others, or beyond a budget. What is answered by now needs nothing."""
         if exchange.busy:
             self.done.held |= await asyncio.to_thread(self._services.ledger.holders, list(exchange.busy))
-        self.done.over_budget |= {call_hash: over.key for call_hash, over in exchange.over_budget.items()}
+        self.done.over_budget |= exchange.over_budget
 
     async def _hand_over(self, key: str) -> None:
         file = self._files.pop(key)
@@ -272,8 +293,7 @@ class Submitter:
             details={
                 "target": target_to_json(target),
                 "marks": marks,
-                "first_intent": file.intents[0],
-                "last_intent": file.intents[-1],
+                "intents": _runs(file.intents),
                 "first_row": file.first_row,
                 "tokens": file.size.tokens,
             },
@@ -295,6 +315,17 @@ class Submitter:
 
     def _told(self, batch: Batch, kind: str) -> None:
         self._emit(BatchChanged(batch.job_hash, batch.model, None, kind, batch.calls))
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Growing `numbers` as the first and the last of each run without a gap."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
 
 
 def is_refusal(error: CallError) -> bool:

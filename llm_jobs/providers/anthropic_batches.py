@@ -172,7 +172,7 @@ class AnthropicBatches:
         error = error.get("error") if isinstance(error.get("error"), dict) else error
         kind = str(error.get("type") or "error")
         said = self._channel.scrubber.text(f"the batch answered {kind}: {str(error.get('message') or '')[:300]}")
-        return PermanentError(said, http_status=400) if kind in _PERMANENT else TransientError(said)
+        return PermanentError(said, http_status=400) if kind in _PERMANENT else TransientError(said, http_status=500)
 
 
 def _entries(page: Mapping[str, Any]) -> list[dict[str, Any]]:

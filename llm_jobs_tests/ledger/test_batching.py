@@ -37,7 +37,7 @@ class Batcher(Asker):
             calls=len(granted),
             bytes=100,
             sha256="0" * 64,
-            details={"first_intent": min(granted.values()), "last_intent": max(granted.values())},
+            details={"intents": [[number, number] for number in sorted(granted.values())]},
         )
         return replace(batch, id=self.ledger.record_batch(batch))
 

@@ -6,6 +6,7 @@ Each is asked again as far as needed and no further, by the server's own books.
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -15,6 +16,7 @@ from llm_jobs.operations.batches_collect import DEAD_LETTER, MOST_INCOMPLETE
 from llm_jobs.operations.batches_plan import MOST_ROUNDS, Prepared, modes_of, needed
 from llm_jobs.operations.batches_submit import Submitter
 from llm_jobs.operations.batches_targets import open_endpoints
+from llm_jobs.operations.budgets import caps_of
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.tables import job_table
 from llm_jobs.providers import anthropic_batches, openai_batches
@@ -261,7 +263,8 @@ def submit_within(house: BatchHouse, job_hash: str, limits: BatchLimits) -> int:
         async def submit() -> int:
             async with open_endpoints(services) as endpoints:
                 endpoints.of(house.vendor).limits = limits
-                submitter = Submitter(services, submission, endpoints, emit=ignore, most_tokens={})
+                caps = caps_of(services, submission, job)
+                submitter = Submitter(services, submission, endpoints, emit=ignore, caps=caps, most_tokens={})
                 for portion in needed(services, prepared):
                     await submitter.take(portion.needs)
                 return (await submitter.finish()).calls
@@ -308,6 +311,47 @@ def test_a_file_that_cannot_be_uploaded_costs_nothing(openai_house: BatchHouse) 
     house.server.finish()
     assert house.run(job_hash).status == "done"
     assert len(house.server.batches) == 1
+
+
+def priced(house: BatchHouse) -> str:
+    """A model with a price, and a bound on its answers."""
+    price = {"input_per_million_usd": 100.0, "output_per_million_usd": 100.0}
+    house.house.home.mkdir(parents=True, exist_ok=True)
+    entry = {"provider": house.vendor, "model": "m", "price": price, "max_output_tokens": 100}
+    (house.house.home / "models.yaml").write_text(json.dumps({"priced": entry}), encoding="utf-8")
+    return "priced"
+
+
+def test_no_batch_may_pass_a_budget(batch_house: BatchHouse) -> None:
+    house = batch_house
+    worst_usd = worst_case_usd(house)
+    job_hash = house.submit(QUESTIONS, model="priced", budget={"max_cost_usd": 5.5 * worst_usd})
+    assert "7 calls for which the budget job:" in (house.run(job_hash).error or "")
+    house.server.finish()
+    for _ in range(12):
+        report = house.run(job_hash)
+        house.server.finish()
+        if report.status != "waiting":
+            break
+    with house.services() as services:
+        spent = services.ledger.budget_state([f"job:{job_hash}"])[f"job:{job_hash}"]
+    assert spent.spent_usd <= 5.5 * worst_usd
+    assert spent.reserved_usd == 0
+    assert (report.status, report.succeeded) in (("partial", len(house.server.paid)), ("done", 12))
+    nothing_paid_twice(house)
+
+
+def worst_case_usd(house: BatchHouse) -> float:
+    """What one of the questions costs at worst in a batch, as it is reserved."""
+    probe = house.submit(["question x"], name="probe", model=priced(house), budget={"max_cost_usd": 100.0})
+    house.run(probe)
+    with house.services() as services:
+        reserved = services.ledger.budget_state([f"job:{probe}"])[f"job:{probe}"].reserved_usd
+    house.server.finish()
+    house.run(probe)
+    house.server.reset()
+    assert reserved > 0
+    return reserved
 
 
 def test_the_simulated_model_has_batches_too(openai_house: BatchHouse) -> None:
