@@ -69,14 +69,14 @@ def _store(url: str) -> LimitStore:
         return MemoryLimitStore()
     if scheme == "sqlite":
         return SqliteLimitStore(_path(url))
-    if scheme in {"redis", "rediss"}:
-        return RedisLimitStore(url)
-    if scheme.partition("+")[0] not in {"postgresql", "postgres"}:
-        raise SetupError(f"quotas cannot be kept in {scheme!r}; {_REMEDY}")
     try:
-        return PostgresLimitStore(make_url(url))
+        if scheme in {"redis", "rediss"}:
+            return RedisLimitStore(url)
+        if scheme.partition("+")[0] in {"postgresql", "postgres"}:
+            return PostgresLimitStore(make_url(url))
     except (ArgumentError, ValueError):  # its text holds the URL, and the URL may hold a password
         raise SetupError(f"the URL of the quotas cannot be read; {_REMEDY}") from None
+    raise SetupError(f"quotas cannot be kept in {scheme!r}; {_REMEDY}")
 
 
 def _path(url: str) -> Path:

@@ -211,7 +211,7 @@ def test_a_change_of_priority_moves_what_waits_at_once() -> None:
         return [name for _, name in house.sent]
 
     sent = run_virtual(run())
-    assert 8 <= sent.count("job")
+    assert sent.count("job") >= 8
     assert sent.count("other") <= 2
 
 
