@@ -111,6 +111,7 @@ class Want:
     worst_tokens: int | None = None
     worst_cost_usd: float | None = None
     budgets: tuple[BudgetCap, ...] = ()
+    mode: Literal["online", "batch"] = "online"  # how the intent says that it is asked
 
 
 @value

@@ -100,10 +100,10 @@ WHERE claims.call_hash = d.call_hash
 """
 _INSERT_INTENTS = """
 INSERT INTO intents (id, call_hash, job_hash, submission_id, provider, model, attempt, worst_tokens, worst_cost_usd,
-    owner_id, intended_ns)
+    mode, owner_id, intended_ns)
 SELECT g.*, %s, %s FROM json_to_recordset(%s::json) AS g
     (id bigint, call_hash text, job_hash text, submission_id bigint, provider text, model text, attempt bigint,
-    worst_tokens bigint, worst_cost_usd float8)
+    worst_tokens bigint, worst_cost_usd float8, mode text)
 """
 
 
@@ -273,6 +273,7 @@ def _intents(batch: Batch, granted: Sequence[tuple[int, Want]]) -> Statement:
             "attempt": want.attempt,
             "worst_tokens": want.worst_tokens,
             "worst_cost_usd": want.worst_cost_usd,
+            "mode": want.mode,
         }
         for number, want in granted
     ]

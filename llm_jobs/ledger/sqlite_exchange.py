@@ -65,7 +65,7 @@ _INSERT_ANSWER = "INSERT INTO answers (call_hash, intent_id) VALUES (?, ?)"
 _RELEASE = "DELETE FROM claims WHERE call_hash = ? AND owner_id = ?"
 _INSERT_INTENT = (
     "INSERT INTO intents (id, call_hash, job_hash, submission_id, owner_id, provider, model, attempt, worst_tokens,"
-    " worst_cost_usd, intended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " worst_cost_usd, mode, intended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _CLAIM = (
     "INSERT INTO claims (call_hash, owner_id, intent_id) VALUES (?, ?, ?)"
@@ -242,5 +242,6 @@ def _intent(number: int, batch: _Batch, want: Want) -> tuple[int | float | str |
         want.attempt,
         want.worst_tokens,
         want.worst_cost_usd,
+        want.mode,
         batch.now_ns,
     )

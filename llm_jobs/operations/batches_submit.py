@@ -197,6 +197,7 @@ class Submitter:
             worst_tokens=worst_tokens,
             worst_cost_usd=worst_cost_usd,
             budgets=caps,
+            mode="batch",
         )
 
     def _worst(self, request: Request) -> tuple[int | None, float | None]:

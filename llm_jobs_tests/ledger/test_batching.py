@@ -6,12 +6,15 @@ import hashlib
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import select
 
 from llm_jobs.clock import SetClock
 from llm_jobs.errors import ImmutableError
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEvent, BatchEventKind, Waiting
 from llm_jobs.ledger.owners import this_process
+from llm_jobs.ledger.sql import SqlLedger
+from llm_jobs.ledger.tables import intents
 from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome
 
 
@@ -103,6 +106,16 @@ def test_the_calls_of_a_batch_tell_what_is_recorded(ledger: Ledger) -> None:
     assert [h for h, each in ledger.batch_calls(batch).items() if each.recorded] == [call(2)]
     assert set(ledger.claimed_by(batch.owner_id)) == set(map(call, (0, 1, 3, 4)))
     assert ledger.holders([call(1), call(2), call(9)]) == {call(1): batch.owner_id, call(9): other.owner_id}
+
+
+def test_an_intent_says_how_its_call_is_asked(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    wants = [replace(asker.want(call(1)), mode="batch"), asker.want(call(2))]
+    ledger.exchange(asker.owner_id, outcomes=[], wants=wants)
+    assert isinstance(ledger, SqlLedger)
+    with ledger._reading() as connection:
+        rows = connection.execute(select(intents.c.call_hash, intents.c.mode)).all()
+    assert {tuple(row) for row in rows} == {(call(1), "batch"), (call(2), "online")}
 
 
 def test_an_answer_that_comes_when_there_is_one_already_is_late(ledger: Ledger) -> None:
