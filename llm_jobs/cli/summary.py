@@ -29,7 +29,7 @@ def print_summary(
     by_hash = {report.job_hash: report for report in reports}
     ordered = [by_hash[job_hash] for job_hash in dict.fromkeys(each.job.hash for each in asked) if job_hash in by_hash]
     print_table(COLUMNS, [_row(report) for report in ordered], right=COLUMNS[3:])
-    _print_sent(ordered)
+    _print_sent([report for report in ordered if report.status != "waiting"])
     _print_results(entry.working_directory, ordered)
     _print_errors(ordered)
     simulated = [each for each in asked if each.is_simulated]
@@ -53,6 +53,8 @@ def _row(report: JobReport) -> tuple[str, ...]:
 
 
 def _print_sent(reports: Sequence[JobReport]) -> None:
+    if not reports:
+        return
     sent = sum(report.calls_sent for report in reports)
     reused = sum(report.calls_reused for report in reports)
     if not sent:
@@ -111,6 +113,9 @@ def _usage(services: Services, job_hashes: set[str], reports: Sequence[JobReport
 
 def _print_next(entry: Entry, simulated: Sequence[Asked], reports: Sequence[JobReport], links: Sequence[str]) -> None:
     lines: dict[str, str] = {}
+    if waiting := [report for report in reports if report.status == "waiting"]:
+        lines["llm-jobs batches --poll"] = "how far the batches are; a running Dagster asks by itself"
+        lines[f"llm-jobs run {waiting[0].job_hash[:HASH_SHOWN]}"] = "goes on where it waits, once they have ended"
     with_result = next((report for report in reports if report.result is not None), None)
     if with_result is not None:
         lines[f"llm-jobs results {with_result.job_hash[:HASH_SHOWN]}"] = "the rows of the first result"
