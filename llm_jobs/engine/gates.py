@@ -10,8 +10,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
-
 from llm_jobs.errors import CallError, RateLimited
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import NOTHING, Cost, Limits
@@ -52,8 +50,9 @@ def _unknown(request: Request) -> Worst:
 class ModelGate:
     """One model, as all lanes of this process share it.
 
-    `limits` is asked at each call and tells what holds now; `limiter` keeps them. `reserves_worst`: a call's tokens are
-    reserved by their bound, not by what such calls used before. `told` hears of changes of the concurrency.
+    `limits` is asked at each call and tells what holds now; `limiter` keeps them. `output_limit`: the most tokens of an
+    answer, where that is known. `reserves_worst`: a call's tokens are reserved by their bound, not by what such calls
+    used before. `told` hears of changes of the concurrency.
     """
 
     def __init__(
@@ -63,6 +62,7 @@ class ModelGate:
         limits: Callable[[], Limits] = lambda: NO_LIMITS,
         adaptive: AdaptiveConcurrency | None = None,
         worst: Callable[[Request], Worst] = _unknown,
+        output_limit: Callable[[Request], int | None] = lambda request: None,
         reserves_worst: bool = False,
         told: ConcurrencyTold = lambda limit, phase: None,
     ) -> None:
@@ -71,6 +71,7 @@ class ModelGate:
         self.worst = worst
         self.stalled: OrderedDict[Lane, None] = OrderedDict()  # have calls for this model, and no room for them
         self._limits = limits
+        self._output_limit = output_limit
         self._reserves_worst = reserves_worst
         self._told = told
         self._at_once = adaptive.limit if adaptive else 0
@@ -168,7 +169,7 @@ class ModelGate:
         return Cost(worst.input_tokens, worst.output_tokens)
 
     def _expected(self, lane: Lane, call: Call, limits: Limits) -> Cost:
-        most = self.worst(call.request).output_tokens
+        most = self._output_limit(call.request)
         return Cost(*self._learned_of(lane, call).estimate(_size(call.request), most)).within(limits)
 
     def _learned_of(self, lane: Lane, call: Call) -> LearnedTokens:
@@ -199,7 +200,7 @@ class ModelGate:
 
 
 def _size(request: Request) -> int:
-    return len(orjson.dumps(request.body))
+    return len(request.json())
 
 
 def _tokens(replies: Sequence[Reply | None]) -> int | None:

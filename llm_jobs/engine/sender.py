@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from random import Random
 
-import orjson
-
 from llm_jobs.engine.calls import Call, Flight, Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.judging import facts_of_failure, facts_of_reply
@@ -84,7 +82,7 @@ class Sender:
             call_hash=flight.call.call_hash,
             facts=facts,
             final=final,
-            request=orjson.dumps(flight.call.request.body),
+            request=flight.call.request.json(),
             answer=raw,
         )
         self._recorder.record(outcome, recorded)

@@ -35,6 +35,7 @@ def open_gate(services: Services, model: ModelRef, executor: Executor, emit: Lis
         limits=in_force.limits,
         adaptive=AdaptiveConcurrency(),
         worst=partial(_worst, services, in_force.entry),
+        output_limit=partial(_output_limit, in_force.entry),
         told=lambda limit, phase: emit(ConcurrencyChanged(model.name, limit, phase)),
     )
 
@@ -83,6 +84,10 @@ def _limits_of(entry: CatalogueEntry) -> Limits:
 
 
 def _worst(services: Services, entry: Callable[[], CatalogueEntry], request: Request) -> Worst:
-    prompt = worst_input_tokens(request.body)
-    completion = worst_output_tokens(request.body, entry(), path=request.endpoint.path)
+    prompt = worst_input_tokens(request.body, payload_bytes=len(request.json()))
+    completion = _output_limit(entry, request)
     return Worst(prompt, completion, services.pricing.worst_cost_usd(request.model, prompt, completion))
+
+
+def _output_limit(entry: Callable[[], CatalogueEntry], request: Request) -> int | None:
+    return worst_output_tokens(request.body, entry(), path=request.endpoint.path)

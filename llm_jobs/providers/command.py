@@ -121,14 +121,14 @@ class CommandProvider(HttpProvider):
             endpoint.method,
             url,
             headers={"content-type": "application/json", "accept": "*/*", **endpoint.headers, **credentials},
-            payload=None if endpoint.method == "GET" and not request.body else self.payload(request.body),
+            payload=None if endpoint.method == "GET" and not request.body else self.payload(request),
             timeout_s=timeout_s,
             scrubber=self._keys.scrubber(),
         )
 
-    def payload(self, body: Mapping[str, JsonValue]) -> bytes:
+    def payload(self, request: Request) -> bytes:
         """The whole body: a script knows what it prints."""
-        return orjson.dumps(body)
+        return request.json()
 
     def read(self, request: Request, raw: bytes) -> Reply:
         answer = _json_or_none(raw)

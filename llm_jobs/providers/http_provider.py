@@ -94,17 +94,18 @@ class HttpProvider:
         key = self._keys.key(access, target.origin)
         return await self.channel().send(
             self._prepared.get((target, key)) or self._prepare(target, key),
-            payload=self.payload(request.body),
+            payload=self.payload(request),
             timeout_s=timeout_s,
             scrubber=scrubber,
         )
 
-    def payload(self, body: Mapping[str, JsonValue]) -> bytes:
+    def payload(self, request: Request) -> bytes:
         """The bytes of a request body, members in their order."""
-        if not _NOT_SENT.isdisjoint(body):
-            body = {name: value for name, value in body.items() if name not in _NOT_SENT}
+        body = request.body
         try:
-            return orjson.dumps(body)
+            if _NOT_SENT.isdisjoint(body):
+                return request.json()
+            return orjson.dumps({name: value for name, value in body.items() if name not in _NOT_SENT})
         except TypeError as error:
             raise PermanentError(f"the request body cannot be written as JSON: {error}") from None
 

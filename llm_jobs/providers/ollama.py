@@ -71,10 +71,10 @@ class OllamaProvider(HttpProvider):
             body["options"] = {**options, **(stated if isinstance(stated, dict) else {})}
         return body
 
-    def payload(self, body: Mapping[str, JsonValue]) -> bytes:
+    def payload(self, request: Request) -> bytes:
         """Chat answers come as a stream unless the body says otherwise."""
-        payload = super().payload(body)
-        return payload[:-1] + b',"stream":false}' if "messages" in body else payload
+        payload = super().payload(request)
+        return payload[:-1] + b',"stream":false}' if "messages" in request.body else payload
 
     def read(self, request: Request, raw: bytes) -> Reply:
         answer = whole_object(raw)
