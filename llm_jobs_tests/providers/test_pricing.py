@@ -86,7 +86,7 @@ def test_behind_a_gateway_the_price_is_that_of_the_pinned_vendor() -> None:
     assert pricing.cost_usd(moved, USAGE) == pricing.cost_usd(model, USAGE)
 
 
-HEAVY = ("aiohttp", "genai_prices", "openai", "anthropic", "ollama", "transformers")
+HEAVY = ("aiohttp", "httptools", "genai_prices", "openai", "anthropic", "ollama", "transformers")
 
 
 @pytest.mark.parametrize("module", ["registry", "catalogue", "pricing", "openai", "anthropic", "ollama", "command"])
