@@ -5,7 +5,7 @@ Each function compares what is stored on both sides and reports the difference a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import dagster as dg
 
@@ -18,6 +18,8 @@ from llm_jobs.orchestration.use_cases import UseCases
 
 DATA_VERSION_TAG = "dagster/data_version"
 USAGE_EVERY_S = 30.0
+USAGE_REST = 20
+SECONDS_TO_SUM = "seconds to sum"
 
 
 def record_work_done_elsewhere(
@@ -53,20 +55,32 @@ def refresh_job_table(instance: dg.DagsterInstance, lines: Sequence[JobLine]) ->
     return True
 
 
-def refresh_usage(instance: dg.DagsterInstance, use_cases: UseCases, lines: Sequence[JobLine], *, now_s: float) -> bool:
-    """Report what was spent if there are results that were not there when it was last told, and not more often than
-    `USAGE_EVERY_S`: summing reads every attempt of a month."""
+def refresh_usage(
+    instance: dg.DagsterInstance, use_cases: UseCases, lines: Sequence[JobLine], *, now_s: Callable[[], float]
+) -> bool:
+    """Report what was spent if there are results that were not there when it was last told. Summing reads every
+    attempt of a month, so it is done seldom enough to cost a twentieth of the time."""
     made = [line.result for line in lines if line.result is not None]
     digest = hash_of(made)
     latest = instance.get_latest_materialization_event(evidence.USAGE)
-    told = latest.asset_materialization.tags if latest and latest.asset_materialization else None
-    if not made or (told or {}).get(DATA_VERSION_TAG) == digest:
+    told = latest.asset_materialization if latest else None
+    if not made or (told and (told.tags or {}).get(DATA_VERSION_TAG) == digest):
         return False
-    if latest is not None and now_s - latest.timestamp < USAGE_EVERY_S:
+    began_s = now_s()
+    if latest and told and began_s - latest.timestamp < _usage_rest_s(told):
         return False
-    metadata, tags = evidence.usage_metadata(use_cases.usage_sheet()), {DATA_VERSION_TAG: digest}
+    metadata = evidence.usage_metadata(use_cases.usage_sheet())
+    metadata[SECONDS_TO_SUM] = round(now_s() - began_s, 3)
+    tags = {DATA_VERSION_TAG: digest}
     instance.report_runless_asset_event(dg.AssetMaterialization(evidence.USAGE, metadata=metadata, tags=tags))
     return True
+
+
+def _usage_rest_s(told: dg.AssetMaterialization) -> float:
+    """How long what was told stands at least."""
+    stated = told.metadata.get(SECONDS_TO_SUM)
+    seconds = stated.value if isinstance(stated, dg.FloatMetadataValue) else None
+    return max(USAGE_EVERY_S, USAGE_REST * (seconds or 0.0))
 
 
 def observe(instance: dg.DagsterInstance, asset_key: dg.AssetKey, inventory: Inventory) -> bool:

@@ -92,7 +92,7 @@ def record_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourcePar
     lines = use_cases.latest_jobs(LINES_COMPARED)
     elsewhere = record_work_done_elsewhere(context.instance, use_cases, lines, going=going)
     refresh_job_table(context.instance, lines)
-    refresh_usage(context.instance, use_cases, lines, now_s=time.time())
+    refresh_usage(context.instance, use_cases, lines, now_s=time.time)
     observe(context.instance, evidence.PROMPT_LIBRARY, use_cases.prompt_library())
     observe(context.instance, evidence.MODEL_CATALOGUE, use_cases.model_catalogue())
     return dg.SkipReason(f"{len(elsewhere)} results were made outside this instance")

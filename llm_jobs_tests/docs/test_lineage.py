@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page
 
-from llm_jobs_tests.docs.lineage import NODES, answered_examples, lineage_page, node, picture
+from llm_jobs.observability.plots import WIDTH
+from llm_jobs_tests.docs.lineage import NODES, PATIENCE_MS, answered_examples, lineage_page, node, picture
 from llm_jobs_tests.docs.pages import ROOT
 
 PICTURE = ROOT / "docs/images/lineage.png"
@@ -54,3 +55,15 @@ def test_the_picture_in_the_readme_is_such_a_picture(page: Page) -> None:
     taken, kept = size_px(picture(page)), size_px(PICTURE.read_bytes())
     assert kept == pytest.approx(taken, rel=0.05), "python -m llm_jobs_tests.docs.lineage docs/images/lineage.png"
     assert PICTURE.stat().st_size < MOST_BYTES
+
+
+def test_latency_and_cost_of_a_result_are_drawn_when_somebody_looks(page: Page) -> None:
+    browser = page.context.browser
+    assert browser is not None
+    opened = browser.new_page()
+    opened.goto(f"{page.url.partition('/locations')[0]}/assets/results?view=events", timeout=PATIENCE_MS)
+    opened.get_by_role("row").filter(has_text="latency and cost over time").get_by_text("Show Markdown").first.click()
+    image = opened.get_by_role("dialog").get_by_alt_text("latency and cost over time")
+    image.wait_for(timeout=PATIENCE_MS)
+    assert image.evaluate("image => image.naturalWidth") == WIDTH
+    opened.close()

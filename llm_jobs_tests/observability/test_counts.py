@@ -76,6 +76,12 @@ def test_a_call_is_in_flight_from_its_request_to_the_answer_or_the_failure() -> 
     assert calls.retries == {"RateLimited": 2}
 
 
+def test_a_call_that_is_sent_again_without_a_word_of_its_first_attempt_is_in_flight_once() -> None:
+    counts = told(sent(), sent(attempt=2), CallAnswered(CALL))
+    calls = counts.jobs["reviews"].models[MODEL]
+    assert (calls.sent, calls.in_flight) == (2, 0)
+
+
 def test_attempts_that_were_broken_off_are_not_in_flight_for_ever() -> None:
     counts = told(sent(), JobBroken(JOB, "reviews", "SetupError"))
     assert counts.jobs["reviews"].models[MODEL].in_flight == 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import dagster as dg
 
 from llm_jobs.orchestration import evidence
-from llm_jobs.orchestration.recording import USAGE_EVERY_S, refresh_usage
+from llm_jobs.orchestration.recording import USAGE_EVERY_S, USAGE_REST, refresh_usage
 from llm_jobs_tests.orchestration.fake import FakeUseCases, job, key
 from llm_jobs_tests.orchestration.reading import materializations
 
@@ -17,8 +18,11 @@ def finish(use_cases: FakeUseCases, number: int) -> None:
     list(use_cases.run_jobs([key(number)], listener=print, run_id=""))
 
 
-def refreshed(instance: dg.DagsterInstance, use_cases: FakeUseCases, *, in_s: float = 0.0) -> bool:
-    return refresh_usage(instance, use_cases, use_cases.latest_jobs(100), now_s=time.time() + in_s)
+def refreshed(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases, *, in_s: float = 0.0, takes_s: float = 0.0
+) -> bool:
+    looks = itertools.count(time.time() + in_s, takes_s)
+    return refresh_usage(instance, use_cases, use_cases.latest_jobs(100), now_s=lambda: next(looks))
 
 
 def test_what_was_spent_is_told_again_when_there_are_new_results_and_not_too_often(
@@ -33,3 +37,11 @@ def test_what_was_spent_is_told_again_when_there_are_new_results_and_not_too_oft
     assert not refreshed(instance, use_cases)
     assert refreshed(instance, use_cases, in_s=USAGE_EVERY_S + 1)
     assert materializations(instance, evidence.USAGE) == {None: 2}
+
+
+def test_a_sum_that_takes_long_is_made_seldom(instance: dg.DagsterInstance, use_cases: FakeUseCases) -> None:
+    finish(use_cases, 1)
+    assert refreshed(instance, use_cases, takes_s=10.0)
+    finish(use_cases, 2)
+    assert not refreshed(instance, use_cases, in_s=10.0 * USAGE_REST - 1)
+    assert refreshed(instance, use_cases, in_s=10.0 * USAGE_REST + 1)
