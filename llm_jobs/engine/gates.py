@@ -7,13 +7,14 @@ A lane that states its concurrency is not held to what is found: it was told. It
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from llm_jobs.errors import CallError, RateLimited
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import NOTHING, Cost, Limits
 from llm_jobs.limits.estimates import LearnedTokens
+from llm_jobs.limits.headers import observed
 from llm_jobs.limits.limiter import Limiter, Permit
 from llm_jobs.providers.base import Reply, Request
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from llm_jobs.engine.calls import Call, Lane
 
 HOT_PER_COLD = 9
+HEARD_EVERY_S = 0.1  # headers tell the same again and again
 MOST_LEARNED = 1_000  # steps whose calls' usage is remembered
 
 
@@ -52,7 +54,7 @@ class ModelGate:
 
     `limits` is asked at each call and tells what holds now; `limiter` keeps them. `output_limit`: the most tokens of an
     answer, where that is known. `reserves_worst`: a call's tokens are reserved by their bound, not by what such calls
-    used before. `told` hears of changes of the concurrency.
+    used before. `told` hears of changes of the concurrency. `now_ns`: the wall clock, for dates in headers.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class ModelGate:
         output_limit: Callable[[Request], int | None] = lambda request: None,
         reserves_worst: bool = False,
         told: ConcurrencyTold = lambda limit, phase: None,
+        now_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.limiter = limiter
         self.adaptive = adaptive
@@ -74,6 +77,8 @@ class ModelGate:
         self._output_limit = output_limit
         self._reserves_worst = reserves_worst
         self._told = told
+        self._now_ns = now_ns
+        self._hear_from_s = -HEARD_EVERY_S
         self._at_once = adaptive.limit if adaptive else 0
         self._in_flight = 0  # of lanes that are held to what is found
         self._hot_run = 0
@@ -115,6 +120,15 @@ class ModelGate:
         if self.adaptive is not None and not lane.is_fixed:
             self._in_flight += 1
             self.adaptive.sent(now_s)
+
+    def heard(self, headers: Mapping[str, str], now_s: float) -> None:
+        """What the vendor's headers tell of its own counts corrects the quota, for every process."""
+        if self.limiter is None or now_s < self._hear_from_s or not self._limits().windowed:
+            return
+        self._hear_from_s = now_s + HEARD_EVERY_S
+        told = observed(headers, now_ns=self._now_ns())
+        if told is not None:
+            self.limiter.observe(told)
 
     def left(
         self,

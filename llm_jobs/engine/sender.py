@@ -184,6 +184,7 @@ class Sender:
                 outcome = answered
                 self._failed(flight, answered, None, latency_s)
             else:
+                gate.heard(answered.headers, self._loop.time())
                 outcome = (self._answered(flight, answered.raw, latency_s),)
         finally:
             gate.left(lane, calls, outcome, permit, sent_s=sent_s, now_s=self._loop.time())

@@ -11,6 +11,7 @@ from llm_jobs.errors import RateLimited
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import Limits
 from llm_jobs.limits.lines import Line, Priority
+from llm_jobs.providers.base import Answered
 from llm_jobs_tests.engine.bench import Bench, bench, loop_ms, virtual_limiter
 from llm_jobs_tests.engine.scripted import ScriptedProvider
 from llm_jobs_tests.virtual_time import run_virtual
@@ -159,3 +160,27 @@ def test_tokens_are_reserved_before_and_settled_by_what_was_used() -> None:
 
     # 500 tokens are used, 10,000 were reserved: without settling this would take a quarter of an hour.
     assert run_virtual(scenario()) < 60
+
+
+def test_what_the_vendor_says_is_left_holds_where_it_is_less_than_the_quota() -> None:
+    sent_ms: list[int] = []
+
+    class Telling(ScriptedProvider):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            sent_ms.append(loop_ms())
+            answered = await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+            left = max(0, 10 - len(sent_ms)) if loop_ms() < 20_000 else 1000
+            reset_s = max(0, 20_000 - loop_ms()) // 1000 + 1
+            headers = {"remaining": str(left), "limit": "10", "reset": f"{reset_s}s"}
+            told = {f"x-ratelimit-{name}-requests": value for name, value in headers.items()}
+            return Answered(raw=answered.raw, headers=told)
+
+    async def scenario() -> None:
+        async with bench(Telling(latency_s=0.5)) as b:
+            limits = Limits(requests_per_minute=1000, burst_s=60)
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            completed = await b.complete(numbered(0, 60), lane=b.lane(concurrency=2), steps=[b.step(gate=gate)])
+            assert {row.status for row in completed} == {"succeeded"}
+
+    run_virtual(scenario())
+    assert len([ms for ms in sent_ms if ms < 19_000]) <= 24  # ten, ten that come back, what was under way
