@@ -73,7 +73,7 @@ class Candidate:
 
     model: ModelRef
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
-    weight: float = 1.0  # its share of a weighted set
+    weight: float | None = None  # its share of a weighted set; None: the catalogue's, as it stands at each call
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

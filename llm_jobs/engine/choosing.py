@@ -16,20 +16,24 @@ from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.job import Candidate, JsonValue, Message, ModelChoice, PromptStep, Step
 
 Order = Callable[[object, int], Sequence[int]]  # rendered messages and sample -> places in the choice
+Weight = Callable[[], float]
 
 
-def order_of(step: Step) -> Order:
-    """How the models of `step` are ordered for a question. Places are those of its candidates."""
+def order_of(step: Step, weights: Sequence[Weight]) -> Order:
+    """How the models of `step` are ordered for a question. Places are those of its candidates. `weights`: what the
+    catalogue says of each now, for those whose weight the step leaves open."""
     choice = step.choice if isinstance(step, PromptStep) else None
     if not isinstance(step, PromptStep) or choice is None or choice.kind == "fallback":
         listed = range(len(choice.candidates) if choice else 0)
         return lambda rendered, sample: listed
-    return _weighted(step, choice)
+    return _weighted(step, choice, weights)
 
 
-def _weighted(step: PromptStep, choice: ModelChoice) -> Order:
-    keys = [canonical_json(_place(candidate)) for candidate in choice.candidates]
-    weights = [candidate.weight for candidate in choice.candidates]
+def _weighted(step: PromptStep, choice: ModelChoice, weights: Sequence[Weight]) -> Order:
+    shares = [
+        (canonical_json(_place(candidate)), candidate.weight, weight)
+        for candidate, weight in zip(choice.candidates, weights, strict=True)
+    ]
     schema = step.schema and dict(step.schema)
     rest = {"operation": step.operation, "parameters": _shared(choice.candidates), "schema": schema}
 
@@ -37,8 +41,8 @@ def _weighted(step: PromptStep, choice: ModelChoice) -> Order:
         messages: Sequence[Message] = rendered  # type: ignore[assignment]
         turns = [[message.role, message.content] for message in messages]
         question = canonical_json({**rest, "messages": turns, "sample": sample})
-        scores = [score(question, key, weight) for key, weight in zip(keys, weights, strict=True)]
-        return sorted(range(len(keys)), key=lambda place: (-scores[place], keys[place]))
+        scores = [score(question, key, weight() if stated is None else stated) for key, stated, weight in shares]
+        return sorted(range(len(shares)), key=lambda place: (-scores[place], shares[place][0]))
 
     return order
 

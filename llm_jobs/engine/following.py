@@ -1,7 +1,8 @@
 """Which model is asked, and what is asked next: choices among several models, and what follows an answer that is none.
 
-Invariants: the choice of a weighted set depends on the question alone, so any job, process and order asks the same
-model (unless it is cooling down); whatever follows is a call of its own, with a hash of its own; a chain of calls ends.
+Invariants: the choice of a weighted set depends on the question and the weights alone, so any job, process and order
+asks the same model (unless it is cooling down); whatever follows is a call of its own, with a hash of its own; a chain
+of calls ends.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ MeansOf = Callable[[ModelRef], Means]
 WEIGHTED = "weighted"
 FIRST = "first"
 COOLING = "cooling down"
-ANSWERED = "fallback: answered before"
+ANSWERED = "answered before"
 # A row's failures after which the next model of a list is asked. What was erased or not sent is not asked elsewhere.
 _FAILED = frozenset({"failed", "rate_limited", "timed_out"})
 _OF_CALLS = frozenset({"PermanentError", "TransientError", "RateLimited", "CallTimeout", CoolingDown.__name__})
@@ -121,7 +122,10 @@ class FollowedStep(PreparedStep):
         self._now = now
         self._choice = step.choice if isinstance(step, PromptStep) else None
         self._models = [self._model(candidate) for candidate in self._choice.candidates] if self._choice else []
-        self._order = order_of(step)
+        self._order = order_of(step, [model.asker.means.weight for model in self._models])
+        self._takes_any = self._choice is not None and (
+            self._choice.kind == "fallback" or any(one.weight is None for one in self._choice.candidates)
+        )
         self._alone = None if self._choice else _Model(first_candidate(step), self.first, ModelHealth())
         self._named = {
             rule.candidate.model.name: self._model(rule.candidate)
@@ -145,8 +149,7 @@ class FollowedStep(PreparedStep):
             call = self._alone.asker.call(self._alone.asker.request(rendered), sample)
             return _asked(call, self._alone, None, rendered, sample, tried=frozenset())
         order = self._order(rendered, sample)
-        reason = WEIGHTED if self._is_weighted else FIRST
-        return self._ask_one_of(order, rendered, sample, frozenset(), reason, passing=True)
+        return self._ask_one_of(order, rendered, sample, frozenset(), self._first_reason, passing=True)
 
     def follow_up(self, asked: Asked, settled: Settled) -> Asked | None:
         """The call that follows one that has ended; None where the row ends with it. Raises RowError."""
@@ -161,23 +164,28 @@ class FollowedStep(PreparedStep):
                 return replace(after, used={**asked.used, (facts.status, index): followed + 1})
         return None
 
+    @property
+    def takes_any(self) -> bool:
+        """Any model's recorded answer will do: of a list, and of a set that leaves shares to the catalogue."""
+        return self._takes_any
+
     def candidates(self, row: Row, sample: int) -> list[Asked]:
-        """The calls any answer of which will do: to each model of an ordered list, else the first. Raises RowError."""
-        if not self.is_list:
+        """The calls any answer of which will do, the preferred first. Raises RowError."""
+        if not self._takes_any:
             return [self.begin(row, sample)]
         rendered = self.render(row)
-        return [self._candidate(place, rendered, sample) for place in range(len(self._models))]
+        order = self._order(rendered, sample)
+        return [self._candidate(place, rendered, sample, preferred=place == order[0]) for place in order]
 
-    def _candidate(self, place: int, rendered: Rendered, sample: int) -> Asked:
+    def _candidate(self, place: int, rendered: Rendered, sample: int, *, preferred: bool) -> Asked:
         model = self._models[place]
         call = model.asker.call(model.asker.request(rendered), sample, model.provider(insists=True))
-        reason = FIRST if place == 0 else ANSWERED
+        reason = self._first_reason if preferred else ANSWERED
         return _asked(call, model, reason, rendered, sample, tried=frozenset({place}))
 
     @property
-    def is_list(self) -> bool:
-        """An ordered list of models, of which the first that answers is taken."""
-        return self._choice is not None and not self._is_weighted
+    def _first_reason(self) -> str:
+        return WEIGHTED if self._is_weighted else FIRST
 
     @property
     def _is_weighted(self) -> bool:

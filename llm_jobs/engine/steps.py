@@ -30,6 +30,7 @@ class Means:
     provider: Provider
     gate: ModelGate
     price: Price
+    weight: Callable[[], float] = lambda: 1.0  # the catalogue's, as it stands now
 
 
 class Asker:

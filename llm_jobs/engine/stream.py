@@ -130,9 +130,9 @@ class RowStream:
         self._finish(row, "invalid_input", str(error))
 
     def _ask_followed(self, row: OpenRow, index: int, step: FollowedStep) -> None:
-        """Of an ordered list of models any recorded answer will do: nothing is asked again because a list begins
-        with another one. Raises RowError."""
-        if self._look_up is None or not step.is_list:
+        """Where any model's recorded answer will do, nothing is asked again because another is preferred now. Raises
+        RowError."""
+        if self._look_up is None or not step.takes_any:
             self._follow(row, index, step, step.begin(row.values, row.sample))
             return
         candidates = step.candidates(row.values, row.sample)

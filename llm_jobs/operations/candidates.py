@@ -33,7 +33,7 @@ class Asking:
         return Candidate(
             model=with_digest(self.services, entry.model),
             parameters=entry.with_defaults(operation, self.given),
-            weight=entry.weight if weight is None else weight,
+            weight=weight,
         )
 
     def choice(self) -> ModelChoice | None:

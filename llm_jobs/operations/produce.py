@@ -149,6 +149,7 @@ class _Production:
             provider=session.provider(model.provider),
             gate=session.gate(model),
             price=partial(services.pricing.cost_usd, model),
+            weight=partial(services.weight, model),
         )
 
     async def _answer(

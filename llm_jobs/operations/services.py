@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 from llm_jobs.clock import Clock, WallClock
+from llm_jobs.documents.job import ModelRef
 from llm_jobs.events import Listener, ignore
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.opening import open_ledger
@@ -56,6 +57,10 @@ class Services:
     def writing_store(self, emit: Listener) -> ResultStore:
         """The result store, with a listener that is told when files are written and linked."""
         return open_store(self.settings.results_url, emit=emit)
+
+    def weight(self, model: ModelRef) -> float:
+        """A model's share of the sets that leave it open, as the catalogue states it now."""
+        return self.catalogue.resolve(model.name, bare_provider=model.provider).weight
 
     def open_provider(self, kind: str) -> Provider:
         """A provider for the running event loop. Raises SetupError or NotFound."""

@@ -8,6 +8,7 @@ copy of the table, where the job has not begun.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -63,7 +64,12 @@ def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
     def means(model: ModelRef) -> Means:
         if model.provider not in providers:
             providers[model.provider] = services.open_provider(model.provider)
-        return Means(provider=providers[model.provider], gate=ModelGate(), price=lambda usage: None)
+        return Means(
+            provider=providers[model.provider],
+            gate=ModelGate(),
+            price=lambda usage: None,
+            weight=partial(services.weight, model),
+        )
 
     return [prepare(step, job, means, health=Health(), now=lambda: 0.0) for step in job.steps]
 

@@ -61,7 +61,7 @@ STEP = PromptStep(
     messages=(Message(role="user", content="Is {{ review }} positive?"),),
     parameters={"temperature": 0, "max_tokens": 5},
 )
-CANDIDATES = (Candidate(model=MODEL, parameters=STEP.parameters), Candidate(model=OTHER, weight=3.0))
+CANDIDATES = (Candidate(model=MODEL, parameters=STEP.parameters, weight=1.0), Candidate(model=OTHER, weight=3.0))
 WEIGHTED = replace(STEP, choice=ModelChoice(kind="weighted", candidates=CANDIDATES))
 LISTED = replace(STEP, choice=ModelChoice(kind="fallback", candidates=CANDIDATES))
 TABLE = Input(kind="inline", digest=rows_digest(ROWS), rows=ROWS)
@@ -335,7 +335,12 @@ def test_the_models_of_a_set_have_no_order_and_those_of_a_list_have_one() -> Non
 
 @pytest.mark.parametrize(
     "candidate",
-    [replace(CANDIDATES[1], weight=2.0), replace(CANDIDATES[1], parameters={"max_tokens": 1}), replace(CANDIDATES[0])],
+    [
+        replace(CANDIDATES[1], weight=2.0),
+        replace(CANDIDATES[1], weight=None),
+        replace(CANDIDATES[1], parameters={"max_tokens": 1}),
+        replace(CANDIDATES[0]),
+    ],
 )
 def test_another_weight_parameter_or_model_of_a_set_is_another_job(candidate: Candidate) -> None:
     other = ModelChoice(kind="weighted", candidates=(CANDIDATES[0], candidate))

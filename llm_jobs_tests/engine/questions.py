@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from llm_jobs.documents.identity import rows_digest
 from llm_jobs.documents.job import (
@@ -16,6 +17,7 @@ from llm_jobs.documents.job import (
     JsonValue,
     Message,
     ModelChoice,
+    ModelRef,
     Policy,
     PromptStep,
 )
@@ -35,9 +37,9 @@ Prepare = Callable[[MeansOf, Health], PreparedStep]
 Rules = Mapping[AnswerStatus, Sequence[FollowUp]]
 
 
-def choice(kind: str, *names: str, weights: Sequence[float] = ()) -> ModelChoice:
+def choice(kind: str, *names: str, weights: Sequence[float | None] = ()) -> ModelChoice:
     """Several models of the speaking provider."""
-    shares = weights or [1.0] * len(names)
+    shares: Sequence[float | None] = weights or ([1.0] * len(names) if kind == "weighted" else [None] * len(names))
     candidates = tuple(Candidate(model=model(name), weight=weight) for name, weight in zip(names, shares, strict=True))
     return ModelChoice(kind="weighted" if kind == "weighted" else "fallback", candidates=candidates)
 
@@ -80,6 +82,7 @@ def completed(
     *questions: Prepare,
     ledger: Ledger | None = None,
     samples: int = 1,
+    weights: Mapping[str, float] | None = None,
     max_retries: int = 2,
     concurrency: int = 4,
 ) -> list[OpenRow]:
@@ -88,18 +91,28 @@ def completed(
     async def scenario() -> list[OpenRow]:
         async with bench(provider, ledger) as b:
             lane = b.lane(concurrency=concurrency, max_retries=max_retries)
-            return await through(b, rows, *questions, samples=samples, lane=lane)
+            return await through(b, rows, *questions, samples=samples, lane=lane, weights=weights)
 
     return run_virtual(scenario())
 
 
 async def through(
-    b: Bench, rows: Sequence[Row], *questions: Prepare, samples: int = 1, lane: Lane | None = None
+    b: Bench,
+    rows: Sequence[Row],
+    *questions: Prepare,
+    samples: int = 1,
+    lane: Lane | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> list[OpenRow]:
-    """The same in an engine that is open."""
-    means = Means(provider=b.provider, gate=ModelGate(), price=lambda usage: 0.5)
+    """The same in an engine that is open. `weights`: the catalogue's, by model; 1 where nothing is said."""
+    gate, stated = ModelGate(), weights or {}
+
+    def means(asked: ModelRef) -> Means:
+        share = partial(_share, stated, asked.upstream)
+        return Means(provider=b.provider, gate=gate, price=lambda usage: 0.5, weight=share)
+
     stream = RowStream(
-        steps=[prepare(lambda model: means, b.session.health) for prepare in questions],
+        steps=[prepare(means, b.session.health) for prepare in questions],
         samples=samples,
         caller=b.session.caller,
         lane=lane or b.lane(),
@@ -110,3 +123,7 @@ async def through(
     async for batch in stream.complete(iter(rows), b.session.recorder.broken):
         done += batch
     return done
+
+
+def _share(weights: Mapping[str, float], name: str) -> float:
+    return weights.get(name, 1.0)

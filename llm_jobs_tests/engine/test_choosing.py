@@ -25,7 +25,7 @@ WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.1, 100), min_
 
 def ordered(models: ModelChoice, text: str, sample: int = 0, **parameters: JsonValue) -> list[str]:
     step = PromptStep(name="s", model=model("a"), messages=(), parameters=parameters, choice=models)
-    order = order_of(step)([Message(role="user", content=text)], sample)
+    order = order_of(step, [lambda: 1.0] * len(models.candidates))([Message(role="user", content=text)], sample)
     return [models.candidates[place].model.upstream for place in order]
 
 
@@ -79,7 +79,8 @@ def test_what_one_model_receives_beside_the_others_is_no_part_of_the_question() 
     ]
     stated = ModelChoice(kind="weighted", candidates=tuple(defaults))
     same = ModelChoice(
-        kind="weighted", candidates=tuple(Candidate(model=d.model, parameters={"temperature": 0}) for d in defaults)
+        kind="weighted",
+        candidates=tuple(Candidate(model=d.model, weight=1.0, parameters={"temperature": 0}) for d in defaults),
     )
     texts = [str(number) for number in range(200)]
     assert [ordered(stated, text) for text in texts] == [ordered(same, text) for text in texts]
@@ -149,7 +150,7 @@ def test_any_recorded_answer_of_a_list_is_taken_so_that_a_second_run_buys_nothin
     well = SpeakingProvider(lambda body: "yes")
     rows = completed(well, numbered(21), question(models=models), ledger=ledger)
     assert well.asked == {"a": 1}
-    assert [row.model_reason for row in rows] == ["fallback: answered before"] * 20 + ["first"]
+    assert [row.model_reason for row in rows] == ["answered before"] * 20 + ["first"]
     assert [row.settled[0].reused for row in rows] == [True] * 20 + [False]
 
 
@@ -162,6 +163,35 @@ def test_a_recorded_answer_does_not_change_the_choice_of_a_weighted_set() -> Non
     rows = completed(SpeakingProvider(lambda body: "yes"), numbered(40), question(models=models), ledger=ledger)
     assert [row.model for row in rows] == [row.model for row in fresh]
     assert {row.settled[0].reused for row in rows if row.model == "speaking/a"} <= {True}
+
+
+def test_weights_that_are_left_open_are_those_of_the_catalogue_at_each_call() -> None:
+    weights = {"a": 1.0, "b": 1.0}
+    provider = SpeakingProvider(lambda body: "yes")
+    models = choice("weighted", "a", "b", weights=[None, None])
+    even = completed(provider, numbered(60), question(models=models), weights=weights)
+    stated = completed(
+        SpeakingProvider(lambda body: "yes"), numbered(60), question(models=choice("weighted", "a", "b"))
+    )
+    assert [row.model for row in even] == [row.model for row in stated]
+
+    def turned(body: Body) -> Said:
+        weights["a"] = 1e9
+        return "yes"
+
+    later = completed(SpeakingProvider(turned), numbered(3000), question(models=models), weights=weights)
+    assert {row.model for row in later[-500:]} == {"speaking/a"}
+    assert {row.model for row in later[:500]} == {"speaking/a", "speaking/b"}
+
+
+def test_a_changed_weight_of_the_catalogue_buys_nothing_again() -> None:
+    ledger, models = memory_ledger(), choice("weighted", "a", "b", weights=[None, 1.0])
+    first = completed(SpeakingProvider(lambda body: "yes"), numbered(40), question(models=models), ledger=ledger)
+    silent = SpeakingProvider(lambda body: "never")
+    rows = completed(silent, numbered(40), question(models=models), ledger=ledger, weights={"a": 1e9})
+    assert not silent.bodies
+    assert [row.model for row in rows] == [row.model for row in first]
+    assert {row.model_reason for row in rows} == {"weighted", "answered before"}
 
 
 @pytest.mark.parametrize(
