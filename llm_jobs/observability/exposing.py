@@ -55,13 +55,16 @@ def scraped(registry: CollectorRegistry, *, address: str, ports: range) -> Itera
 
 
 @contextmanager
-def pushed(registry: CollectorRegistry, *, url: str, every_s: float) -> Iterator[None]:
-    """Push to the gateway at `url` each `every_s` seconds while the block runs, and once more at its end."""
+def pushed(
+    registry: CollectorRegistry, *, url: str, every_s: float, forget_after_s: float = FORGET_AFTER_S
+) -> Iterator[None]:
+    """Push to the gateway at `url` each `every_s` seconds while the block runs, and once more at its end. What ended
+    processes of this host pushed longer than `forget_after_s` ago is removed first."""
     ended = threading.Event()
     pusher = _Pusher(registry, url)
 
     def push_on() -> None:
-        pusher.forget_the_dead()
+        pusher.forget_the_dead(forget_after_s)
         while not ended.wait(every_s):
             pusher.push()
 
@@ -95,27 +98,27 @@ class _Pusher:
         else:
             self._silent = False
 
-    def forget_the_dead(self) -> None:
-        """Remove the groups of processes of this host that ended long enough ago."""
+    def forget_the_dead(self, after_s: float) -> None:
+        """Remove the groups of ended processes of this host that were pushed longer than `after_s` ago."""
         try:
             with urlopen(f"{self._url}/api/v1/metrics", timeout=TIMEOUT_S) as response:
                 groups = json.load(response)["data"]
             for group in groups:
-                if self._is_past(group):
+                if self._is_past(group, after_s):
                     instance = quote(group["labels"]["instance"], safe="")
                     path = f"{self._url}/metrics/job/{JOB}/instance/{instance}"
                     urlopen(Request(path, method="DELETE"), timeout=TIMEOUT_S).close()
         except (OSError, ValueError, KeyError) as error:
             LOG.debug("the groups of ended processes stay in the gateway: %s", error)
 
-    def _is_past(self, group: Mapping[str, object]) -> bool:
+    def _is_past(self, group: Mapping[str, object], after_s: float) -> bool:
         labels = group.get("labels")
         if not isinstance(labels, Mapping) or labels.get("job") != JOB:
             return False
         host, _, pid = str(labels.get("instance", "")).rpartition(":")
         if host != self._host or not pid.isdigit() or os.path.exists(f"/proc/{pid}"):
             return False
-        return time.time() - _pushed_at_s(group) > FORGET_AFTER_S
+        return time.time() - _pushed_at_s(group) > after_s
 
 
 def _pushed_at_s(group: Mapping[str, object]) -> float:

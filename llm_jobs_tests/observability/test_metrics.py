@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from prometheus_client import push_to_gateway
 
 from llm_jobs.events import (
     BatchChanged,
@@ -112,6 +116,29 @@ def test_what_was_pushed_last_is_there_for_the_scrape_after_the_process_ended(ga
 def text_of(address: str) -> str:
     with urlopen(f"http://{address}/metrics", timeout=10) as response:
         return str(response.read().decode())
+
+
+def test_what_ended_processes_of_this_host_pushed_is_removed_in_time(gateway: str) -> None:
+    host, ended = socket.gethostname(), subprocess.Popen(["true"])
+    ended.wait()
+    groups = {
+        f"{host}:{ended.pid}": False,
+        f"{host}:{os.getppid()}": True,  # it lives
+        f"elsewhere:{ended.pid}": True,
+        f"{host}:not-a-process": True,
+    }
+    for instance in groups:
+        push_to_gateway(gateway, job="llm_jobs", registry=registry_of(counted()), grouping_key={"instance": instance})
+    push_to_gateway(
+        gateway, job="backup", registry=registry_of(counted()), grouping_key={"instance": f"{host}:{ended.pid}"}
+    )
+    with pushed(registry_of(Counts()), url=gateway, every_s=60.0):
+        assert f'instance="{host}:{ended.pid}",job="llm_jobs"' in text_of(gateway)
+    with pushed(registry_of(Counts()), url=gateway, every_s=60.0, forget_after_s=0.0):
+        pass
+    text = text_of(gateway)
+    assert {each: f'instance="{each}",job="llm_jobs"' in text for each in groups} == groups
+    assert f'instance="{host}:{ended.pid}",job="backup"' in text
 
 
 def test_a_gateway_that_is_not_there_stops_nothing_and_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
