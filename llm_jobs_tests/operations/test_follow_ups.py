@@ -187,6 +187,19 @@ def test_weights_are_the_document_s_else_the_catalogue_s_and_the_same_in_every_j
         assert {row["llm_model_reason"] for row in [*rows, *even, *other]} == {"weighted"}
 
 
+def test_a_weight_that_is_set_holds_for_what_is_asked_next_and_buys_nothing_again(tmp_path: Path) -> None:
+    before, after = [str(number) for number in range(40)], [str(number) for number in range(40, 80)]
+    models = {"models": {"openai/a": None, "openai/b": None}}
+    with speaking_server(lambda body: str(body["model"])) as speaking:
+        house = house_of(tmp_path, speaking)
+        _, rows = answered(house, document(models, *before))
+        assert {row["said"] for row in rows} == {"a", "b"}
+        assert house.invoke("models", "set", "openai/a", "--weight", "1000000000").exit_code == 0
+        report, later = answered(house, document(models, *before, *after))
+        assert [row["said"] for row in later] == [row["said"] for row in rows] + ["a"] * 40
+        assert report.calls_sent == 40
+
+
 def test_rules_are_policy_and_the_set_of_models_is_identity(tmp_path: Path) -> None:
     house = House(tmp_path)
 
