@@ -82,8 +82,7 @@ def _lines(plan: JobPlan) -> Iterator[str]:
     yield f"  calls    {plan.calls.new:,} to ask{unknown}, {plan.calls.reused:,} answered already"
     yield f"  tokens   {_tokens(plan.input_tokens)} in, {_tokens(plan.output_tokens)} out"
     yield f"  cost     {_cost(plan)}"
-    took = "unknown: no quota is stated and no answer was timed" if plan.seconds is None else duration(plan.seconds)
-    yield f"  time     {took}{f' ({visible(plan.bounded_by)})' if plan.bounded_by else ''}"
+    yield f"  time     {_time(plan)}"
     for step in plan.steps:
         if step.calls:
             known = f"{step.learned_from:,} {_BASES[step.basis]}" if step.learned_from else "the limits of its requests"
@@ -91,6 +90,12 @@ def _lines(plan: JobPlan) -> Iterator[str]:
     if plan.changes:
         yield "  what changed"
         yield from (f"    {_change(plan, change)}" for change in plan.changes)
+
+
+def _time(plan: JobPlan) -> str:
+    if plan.seconds is None:
+        return plan.bounded_by or "unknown: no quota is stated and no answer was timed"
+    return f"{duration(plan.seconds)} ({visible(plan.bounded_by or '')})"
 
 
 def _rows(plan: JobPlan) -> Iterator[str]:

@@ -26,7 +26,7 @@ from llm_jobs.operations.forecasts import NOTHING, Interval
 from llm_jobs.operations.looking_back import ENOUGH, counterparts, learned_before, newest_before
 from llm_jobs.operations.named import read_named
 from llm_jobs.operations.planned_cost import StepPlan, planned_step, time_s, total
-from llm_jobs.operations.planned_counts import CallCounts, Cause, Counted, RowCounts
+from llm_jobs.operations.planned_counts import CallCounts, Cause, Counted, RowCounts, StepCounts
 from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.produce import concurrency_of
 from llm_jobs.operations.services import Services
@@ -94,7 +94,7 @@ def plan_job(services: Services, job: Job, *, document: Path | None, before: Sub
     old = job_from_json(before.job) if before is not None and before.job else None
     differences = () if old is None else job_differences(old, job)
     counted = Counted(
-        len(job.steps),
+        job.steps,
         same_questions=not any(each.effect == "calls" for each in differences),
         worst_case=partial(_worst_cost_usd, services),
     )
@@ -121,13 +121,11 @@ def _learn_before(
     services: Services, before: Submission, old: Job, job: Job, differences: Sequence[Difference], counted: Counted
 ) -> None:
     """Where a step has few answers of its own, those of its counterpart teach what it will use."""
-    few = [step for step in counted.steps if step.asked.calls and len(step.learned.samples) < ENOUGH]
-    if not few:
-        return
-    found = learned_before(services, before, old, job, differences)
-    for step, learned in zip(counted.steps, found, strict=True):
-        if learned is not None and any(step is each for each in few):
-            step.learned = learned
+    few = [part for part in counted.parts() if part.asked.calls and len(part.learned.samples) < ENOUGH]
+    found = learned_before(services, before, old, job, differences) if few else []
+    for part in few:
+        learned = found[part.step]
+        part.learned = part.learned if learned is None else learned
 
 
 def _plan(
@@ -138,9 +136,10 @@ def _plan(
     known: Counterparts | None,
     differences: Sequence[Difference],
 ) -> JobPlan:
-    steps = tuple(planned_step(services, step, counts) for step, counts in zip(job.steps, counted.steps, strict=True))
-    seconds, bounded_by = time_s(services, job, steps, max(1, concurrency_of(job)))
-    unpriced = sum(step.unpriced for step in counted.steps)
+    parts = counted.parts()
+    steps = tuple(planned_step(services, job, part) for part in parts)
+    seconds, bounded_by = time_s(services, steps, max(1, concurrency_of(job)))
+    unpriced = sum(part.unpriced for part in parts)
     worst = [step.worst_cost_usd for step in steps]
     return JobPlan(
         job_hash=job.hash,
@@ -153,10 +152,10 @@ def _plan(
         output_tokens=sum((step.output_tokens for step in steps), NOTHING),
         cost_usd=total([step.cost_usd for step in steps]),
         worst_cost_usd=None if None in worst else sum(cost or 0.0 for cost in worst),
-        saved_usd=None if unpriced else sum(step.saved_usd for step in counted.steps),
+        saved_usd=None if unpriced else sum(part.saved_usd for part in parts),
         seconds=seconds,
         bounded_by=bounded_by,
-        changes=tuple(_field_cost(each, counted, steps) for each in differences),
+        changes=tuple(_field_cost(each, parts, steps) for each in differences),
     )
 
 
@@ -164,14 +163,14 @@ def _before(submission: Submission) -> Before:
     return Before(job_hash=submission.job_hash, name=submission.name, submitted_ns=submission.submitted_ns or 0)
 
 
-def _field_cost(difference: Difference, counted: Counted, steps: Sequence[StepPlan]) -> FieldCost:
+def _field_cost(difference: Difference, parts: Sequence[StepCounts], steps: Sequence[StepPlan]) -> FieldCost:
     """The calls that are asked for this cause, in the step and in those after it, which read its answers."""
     cause = CAUSES.get(difference.effect)
     if cause is None:
         return FieldCost(difference=difference, calls=0, cost_usd=NOTHING)
     calls, costs = 0, []
-    for counts, step in list(zip(counted.steps, steps, strict=True))[difference.step or 0 :]:
-        if due := counts.causes.get(cause, 0):
+    for part, step in zip(parts, steps, strict=True):
+        if part.step >= (difference.step or 0) and (due := part.causes.get(cause, 0)):
             calls += due
             costs.append(None if step.cost_usd is None else step.cost_usd.times(due / step.calls))
     return FieldCost(difference=difference, calls=calls, cost_usd=total(costs))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llm_jobs.documents.job import Job, Step
+from llm_jobs.documents.job import Job, Mode, ModelRef
+from llm_jobs.operations.batches_targets import price_factor
 from llm_jobs.operations.forecasts import NOTHING, Asked, Basis, Interval, Learned, input_interval, output_interval
 from llm_jobs.operations.planned_counts import StepCounts
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Usage
-from llm_jobs.providers.entries import CatalogueEntry, Quota
+from llm_jobs.providers.entries import Quota
 
 MINUTE_S = 60.0
 DAY_S = 86_400.0
@@ -19,10 +20,12 @@ _TOKENS = 1_000  # of a call by which a price per token is measured: below every
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepPlan:
-    """One step's calls. `learned_from`: how many answers the forecast rests on, and `basis` which ones."""
+    """The calls of one step to one model. `learned_from`: how many answers it is forecast from, and `basis` which."""
 
     name: str
     model: str
+    provider: str
+    mode: Mode
     calls: int  # to be asked, unknown ones included
     input_tokens: Interval
     output_tokens: Interval
@@ -33,19 +36,23 @@ class StepPlan:
     latency_s: float | None
 
 
-def planned_step(services: Services, step: Step, counts: StepCounts) -> StepPlan:
-    """The forecast of one step."""
-    entry = services.catalogue.resolve(step.model.name, bare_provider=step.model.provider)
+def planned_step(services: Services, job: Job, counts: StepCounts) -> StepPlan:
+    """The forecast of the calls of a step to a model."""
+    step, model = job.steps[counts.step], counts.model
+    mode = job.policy.mode_of(step.name)
+    entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
     learned, asked = counts.learned, counts.asked
     inputs = input_interval(asked, learned)
     outputs = NOTHING if step.operation == "embeddings" else output_interval(asked, learned, entry.max_output_tokens)
     return StepPlan(
         name=step.name,
-        model=step.model.name,
+        model=model.name,
+        provider=model.provider,
+        mode=mode,
         calls=asked.calls,
         input_tokens=inputs,
         output_tokens=outputs,
-        cost_usd=_cost(services, step, asked, learned, inputs, outputs),
+        cost_usd=_cost(services, model, mode, asked, learned, inputs, outputs),
         worst_cost_usd=counts.worst_cost_usd,
         basis=learned.basis if learned.samples else "limits",
         learned_from=len(learned.samples),
@@ -54,7 +61,13 @@ def planned_step(services: Services, step: Step, counts: StepCounts) -> StepPlan
 
 
 def _cost(
-    services: Services, step: Step, asked: Asked, learned: Learned, inputs: Interval, outputs: Interval
+    services: Services,
+    model: ModelRef,
+    mode: Mode,
+    asked: Asked,
+    learned: Learned,
+    inputs: Interval,
+    outputs: Interval,
 ) -> Interval | None:
     """The intervals of tokens at the prices of one call of the expected size."""
     if not asked.calls:
@@ -62,11 +75,12 @@ def _cost(
     price = services.pricing.cost_usd
     size = max(1, round(inputs.expected / asked.calls))
     cached = round(size * learned.cached_share)
-    prompt = price(step.model, Usage(prompt_tokens=size, completion_tokens=0, cached_tokens=cached))
-    both = price(step.model, Usage(prompt_tokens=size, completion_tokens=_TOKENS, cached_tokens=cached))
+    prompt = price(model, Usage(prompt_tokens=size, completion_tokens=0, cached_tokens=cached))
+    both = price(model, Usage(prompt_tokens=size, completion_tokens=_TOKENS, cached_tokens=cached))
     if prompt is None or both is None:
         return None
-    return inputs.times(prompt / size) + outputs.times((both - prompt) / _TOKENS)
+    cost = inputs.times(prompt / size) + outputs.times((both - prompt) / _TOKENS)
+    return cost.times(price_factor(services, model)) if mode == "batch" else cost
 
 
 def total(costs: Sequence[Interval | None]) -> Interval | None:
@@ -75,15 +89,15 @@ def total(costs: Sequence[Interval | None]) -> Interval | None:
     return sum(known, NOTHING) if len(known) == len(costs) else None
 
 
-def time_s(
-    services: Services, job: Job, steps: Sequence[StepPlan], concurrency: int
-) -> tuple[float | None, str | None]:
+def time_s(services: Services, steps: Sequence[StepPlan], concurrency: int) -> tuple[float | None, str | None]:
     """How long the calls take and what bounds it; None where neither a quota nor a latency tells."""
-    bounds = list(_bounds(services, job, steps, concurrency))
+    if any(step.calls for step in steps if step.mode == "batch"):
+        return None, "batches are answered within 24 hours"
+    bounds = list(_bounds(services, steps, concurrency))
     return max(bounds) if bounds else (None, None)
 
 
-def _bounds(services: Services, job: Job, steps: Sequence[StepPlan], concurrency: int) -> Iterator[tuple[float, str]]:
+def _bounds(services: Services, steps: Sequence[StepPlan], concurrency: int) -> Iterator[tuple[float, str]]:
     if not any(step.calls for step in steps):
         yield 0.0, "nothing is asked"
         return
@@ -92,9 +106,8 @@ def _bounds(services: Services, job: Job, steps: Sequence[StepPlan], concurrency
         yield busy_s / concurrency, f"{concurrency} calls at once"
     for name in dict.fromkeys(step.model for step in steps if step.calls):
         own = [step for step in steps if step.model == name]
-        model = next(step.model for step in job.steps if step.model.name == name)
-        entry: CatalogueEntry = services.catalogue.resolve(name, bare_provider=model.provider)
-        yield from _quota_bounds(entry.quota, name, own)
+        quota = services.catalogue.resolve(name, bare_provider=own[0].provider).quota
+        yield from _quota_bounds(quota, name, own)
 
 
 def _quota_bounds(quota: Quota, name: str, steps: Sequence[StepPlan]) -> Iterator[tuple[float, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm_jobs.documents.job import ModelRef, Step
 from llm_jobs.engine.calls import Call
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import RowError
@@ -50,8 +51,10 @@ class CallCounts:
 
 @dataclass(kw_only=True, slots=True)
 class StepCounts:
-    """The calls of one step."""
+    """The calls of one step to one model."""
 
+    step: int
+    model: ModelRef
     new: int = 0
     reused: int = 0
     unknown: int = 0
@@ -73,9 +76,10 @@ class StepCounts:
 class Counted:
     """Counts of one job."""
 
-    def __init__(self, steps: int, *, same_questions: bool, worst_case: WorstCase) -> None:
+    def __init__(self, steps: Sequence[Step], *, same_questions: bool, worst_case: WorstCase) -> None:
         """`same_questions`: what prompts ask has not changed since the job that rows are compared with."""
-        self.steps = [StepCounts() for _ in range(steps)]
+        self._steps = steps
+        self._parts: dict[tuple[int, str], StepCounts] = {}
         self._same_questions = same_questions
         self._worst_case = worst_case
         self._rows = dict.fromkeys(("total", "reused", "new", "changed", "again", "unaskable"), 0)
@@ -89,10 +93,24 @@ class Counted:
         for visit in row.visits:
             self._visit(visit, cause)
         if row.is_unanswered:
-            for index in range(row.visits[-1].step + 1, len(self.steps)):
-                self.steps[index].unknown += 1
-                self._count(index, cause)
+            for index in range(row.visits[-1].step + 1, len(self._steps)):
+                part = self._part(index, self._steps[index].model)
+                part.unknown += 1
+                _count(part, cause)
                 self._waiting.setdefault(index, row)
+
+    def parts(self) -> list[StepCounts]:
+        """By step, in order, and within a step by the models that it asks."""
+        for index, step in enumerate(self._steps):
+            self._part(index, step.model)
+        return [self._parts[key] for key in sorted(self._parts, key=lambda key: key[0])]
+
+    def _part(self, step: int, model: ModelRef) -> StepCounts:
+        key = step, model.name
+        part = self._parts.get(key)
+        if part is None:
+            part = self._parts[key] = StepCounts(step=step, model=model)
+        return part
 
     def _kind(self, row: WalkedRow, known: Counterparts | None, *, more_samples: bool) -> tuple[str, Cause]:
         is_same = known is not None and known.has(row.row)
@@ -110,8 +128,8 @@ class Counted:
         return ("again", "again") if self._same_questions else ("changed", "fields")
 
     def _visit(self, visit: Visit, cause: Cause) -> None:
-        counts = self.steps[visit.step]
         call = visit.call
+        counts = self._part(visit.step, call.request.model)
         if visit.answer is not None:
             counts.reused += 1
             learn(counts.learned, visit)
@@ -125,7 +143,7 @@ class Counted:
             return
         self._asked.add(known)
         counts.new += 1
-        self._count(visit.step, cause)
+        _count(counts, cause)
         self._size(counts, call)
 
     def _size(self, counts: StepCounts, call: Call) -> None:
@@ -138,14 +156,10 @@ class Counted:
         known = counts.worst_cost_usd is not None and worst is not None
         counts.worst_cost_usd = (counts.worst_cost_usd or 0.0) + (worst or 0.0) if known else None
 
-    def _count(self, step: int, cause: Cause) -> None:
-        causes = self.steps[step].causes
-        causes[cause] = causes.get(cause, 0) + 1
-
     def size_unknown(self, steps: Sequence[PreparedStep]) -> None:
         """Give unknown calls the size of the step's others, else that of one made from answers of 200 characters."""
         for index, row in self._waiting.items():
-            counts = self.steps[index]
+            counts = self._part(index, self._steps[index].model)
             counts.worst_cost_usd = None  # the answers before may be of any length
             sizes = [size for size, _, _ in counts.learned.samples] or [counts.request_bytes] * (counts.new == 1)
             if not sizes and (made := _made_up(steps, index, row)) is not None:
@@ -159,9 +173,13 @@ class Counted:
 
     def calls(self) -> CallCounts:
         new, reused, unknown = (
-            sum(getattr(step, name) for step in self.steps) for name in ("new", "reused", "unknown")
+            sum(getattr(part, name) for part in self._parts.values()) for name in ("new", "reused", "unknown")
         )
         return CallCounts(total=new + reused + unknown, new=new, reused=reused, unknown=unknown)
+
+
+def _count(part: StepCounts, cause: Cause) -> None:
+    part.causes[cause] = part.causes.get(cause, 0) + 1
 
 
 def learn(learned: Learned, visit: Visit) -> None:
