@@ -18,6 +18,7 @@ from typing import Literal, TypeVar, dataclass_transform
 _Fact = TypeVar("_Fact")
 
 WaitReason = Literal[
+    "quota",  # the model's, where it is not known which of them
     "requests",  # the quota of requests per minute or day
     "tokens",  # the quota of tokens per minute
     "concurrency",  # the calls at once that the model allows, or that it was found to bear

@@ -28,6 +28,7 @@ BAR_COLUMNS = 16
 PACE_OVER_S = 30.0
 WAITS_SHOWN = 2
 WAITS: dict[WaitReason, str] = {
+    "quota": "the quota of {model}",
     "requests": "requests per minute of {model}",
     "tokens": "tokens per minute of {model}",
     "concurrency": "a place among the calls at once of {model}",
