@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,10 @@ from llm_jobs.errors import SetupError
 from llm_jobs.events import ignore
 from llm_jobs.observability.listeners import listening
 from llm_jobs.observability.telemetry import Telemetry
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "telemetry.md"
+SOURCE = ROOT / "llm_jobs" / "observability" / "telemetry.py"
 
 
 def test_nothing_is_on_unless_it_is_asked_for() -> None:
@@ -59,6 +65,11 @@ def test_each_switch_has_its_meaning() -> None:
 def test_a_wrong_switch_is_an_error_that_names_it(name: str, value: str) -> None:
     with pytest.raises(SetupError, match=name):
         Telemetry.from_environment({name: value})
+
+
+def test_the_page_lists_every_switch_and_no_other() -> None:
+    listed = re.findall(r"^\| `(LLM_JOBS_\w+)`", PAGE.read_text(), re.MULTILINE)
+    assert set(listed) == set(re.findall(r'"(LLM_JOBS_\w+)"', SOURCE.read_text()))
 
 
 def test_what_is_off_is_not_imported() -> None:
