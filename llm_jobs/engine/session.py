@@ -56,6 +56,11 @@ class Session:
             self._gates[model.name] = self._open_gate(model, self._quotas)
         return self._gates[model.name]
 
+    def calls_at_once(self) -> dict[str, int]:
+        """By model, as many calls as it was found to bear up to now."""
+        gates = list(self._gates.items())
+        return {name: gate.adaptive.limit for name, gate in gates if gate.adaptive is not None}
+
     async def aclose(self) -> None:
         """Stop sending, commit, give back: in this order."""
         await self.caller.aclose()

@@ -36,6 +36,7 @@ def open_gate(services: Services, model: ModelRef, executor: Executor, emit: Lis
         adaptive=AdaptiveConcurrency(),
         worst=partial(_worst, services, in_force.entry),
         output_limit=partial(_output_limit, in_force.entry),
+        reserves_worst=entry.reserves == "worst",
         now_ns=services.clock.now_ns,
         told=lambda limit, phase: emit(ConcurrencyChanged(model.name, limit, phase)),
     )

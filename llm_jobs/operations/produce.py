@@ -211,6 +211,7 @@ class _Production:
                 "saved_usd": tally.saved_usd,
                 "seconds": seconds,
                 "latency_percentiles": tally.latency_s(),
+                "calls_at_once": self._calls_at_once(),
             },
         )
         self._services.ledger.record_result(record)
@@ -218,6 +219,13 @@ class _Production:
         report = self._report(record, seconds, table)
         self._emit(JobFinished(job.hash, job.name, report.status, tally.rows, tally.succeeded, tally.failed))
         return report
+
+    def _calls_at_once(self) -> dict[str, int]:
+        """What was found of each model; nothing where the job states its concurrency."""
+        if self._lane.is_fixed or not self._lane.sent:
+            return {}
+        found = self._session.calls_at_once()
+        return {model.name: found[model.name] for model in self._job.models if model.name in found}
 
     def _report(self, record: ResultRecord, seconds: float, table: Table) -> JobReport:
         job, tally, submission = self._job, self._tally, self._submission
@@ -237,6 +245,7 @@ class _Production:
             sha256=record.sha256,
             seconds=seconds,
             latency_percentiles=tally.latency_s(),
+            calls_at_once=self._calls_at_once(),
             error=tally.first_error,
             preview=self._sheet.preview,
             sample_request=self._sheet.sample_request,

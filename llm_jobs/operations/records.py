@@ -84,6 +84,7 @@ class JobReport:
     sha256: str | None
     seconds: float
     latency_percentiles: Mapping[str, float] = field(default_factory=dict)  # seconds by name: p50, p90, p99
+    calls_at_once: Mapping[str, int] = field(default_factory=dict)  # by model, as many as it was found to bear
     error: str | None = None  # why there is no result (yet), or the first failed row's reason
     preview: Sequence[Mapping[str, object]] = ()
     sample_request: str | None = None

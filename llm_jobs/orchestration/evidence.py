@@ -77,8 +77,14 @@ def result_metadata(report: JobReport) -> dict[str, Any]:
         "seconds": round(_number(used, "seconds"), 3),
         "submitter": report.submitter,
         **{f"latency {name} (s)": round(value, 3) for name, value in _percentiles(latency).items()},
+        **{f"calls at once that {model} bears": most for model, most in _at_once(report, used).items()},
         **_texts(report),
     }
+
+
+def _at_once(report: JobReport, used: Mapping[str, object]) -> Mapping[str, int]:
+    found = report.calls_at_once or used.get("calls_at_once")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _number(facts: Mapping[str, object], name: str) -> int | float:

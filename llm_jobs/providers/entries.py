@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 from llm_jobs.documents.job import JsonValue, ModelRef, Operation
 from llm_jobs.providers.vendors import VENDORS, base_url_of, origins_of
@@ -48,6 +49,8 @@ class CatalogueEntry:
 
     `weight`: its share where a job names a weighted set. `max_output_tokens`: the longest answer that it writes.
     `context_tokens`: what it reads and writes in one call. None of either: not stated here (`context` may know).
+    `reserves`: what a call takes of a quota of tokens before it is answered: what such calls used before, or the most
+    that it can use. The first uses the quota whole and may pass it by a little, the second never passes it.
     `batch_price_factor`: what a call in the vendor's batch costs, as a part of its price; None: the vendor's usual one.
     """
 
@@ -58,6 +61,7 @@ class CatalogueEntry:
     max_output_tokens: int | None = None
     context_tokens: int | None = None
     batch_price_factor: float | None = None
+    reserves: Literal["learned", "worst"] = "learned"
     key_name: str | None = None
     allowed_origins: frozenset[str] = frozenset()
     refuses: Mapping[str, str] | None = None  # parameter -> remedy; None: the rules that are built in

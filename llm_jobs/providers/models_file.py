@@ -7,7 +7,7 @@ under `allowed_hosts`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -53,6 +53,7 @@ class EntryModel(Model):
     max_output_tokens: _Positive | None = None
     context_tokens: _Positive | None = None
     batch_price_factor: Annotated[float, Field(ge=0, le=1)] | None = None
+    reserves: Literal["learned", "worst"] = "learned"
     allowed_hosts: list[str] | None = None
     key: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
     refuses: list[str] | None = None
@@ -102,6 +103,7 @@ def _entry(
             max_output_tokens=stated.max_output_tokens,
             context_tokens=stated.context_tokens,
             batch_price_factor=stated.batch_price_factor,
+            reserves=stated.reserves,
             key_name=key_name,
             allowed_origins=origins,
             refuses=None if stated.refuses is None else dict.fromkeys(stated.refuses, "leave it out (models.yaml)"),
