@@ -37,33 +37,42 @@ MOST_INCOMPLETE = 5  # such collections, before what is said to be there is give
 
 
 @dataclass(kw_only=True, slots=True)
-class _Sorted:
-    """The lines of a batch: the one that counts of each call, and what is left over."""
+class SortedLines:
+    """The lines of a batch: the one that counts of each of its calls, and what is left over."""
 
+    calls: Mapping[str, BatchCall]
     ours: dict[str, Line] = field(default_factory=dict)
     foreign: list[Line] = field(default_factory=list)
+    taken: int = 0
     repeated: int = 0
 
     @property
     def answered(self) -> int:
         return sum(line.status == "answered" for line in self.ours.values())
 
+    def take(self, line: Line) -> None:
+        self.taken += 1
+        if line.custom_id is None or line.custom_id not in self.calls:
+            self.foreign.append(line)
+            return
+        kept = self.ours.get(line.custom_id)
+        self.repeated += kept is not None
+        # The first counts, but an answer counts more than a failure.
+        if kept is None or (kept.status != "answered" and line.status == "answered"):
+            self.ours[line.custom_id] = replace(line, text=b"")
 
-def collect(
-    services: Services, state: BatchState, progress: Progress, lines: Sequence[Line], *, emit: Listener
-) -> bool:
-    """Record what `lines` say of the batch's calls. False: fewer answers came than the vendor says there are; what came
-    is recorded, and the rest is asked for at the next poll. Blocks."""
-    calls = services.ledger.batch_calls(state.batch)
-    found = _sorted_lines(lines, calls)
-    _record_lines(services, state.batch, calls, found.ours, emit)
+
+def collect(services: Services, state: BatchState, progress: Progress, found: SortedLines, *, emit: Listener) -> bool:
+    """Record what the lines say of the batch's calls. False: fewer answers came than the vendor says there are; what
+    came is recorded, and the rest is asked for at the next poll. Blocks."""
+    _record_lines(services, state.batch, found.calls, found.ours, emit)
     missing = progress.answered - found.answered
     if missing > 0 and _times_incomplete(state) < MOST_INCOMPLETE:
         details = {"answered": found.answered, "said": progress.answered}
         tell(services, state.batch, "polled", emit=emit, vendor_id=state.vendor_id, status=INCOMPLETE, details=details)
         return False
     _keep_foreign(services, state, found.foreign)
-    counts = {"lines": len(lines), "repeated": found.repeated, "foreign": len(found.foreign), "lost": max(0, missing)}
+    counts = {"lines": found.taken, "repeated": found.repeated, "foreign": len(found.foreign), "lost": max(0, missing)}
     _close(services, state, progress, counts, emit=emit)
     return True
 
@@ -117,20 +126,6 @@ def _refused(line: int, reason: str) -> Facts:
 
 def _times_incomplete(state: BatchState) -> int:
     return sum(event.kind == "polled" and event.status == INCOMPLETE for event in state.events)
-
-
-def _sorted_lines(lines: Sequence[Line], calls: Mapping[str, BatchCall]) -> _Sorted:
-    found = _Sorted()
-    for line in lines:
-        if line.custom_id is None or line.custom_id not in calls:
-            found.foreign.append(line)
-            continue
-        kept = found.ours.get(line.custom_id)
-        found.repeated += kept is not None
-        # The first counts, but an answer counts more than a failure.
-        if kept is None or (kept.status != "answered" and line.status == "answered"):
-            found.ours[line.custom_id] = line
-    return found
 
 
 def _record_lines(

@@ -17,7 +17,7 @@ from llm_jobs.errors import CallError, LlmJobsError, PermanentError
 from llm_jobs.events import Listener
 from llm_jobs.ledger.batch_records import Batch, BatchEventKind, BatchState
 from llm_jobs.operations.batches_close import close_again, forget, free_owner, give_up, is_closing, tell
-from llm_jobs.operations.batches_collect import collect, collect_refusal
+from llm_jobs.operations.batches_collect import SortedLines, collect, collect_refusal
 from llm_jobs.operations.batches_targets import Endpoints, open_endpoints, target_from_json, ticket_of
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.batches import COMPLETION_WINDOW_S, Progress
@@ -25,6 +25,7 @@ from llm_jobs.providers.batches import COMPLETION_WINDOW_S, Progress
 SETTLE_S = 300.0  # a request that was on its way when its sender died shows within this
 # After the window every batch has ended; some time more for its files to appear.
 OVER_S = COMPLETION_WINDOW_S + 2 * 3600.0
+LINES_PER_TURN = 128  # read between two looks at the network: some milliseconds
 GONE = "gone"  # status of the collection of what cannot be had any more
 KEPT_S = 29 * 24 * 3600.0  # as long as the vendors keep results
 
@@ -115,8 +116,12 @@ class _Poller:
             await asyncio.to_thread(collect_refusal, self._services, state, progress, emit=self._emit)
             return
         target = target_from_json(state.batch.details["target"])
-        lines = await self._endpoints.of(state.batch.provider).lines(target, state.vendor_id or "", progress)
-        await asyncio.to_thread(collect, self._services, state, progress, lines, emit=self._emit)
+        found = SortedLines(calls=await asyncio.to_thread(self._services.ledger.batch_calls, state.batch))
+        async for line in self._endpoints.of(state.batch.provider).lines(target, state.vendor_id or "", progress):
+            found.take(line)
+            if found.taken % LINES_PER_TURN == 0:
+                await asyncio.sleep(0)
+        await asyncio.to_thread(collect, self._services, state, progress, found, emit=self._emit)
 
     async def _look_for(self, state: BatchState) -> None:
         batch = state.batch

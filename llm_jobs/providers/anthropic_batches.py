@@ -8,7 +8,7 @@ and, once it has ended, its lines bear our custom ids. Until the candidates have
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from llm_jobs.documents.job import JsonValue
@@ -107,10 +107,11 @@ class AnthropicBatches:
             answered=int(counts.get("succeeded") or 0),
         )
 
-    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> Sequence[Line]:
+    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> AsyncIterator[Line]:
         # `results_url` is not followed: a key goes where the catalogue says, not where an answer does.
         content = await self._channel.whole(target, f"{PATH}/{vendor_id}/results")
-        return [self._line(text, entry) for text, entry in json_lines(content)]
+        for text, entry in json_lines(content):
+            yield self._line(text, entry)
 
     async def cancel(self, target: BatchTarget, vendor_id: str) -> None:
         await self._channel.json("POST", target, f"{PATH}/{vendor_id}/cancel", {})

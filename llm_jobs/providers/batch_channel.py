@@ -110,8 +110,13 @@ def text_of(found: Mapping[str, Any], name: str) -> str:
 
 def json_lines(content: bytes) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
     """Each line with its JSON object, None where it holds none (a torn line, an empty object of another kind)."""
-    for text in content.split(b"\n"):
-        if text.strip():
+    start = 0
+    while start < len(content):  # one line at a time: all of them would be the file once more
+        end = content.find(b"\n", start)
+        end = len(content) if end < 0 else end
+        text = content[start:end].strip()
+        start = end + 1
+        if text:
             try:
                 found = orjson.loads(text)
             except orjson.JSONDecodeError:

@@ -7,7 +7,7 @@ decides: what is asked, what is recorded and when belongs to the operations. Eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -133,8 +133,8 @@ class BatchEndpoint(Protocol):
 
     async def poll(self, target: BatchTarget, vendor_id: str) -> Progress: ...
 
-    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> Sequence[Line]:
-        """Every line of a batch that ended, as it is."""
+    def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> AsyncIterator[Line]:
+        """Every line of a batch that ended, as it is; one file at a time is held."""
 
     async def cancel(self, target: BatchTarget, vendor_id: str) -> None:
         """Ask the vendor to stop; what is done until then is kept and paid."""

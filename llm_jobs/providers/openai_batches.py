@@ -9,7 +9,7 @@ metadata, so one whose name was lost is found by its token, for certain.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from llm_jobs.documents.job import JsonValue
@@ -114,11 +114,11 @@ class OpenAIBatches:
             files={name: file_id for name, file_id in names.items() if isinstance(file_id, str) and file_id},
         )
 
-    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> Sequence[Line]:
-        found: list[Line] = []
+    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> AsyncIterator[Line]:
         for file_id in progress.files.values():
-            found += self._read(await self._channel.whole(target, f"/files/{file_id}/content"))
-        return found
+            content = await self._channel.whole(target, f"/files/{file_id}/content")
+            for text, entry in json_lines(content):
+                yield self._line(text, entry)
 
     async def cancel(self, target: BatchTarget, vendor_id: str) -> None:
         await self._channel.json("POST", target, f"/batches/{vendor_id}/cancel", {})
@@ -134,10 +134,6 @@ class OpenAIBatches:
                 return False
             raise
         return True
-
-    def _read(self, content: bytes) -> Iterator[Line]:
-        for text, entry in json_lines(content):
-            yield self._line(text, entry)
 
     def _line(self, text: bytes, entry: Mapping[str, Any] | None) -> Line:
         custom_id = None if entry is None else entry.get("custom_id")

@@ -5,7 +5,7 @@ So that batches can be tried with no key. A batch has ended when it is first loo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,11 +57,12 @@ class SimulatedBatches:
         return Found(vendor_id=vendor_id) if self._file(vendor_id).exists() else Found(absent=True)
 
     async def poll(self, target: BatchTarget, vendor_id: str) -> Progress:
-        requests = len(self._requests(vendor_id))
+        requests = sum(1 for _ in self._requests(vendor_id))
         return Progress(status="completed", ended=True, done=requests, total=requests, answered=requests)
 
-    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> Sequence[Line]:
-        return [self._answer(target, entry) for entry in self._requests(vendor_id)]
+    async def lines(self, target: BatchTarget, vendor_id: str, progress: Progress) -> AsyncIterator[Line]:
+        for entry in self._requests(vendor_id):
+            yield self._answer(target, entry)
 
     async def cancel(self, target: BatchTarget, vendor_id: str) -> None:
         """It has ended already."""
@@ -74,12 +75,12 @@ class SimulatedBatches:
         raw = orjson.dumps(simulated_answer(request, entry["custom_id"]))
         return Line(custom_id=entry["custom_id"], status="answered", text=raw, raw=raw)
 
-    def _requests(self, vendor_id: str) -> list[dict[str, Any]]:
+    def _requests(self, vendor_id: str) -> Iterator[dict[str, Any]]:
         try:
             content = self._file(vendor_id).read_bytes()
         except FileNotFoundError:
             raise PermanentError(f"there is no simulated batch {vendor_id}", http_status=404) from None
-        return [entry for _, entry in json_lines(content) if entry is not None]
+        return (entry for _, entry in json_lines(content) if entry is not None)
 
     def _file(self, vendor_id: str) -> Path:
         return self._folder / f"{vendor_id}.jsonl"

@@ -75,7 +75,7 @@ def test_a_batch_goes_there_and_comes_back(kind: str) -> None:
         server.finish()
         progress = await opened.poll(target(kind, url), vendor_id)
         assert (progress.ended, progress.answered, progress.total) == (True, 1, 1)
-        [line] = await opened.lines(target(kind, url), vendor_id, progress)
+        [line] = [line async for line in opened.lines(target(kind, url), vendor_id, progress)]
         assert (line.custom_id, line.status) == ("a" * 32, "answered")
         assert b"echo: Hello" in (line.raw or b"")
 
