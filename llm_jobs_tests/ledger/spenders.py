@@ -38,7 +38,7 @@ class Spender:
         self.largest_usd = cap_usd / 100
         self.wanted = 0
         self.worst_usd: dict[str, float] = {}
-        self.rounds_left = self.random.randrange(1, 4) if number % SELF_KILLED_ONE_IN == 0 else None
+        self.rounds_left = self.random.randrange(2) if number % SELF_KILLED_ONE_IN == 0 else None
 
     def spend(self) -> None:
         ends: list[Outcome] = []
@@ -72,23 +72,33 @@ class Spender:
 
 
 def main(url: str, books: Path, processes: int, cap_usd: float) -> None:
-    started = {}
+    ready, go = os.pipe(), os.pipe()
+    started = []
     for number in range(processes):
-        pid = os.fork()
-        if pid == 0:
-            Spender(url, books, number, cap_usd).spend()
+        if (pid := os.fork()) == 0:
+            race(Spender(url, books, number, cap_usd), ready, go)
             os._exit(0)
-        started[pid] = number
+        started.append(pid)
+    read = b""
+    while len(read) < processes:
+        read += os.read(ready[0], processes)
+    os.close(go[1])
     chosen = random.Random(processes)
-    while not books.read_bytes():
-        time.sleep(0.01)
-    for pid in chosen.sample(sorted(started), KILLED_FROM_OUTSIDE):
-        time.sleep(chosen.uniform(0.0, 0.1))
+    for pid in chosen.sample(started, KILLED_FROM_OUTSIDE):
+        time.sleep(chosen.uniform(0.0, 0.05))
         os.kill(pid, signal.SIGKILL)  # one that has ended is not waited for yet, so its number is nobody else's
     statuses = [os.waitpid(pid, 0)[1] for pid in started]
     killed = [status for status in statuses if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL]
     failed = [status for status in statuses if status != 0 and status not in killed]
     sys.stdout.write(f"{len(killed)} {len(failed)}\n")
+
+
+def race(spender: Spender, ready: tuple[int, int], go: tuple[int, int]) -> None:
+    """Tell that this one is ready, and spend once the starter closes its end of `go`."""
+    os.close(go[1])
+    os.write(ready[1], b".")
+    os.read(go[0], 1)
+    spender.spend()
 
 
 if __name__ == "__main__":

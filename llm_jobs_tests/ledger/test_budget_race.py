@@ -25,12 +25,12 @@ def test_64_racing_processes_never_pass_a_dollar_and_use_at_least_95_cents_of_it
     command = [sys.executable, "-m", "llm_jobs_tests.ledger.spenders", shared_url, str(books)]
 
     ended = subprocess.run(
-        [*command, str(PROCESSES), str(CAP_USD)], check=True, capture_output=True, text=True, timeout=100
+        [*command, str(PROCESSES), str(CAP_USD)], check=True, capture_output=True, text=True, timeout=300
     )
 
     killed, failed = map(int, ended.stdout.split())
     assert (failed, ended.stderr) == (0, "")
-    assert killed >= 5
+    assert killed >= 4
     charged, lost = read_books(books, ledger)
     assert lost
     # The server's sum, where each call that was sent and not recorded counts for the most that it may have cost.
