@@ -11,7 +11,7 @@ from llm_jobs.ledger.base import Facts, LedgerAudit, Spend
 from llm_jobs.ledger.finished import PARAMETERS_AT_ONCE
 from llm_jobs.ledger.payloads import PayloadCodec
 from llm_jobs.ledger.records import FACT_COLUMNS, facts_of
-from llm_jobs.ledger.tables import answers, erasures, intents, outcomes, payloads, submissions
+from llm_jobs.ledger.tables import answers, budgets, erasures, intents, outcomes, payloads, reservations, submissions
 
 PAGE_ROWS = 1000
 
@@ -28,6 +28,25 @@ _supported = exists().where(
     outcomes.c.status == "succeeded",
 )
 _of_its_intent = exists().where(intents.c.id == outcomes.c.intent_id, intents.c.call_hash == outcomes.c.call_hash)
+
+_set_aside = (
+    select(
+        reservations.c.budget,
+        func.sum(reservations.c.worst_pico_usd).label("pico_usd"),
+        func.sum(reservations.c.worst_tokens).label("tokens"),
+    )
+    .where(~exists().where(outcomes.c.intent_id == reservations.c.intent_id))
+    .group_by(reservations.c.budget)
+    .subquery()
+)
+_unbalanced = (
+    select(budgets.c.budget)
+    .outerjoin(_set_aside, _set_aside.c.budget == budgets.c.budget)
+    .where(
+        (budgets.c.reserved_pico_usd != func.coalesce(_set_aside.c.pico_usd, 0))
+        | (budgets.c.reserved_tokens != func.coalesce(_set_aside.c.tokens, 0))
+    )
+)
 
 
 def select_unrecorded(connection: Connection, *, job_hash: str | None, after_id: int) -> Sequence[Any]:
@@ -138,10 +157,14 @@ def _contradictions(connection: Connection) -> Iterator[str]:
         ("outcomes without bodies that nobody erased", select(outcomes.c.call_hash).where(~_has_body, ~_erased)),
     )
     for what, query in checks:
-        count = _count(connection, query)
-        if count:
-            first = connection.execute(query.limit(1)).scalar_one()
-            yield f"{count} {what}, for example call {first}"
+        yield from _found(connection, what, query, "call")
+    yield from _found(connection, "budgets that hold other than what is set aside", _unbalanced, "budget")
+
+
+def _found(connection: Connection, what: str, query: Select[Any], kind: str) -> Iterator[str]:
+    if count := _count(connection, query):
+        first = connection.execute(query.limit(1)).scalar_one()
+        yield f"{count} {what}, for example {kind} {first}"
 
 
 def _count(connection: Connection, query: Select[Any]) -> int:

@@ -260,6 +260,10 @@ def test_an_intact_ledger_has_no_inconsistencies_and_is_counted(ledger: Ledger) 
         ("DELETE FROM payloads", "1 outcomes without bodies that nobody erased, for example call a"),
         ("UPDATE outcomes SET status = 'failed'", "1 answers without a successful outcome, for example call a"),
         ("UPDATE outcomes SET call_hash = 'z'", "1 outcomes of another call's intent, for example call z"),
+        (
+            "INSERT INTO budgets (budget, reserved_pico_usd) VALUES ('job:1', 5)",
+            "1 budgets that hold other than what is set aside, for example budget job:1",
+        ),
     ],
 )
 def test_an_audit_finds_what_somebody_did_behind_the_triggers(
