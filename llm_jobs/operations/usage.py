@@ -31,7 +31,7 @@ _DAY_NS = 86_400 * 1_000_000_000
 class UsageLine:
     """What one group used. A sum of which nothing is known is None, never 0."""
 
-    group: Mapping[Grouping, str]
+    group: Mapping[str, str]  # what each of the groupings is
     calls: int = 0
     attempts: int = 0
     prompt_tokens: int | None = None
@@ -47,7 +47,7 @@ class UsageLine:
     def facts(self) -> dict[str, object]:
         """The members, the group's first."""
         numbers = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "group"}
-        return {**{str(name): value for name, value in self.group.items()}, **numbers}
+        return {**self.group, **numbers}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +157,7 @@ class _Sums:
         if value is not None:
             self.numbers[name] = (self.numbers.get(name) or 0) + value
 
-    def line(self, group: Mapping[Grouping, str]) -> UsageLine:
+    def line(self, group: Mapping[str, str]) -> UsageLine:
         latency_s = self.seconds / self.timed if self.timed else None
         return UsageLine(group=group, latency_s=latency_s, **self.numbers)  # type: ignore[arg-type]
 

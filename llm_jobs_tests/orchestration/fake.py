@@ -20,7 +20,7 @@ from llm_jobs.operations.records import (
     JobStatus,
     SubmittedJob,
 )
-from llm_jobs.operations.usage import Grouping, UsageLine, UsageSheet
+from llm_jobs.operations.usage import UsageLine, UsageSheet
 from llm_jobs.orchestration.use_cases import JobReports
 
 
@@ -125,7 +125,7 @@ class FakeUseCases:
         return f"![{job_hash}](data:image/svg+xml;base64,)"
 
     def usage_sheet(self) -> UsageSheet:
-        group: dict[Grouping, str] = {"day": "2026-11-21", "model": "small", "job": "reviews"}
+        group = {"day": "2026-11-21", "model": "small", "job": "reviews"}
         line = UsageLine(group=group, calls=len(self.finished), cost_usd=0.5)
         return UsageSheet(lines=[line], cost_usd=0.5, saved_usd=None, plot="![usage](data:image/svg+xml;base64,)")
 
