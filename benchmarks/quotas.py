@@ -1,6 +1,6 @@
 """How exact quotas are: processes that always have work waiting, and a server that counts every window of 60 s.
 
-    python -m benchmarks.quotas --store sqlite --seconds 150 [--reserve worst|learned]
+    python -m benchmarks.quotas --store sqlite --seconds 150 [--bound requests|tokens] [--reserve worst|learned]
 
 Prints one JSON object: the fullest window, the share of the quota that was used, what the server refused, how long a
 change of the limits took to be seen. `memory` runs the limiters in one process: its store is nobody else's. The last
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import multiprocessing
 import random
 import sys
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
@@ -42,16 +44,27 @@ LIMITS = (
 )
 CHANGES_S, LOWERED_S = 8.0, 3.0  # before the end
 
+USUAL = {"requests": 35, "tokens": 60}  # tokens of an answer; a question has 30 on average
+SPREAD = 0.8  # of the logarithm of an answer's length
+
 Stage = Synchronized  # of an int: which of LIMITS holds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    reserve: str
+    usual: int
 
 
 class Server:
     """Counts what arrives and answers after a while with what was used. A request and its answer are a line each."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, *, usual: int, seed: int) -> None:
+        """`usual`: the tokens that answers have on average, and half of the most where that is what is reserved."""
         self.books = Books(requests_per_minute=REQUESTS_PER_MINUTE, tokens_per_minute=TOKENS_PER_MINUTE)
         self.enforces = True
         self._connections: dict[asyncio.Task[Any] | None, asyncio.StreamWriter] = {}
+        self._usual = usual
         self._random = random.Random(seed)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,20 +89,20 @@ class Server:
             writer.write(b"%d %d\n" % (200 if fits or not self.enforces else 429, written))
 
     def _written(self, most: int) -> int:
-        """Most answers are short and some are long, as answers are; where little is allowed, any length of it."""
-        if most <= 80:
+        """Any length where little is allowed; else most answers are short and some are long, as answers are."""
+        if most <= 2 * self._usual:
             return self._random.randint(0, most)
-        return min(most, int(self._random.lognormvariate(3.2, 0.8)))
+        return min(most, int(self._random.lognormvariate(math.log(self._usual) - SPREAD**2 / 2, SPREAD)))
 
 
-async def work(limiter: Limiter, port: int, learned: LearnedTokens | None, seed: int) -> None:
+async def work(limiter: Limiter, port: int, learned: LearnedTokens | None, usual: int, seed: int) -> None:
     """One worker: a call after another, without end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     chance = random.Random(seed)
     line = Line("cold")
     while True:
         prompt = chance.randint(15, 45)
-        most = 70 if learned is None else 1_000
+        most = 2 * usual if learned is None else 1_000
         size = 4 * prompt
         estimate = Cost(prompt, most) if learned is None else Cost(*learned.estimate(size, most))
         permit = await limiter.acquire(estimate, line)
@@ -101,29 +114,29 @@ async def work(limiter: Limiter, port: int, learned: LearnedTokens | None, seed:
             learned.learn(size, input_tokens=prompt, output_tokens=written)
 
 
-async def client(store: LimitStore, limits: Callable[[], Limits], port: int, reserve: str, seed: int) -> None:
+async def client(store: LimitStore, limits: Callable[[], Limits], port: int, plan: Plan, seed: int) -> None:
     """What one process does: many workers, one limiter."""
     with ThreadPoolExecutor(1) as executor:
         limiter = Limiter(store, "model", limits=limits, executor=executor)
-        learned = LearnedTokens() if reserve == "learned" else None
-        workers = [work(limiter, port, learned, seed * WORKERS + number) for number in range(WORKERS)]
+        learned = LearnedTokens() if plan.reserve == "learned" else None
+        workers = [work(limiter, port, learned, plan.usual, seed * WORKERS + number) for number in range(WORKERS)]
         await asyncio.gather(*workers)
 
 
-def process(url: str, stage: Stage[int], port: int, reserve: str, seed: int) -> None:
+def process(url: str, stage: Stage[int], port: int, plan: Plan, seed: int) -> None:
     store = open_limit_store(url)
-    asyncio.run(client(store, lambda: LIMITS[stage.value], port, reserve, seed))
+    asyncio.run(client(store, lambda: LIMITS[stage.value], port, plan, seed))
 
 
-async def measure(url: str, *, seconds: float, reserve: str) -> dict[str, Any]:
+async def measure(url: str, *, seconds: float, plan: Plan) -> dict[str, Any]:
     """Run the clients for `seconds` and read the server's books."""
     context = multiprocessing.get_context("spawn")
     stage: Stage[int] = context.Value("i", NORMAL)
-    server = Server(seed=1)
+    server = Server(usual=plan.usual, seed=1)
     loop = asyncio.get_running_loop()
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=1024)
     port = listening.sockets[0].getsockname()[1]
-    with clients(context, url, stage, port, reserve):
+    with clients(context, url, stage, port, plan):
         while len(server.books.times_s) < PROCESSES * WORKERS:  # all are at work
             await asyncio.sleep(0.05)
         began_s = loop.time()
@@ -139,12 +152,12 @@ async def measure(url: str, *, seconds: float, reserve: str) -> dict[str, Any]:
 
 
 @contextmanager
-def clients(context: Any, url: str, stage: Stage[int], port: int, reserve: str) -> Iterator[None]:
+def clients(context: Any, url: str, stage: Stage[int], port: int, plan: Plan) -> Iterator[None]:
     """The clients, each a process of its own; for the store in memory, all in this one."""
     if url.startswith("memory"):
         store = open_limit_store(url)
         tasks = [
-            asyncio.ensure_future(client(store, lambda: LIMITS[stage.value], port, reserve, seed))
+            asyncio.ensure_future(client(store, lambda: LIMITS[stage.value], port, plan, seed))
             for seed in range(PROCESSES)
         ]
         yield
@@ -152,8 +165,7 @@ def clients(context: Any, url: str, stage: Stage[int], port: int, reserve: str) 
             task.cancel()
         return
     started = [
-        context.Process(target=process, args=(url, stage, port, reserve, seed), daemon=True)
-        for seed in range(PROCESSES)
+        context.Process(target=process, args=(url, stage, port, plan, seed), daemon=True) for seed in range(PROCESSES)
     ]
     for one in started:
         one.start()
@@ -208,14 +220,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quotas", description=__doc__)
     parser.add_argument("--store", choices=["memory", "sqlite", "postgres", "redis"], default="sqlite")
     parser.add_argument("--seconds", type=float, default=150.0)
+    parser.add_argument("--bound", choices=sorted(USUAL), default="requests", help="which limit is the tighter one")
     parser.add_argument("--reserve", choices=["worst", "learned"], default="worst")
     options = parser.parse_args(arguments)
     if options.seconds < WINDOW_S + CHANGES_S + 1:
         parser.error(f"--seconds is at least {WINDOW_S + CHANGES_S + 1:.0f}: a whole window, and the changes")
+    plan = Plan(reserve=options.reserve, usual=USUAL[options.bound])
     with store_url(options.store) as url:
         began_s = time.monotonic()
-        found = asyncio.run(measure(url, seconds=options.seconds, reserve=options.reserve))
-    facts = {"store": options.store, "reserve": options.reserve, "ran_s": round(time.monotonic() - began_s)}
+        found = asyncio.run(measure(url, seconds=options.seconds, plan=plan))
+    facts = {
+        "store": options.store,
+        "bound": options.bound,
+        "reserve": options.reserve,
+        "ran_s": round(time.monotonic() - began_s),
+    }
     sys.stdout.write(json.dumps(facts | found) + "\n")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_jobs.limits.algorithm import decide, fair_share
+from llm_jobs.limits.algorithm import DEMAND_MS, decide, fair_share
 from llm_jobs.limits.base import LEASE_MS, MARGIN_MS, VALID_MS, Ask, Correction, Grant, Limits
 from llm_jobs.limits.state import SLOT_MS, State
 
@@ -191,6 +191,15 @@ def test_what_was_given_back_can_be_had_by_another_at_once() -> None:
     assert quota.hot(5, owner="b").hot == 2
 
 
+def test_a_correction_changes_the_slot_that_it_names_and_no_other() -> None:
+    quota = Quota(Limits(tokens_per_minute=100, burst_s=60))
+    first = quota.hot(1, tokens=50).slot
+    quota.now_ms += SLOT_MS
+    quota.hot(1, tokens=50)
+    quota.ask(corrections=((first, 0, -30, 10),))
+    assert quota.state.slots == [[first, 1, 20, 10], [first + 1, 1, 50, 0]]
+
+
 def test_tokens_beyond_the_estimate_count_where_they_were_granted() -> None:
     quota = Quota(Limits(tokens_per_minute=100, burst_s=60))
     slot = quota.hot(1, tokens=40).slot
@@ -295,10 +304,12 @@ def test_who_comes_later_starts_level_and_is_not_owed_the_past() -> None:
 
 def test_an_owner_that_stopped_asking_is_not_waited_for() -> None:
     quota = Quota(Limits(requests_per_minute=60, burst_s=60))
-    quota.hot(60, owner="a")
-    quota.hot(60, owner="gone")
-    quota.now_ms += 60_000 + MARGIN_MS + SLOT_MS
-    assert quota.hot(100, owner="a").hot == 60
+    slot = quota.hot(60, owner="a").slot
+    quota.hot(1_000, owner="gone")
+    quota.now_ms += DEMAND_MS
+    assert quota.hot(60, owner="a", corrections=((slot, -20, 0, 0),)).hot == 0
+    quota.now_ms += 1
+    assert quota.hot(60, owner="a").hot == 20
 
 
 @given(
