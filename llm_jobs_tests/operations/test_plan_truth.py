@@ -13,7 +13,7 @@ import pytest
 from llm_jobs.operations.plan import JobPlan, plan_named
 from llm_jobs.operations.records import JobReport
 from llm_jobs_tests.cli.house import House
-from llm_jobs_tests.operations.changing import change, first, place
+from llm_jobs_tests.operations.changing import change, first, place, rows_added
 from llm_jobs_tests.servers.shop import Shop, shop
 
 CHAINS = 5
@@ -45,13 +45,19 @@ class Told:
         return cost is not None and cost.low - 1e-12 <= self.paid_usd <= cost.high + 1e-12
 
 
-def chain(folder: Path, sales: Shop, seed: int) -> list[Told]:
-    """A document, changed and run `CHANGES` times; every second one has two prompts."""
+def stated(folder: Path, sales: Shop) -> House:
+    """A house whose catalogue names the shop's models and prices."""
     folder.mkdir()
     house = House(folder)
     house.home.mkdir()
     models = "".join(MODEL.format(name=name, url=sales.url) for name in ("shop", "other"))
     (house.home / "models.yaml").write_text(models, encoding="utf-8")
+    return house
+
+
+def chain(folder: Path, sales: Shop, seed: int) -> list[Told]:
+    """A document, changed and run `CHANGES` times; every second one has two prompts."""
+    house = stated(folder, sales)
     random = Random(seed)
     written = first(random, steps=1 + seed % 2)
     house.answer(place(written, folder))
@@ -112,3 +118,25 @@ def test_nothing_costs_more_than_the_worst_case_that_was_stated(told: list[Told]
     stated = [each for each in told if each.plan.worst_cost_usd is not None and each.sold]
     assert len(stated) > 20
     assert all(each.paid_usd <= (each.plan.worst_cost_usd or 0) for each in stated)
+
+
+@pytest.mark.parametrize("rule", [None, {"ask_again": {"max_tokens": "2x", "up_to": 4_000}}])
+def test_what_was_cut_off_is_not_bought_again_and_what_follows_it_is_known(
+    tmp_path: Path, rule: dict[str, object] | None
+) -> None:
+    with shop() as sales:
+        house = stated(tmp_path / "house", sales)
+        random = Random(5)
+        written = first(random)
+        written.job["prompts"][0]["max_tokens"] = 40
+        if rule is not None:
+            written.job["on_status"] = {"truncated": rule}
+        [report] = house.answer(place(written, house.folder))
+        assert report.calls_sent == len(sales.sold)
+        rows_added(random, written)
+        told = _changed(house, sales, "rows_added", place(written, house.folder))
+        again = _changed(house, sales, "nothing", place(written, house.folder))
+    assert any(each["max_tokens"] > 40 for each in sales.sold) == (rule is not None)
+    assert told.plan.calls.reused == report.calls_sent
+    assert 0 < told.plan.calls.new <= told.sold  # what follows a new answer that is cut off cannot be known
+    assert (again.plan.calls.new, again.sold) == (0, 0)
