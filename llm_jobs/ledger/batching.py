@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, delete, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, text, update
 
 from llm_jobs.clock import Clock
+from llm_jobs.ledger.base import Spend
 from llm_jobs.ledger.batch_records import (
     Batch,
     BatchCall,
@@ -102,17 +103,37 @@ class Batching(ABC):
         ]
 
     def batch_calls(self, batch: Batch) -> Mapping[str, BatchCall]:
-        """By the range of ids that the batch's intents lie in: they have no index by owner."""
-        runs = batch.details["intents"]
-        first, last = runs[0][0], runs[-1][1]
         query = (
             select(intents.c.call_hash, intents.c.id, outcomes.c.intent_id)
             .outerjoin(outcomes, outcomes.c.intent_id == intents.c.id)
-            .where(intents.c.id.between(first, last), intents.c.owner_id == batch.owner_id)
+            .where(_of(batch))
         )
         with self._reading() as connection:
             rows = connection.execute(query)
             return {row[0]: BatchCall(intent_id=row[1], recorded=row[2] is not None) for row in rows}
+
+    def batch_spend(self, batch: Batch) -> Spend:
+        query = (
+            select(
+                func.count(),
+                func.sum(outcomes.c.prompt_tokens),
+                func.sum(outcomes.c.completion_tokens),
+                func.sum(outcomes.c.cost_usd),
+                func.sum(case((outcomes.c.cost_usd.is_(None), 1), else_=0)),
+            )
+            .join(intents, intents.c.id == outcomes.c.intent_id)
+            .where(_of(batch), outcomes.c.completion_tokens.is_not(None))
+        )
+        with self._reading() as connection:
+            count, prompt, completion, cost_usd, unpriced = connection.execute(query).one()
+        return Spend(
+            attempts=count,
+            calls=count,
+            prompt_tokens=None if prompt is None else int(prompt),
+            completion_tokens=None if completion is None else int(completion),
+            cost_usd=cost_usd,
+            unpriced=int(unpriced or 0),
+        )
 
     def claimed_by(self, owner_id: int) -> Mapping[str, int]:
         query = select(claims.c.call_hash, claims.c.intent_id).where(claims.c.owner_id == owner_id)
@@ -207,6 +228,12 @@ class Batching(ABC):
 
 def _event(kind: BatchEventKind) -> Any:
     return exists().where(batch_events.c.batch_id == batches.c.id, batch_events.c.kind == kind)
+
+
+def _of(batch: Batch) -> Any:
+    """The batch's intents, by the range of ids that they lie in: they have no index by owner."""
+    runs = batch.details["intents"]
+    return and_(intents.c.id.between(runs[0][0], runs[-1][1]), intents.c.owner_id == batch.owner_id)
 
 
 def _task_of(job_hash: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, cast
 from llm_jobs.documents.job import Job
 from llm_jobs.errors import DocumentError, PermanentError, RowError, SetupError
 from llm_jobs.events import Listener
-from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Submission, Want
+from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Spend, Submission, Want
 from llm_jobs.ledger.batch_records import BatchState, Waiting
 from llm_jobs.operations.batches_plan import Need, Portion, Prepared, Said, counts_since, modes_of, needed
 from llm_jobs.operations.batches_poll import poll_batches
@@ -77,19 +77,41 @@ class Behind:
 
 async def waits(
     services: Services, submission: Submission, job: Job, behind: Behind, *, ahead: Ahead, emit: Listener
-) -> JobReport | None:
-    """Carry the job as far as it goes without waiting for a vendor. A report: it waits. None: it can be produced now.
+) -> JobReport | Spend:
+    """Carry the job as far as it goes without waiting for a vendor. A report: it waits. Else it can be produced now,
+    and this is what its batches bought since it last ended.
 
     `ahead(n)` has the first n steps asked online, where a step that is asked in batches follows them. Raises
     LlmJobsError where the vendor takes no batch of it.
     """
     if not await asyncio.to_thread(_is_concerned, services, submission, job):
-        return None
-    return await _Run(services, submission, job, behind, ahead, emit).carry_on()
+        return Spend()
+    report = await _Run(services, submission, job, behind, ahead, emit).carry_on()
+    return report or await asyncio.to_thread(_bought, services, job)
 
 
 def _is_concerned(services: Services, submission: Submission, job: Job) -> bool:
     return "batch" in modes_of(services, submission, job).values() or job.hash in services.ledger.waiting([job.hash])
+
+
+def _bought(services: Services, job: Job) -> Spend:
+    """What batches answered that were collected after the job's newest result, or are its first."""
+    results = services.ledger.results([job.hash]).get(job.hash, ())
+    ended_ns = (results[0].recorded_ns or 0) if results else 0
+    collected = [
+        services.ledger.batch_spend(state.batch)
+        for state in services.ledger.batches(job_hash=job.hash)
+        if (event := state.newest("collected")) is not None and (event.recorded_ns or 0) > ended_ns
+    ]
+    costs = [spend.cost_usd for spend in collected if spend.cost_usd is not None]
+    return Spend(
+        attempts=sum(spend.attempts for spend in collected),
+        calls=sum(spend.calls for spend in collected),
+        prompt_tokens=sum(spend.prompt_tokens or 0 for spend in collected),
+        completion_tokens=sum(spend.completion_tokens or 0 for spend in collected),
+        cost_usd=sum(costs) if costs else None,
+        unpriced=sum(spend.unpriced for spend in collected),
+    )
 
 
 class _Run:

@@ -25,7 +25,7 @@ from llm_jobs.engine.stream import RowStream
 from llm_jobs.engine.tally import Tally
 from llm_jobs.errors import DocumentError, RowError
 from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
-from llm_jobs.ledger.base import ResultRecord, Submission
+from llm_jobs.ledger.base import ResultRecord, Spend, Submission
 from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
@@ -51,11 +51,21 @@ def concurrency_of(job: Job) -> int:
 
 
 async def produce(
-    services: Services, session: Session, watch: Watch, submission: Submission, job: Job, listener: Listener
+    services: Services,
+    session: Session,
+    watch: Watch,
+    submission: Submission,
+    job: Job,
+    listener: Listener,
+    *,
+    bought: Spend,
 ) -> JobReport:
-    """Answer the job and write its result. Raises LlmJobsError where there can be no result."""
+    """Answer the job and write its result. `bought`: what its vendor's batches answered of it before, for its account.
+
+    Raises LlmJobsError where there can be no result.
+    """
     production = _Production(services, session, submission, job, listener)
-    return await production.run(watch)
+    return await production.run(watch, bought)
 
 
 async def ask_ahead(
@@ -105,16 +115,16 @@ class _Production:
             group=job.policy.group,
         )
 
-    async def run(self, watch: Watch) -> JobReport:
+    async def run(self, watch: Watch, bought: Spend) -> JobReport:
         with watch.following(self._lane, self._submission, self._job):
-            return await self._run()
+            return await self._run(bought)
 
     async def ask(self, watch: Watch, steps: int) -> None:
         with watch.following(self._lane, self._submission, self._job):
             table = await asyncio.to_thread(self._open_table)
             await self._answer(table, [self._prepared(step) for step in self._job.steps[:steps]], lambda rows: None)
 
-    async def _run(self) -> JobReport:
+    async def _run(self, bought: Spend) -> JobReport:
         job = self._job
         table = await asyncio.to_thread(self._open_table)
         steps = [self._prepared(step) for step in job.steps]
@@ -125,6 +135,8 @@ class _Production:
         with ResultWriter(store, result_path(job.hash, self._epoch_ns), schema) as writer:
             await self._answer(table, steps, writer.write)
             stored = await asyncio.to_thread(writer.close)
+        self._tally.add_bought(bought)
+        self._lane.sent += bought.calls
         return await asyncio.to_thread(self._record, stored, table)
 
     def _open_table(self) -> Table:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from llm_jobs.operations.describe import job_lines
 from llm_jobs_tests.operations.batch_house import BatchHouse, statuses
 
 QUESTIONS = [f"question {number}" for number in range(20)]
@@ -22,6 +23,7 @@ def test_a_batch_job_waits_and_then_has_its_result(batch_house: BatchHouse) -> N
     batch_house.server.finish()
     done = batch_house.run(job_hash)
     assert (done.status, done.rows, done.succeeded) == ("done", 20, 20)
+    assert (done.calls_sent, done.calls_reused) == (20, 0), "the job bought them, if not in this run"
     assert [row["said"] for row in batch_house.rows(done)] == [f"echo: {question}" for question in QUESTIONS]
     assert set(batch_house.server.paid.values()) == {1}
     assert (len(batch_house.server.paid), batch_house.server.online, len(batch_house.server.batches)) == (20, 0, 1)
@@ -92,6 +94,8 @@ def test_the_price_is_a_part_of_the_online_price(
         batch_house.run(job_hash)
         with batch_house.services() as services:
             costs.append(services.ledger.spend([job_hash])[job_hash].cost_usd)
+            [line] = job_lines(services, services.ledger.submissions(job_hash=job_hash))
+            assert line.cost_usd == pytest.approx(costs[-1])
     assert costs[0]
     assert costs[1] == pytest.approx(costs[0] * factor)
 

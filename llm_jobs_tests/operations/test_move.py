@@ -46,7 +46,7 @@ def test_a_job_that_waits_for_its_batch_is_moved_online(batch_house: BatchHouse)
     assert house.run(job_hash).status == "waiting", "what the vendor does until it has stopped is paid"
     house.server.finish()
     report = house.run(job_hash)
-    assert (report.status, report.calls_sent) == ("done", 5)
+    assert (report.status, report.calls_sent) == ("done", 10)
     assert (house.server.online, paid_once(house)) == (5, True)
 
 
