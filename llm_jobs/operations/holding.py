@@ -17,16 +17,17 @@ from llm_jobs.operations.plan import JobPlan, plan_job
 from llm_jobs.operations.services import Services
 
 WHO = "intake"
+SLOWER = 10  # an estimate renders and looks up each row, which takes some ten times as long as reading it
 
 
 def is_slow_to_estimate(services: Services, document: ReadDocument, *, largest_bytes: int) -> bool:
-    """Would an estimate read a table of more than `largest_bytes`, or one that is elsewhere?"""
+    """Would an estimate take as long as reading much more than `largest_bytes`? Of a table elsewhere nobody knows."""
     if services.settings.hold_above_usd is None:
         return False
-    return any(_size(job) > largest_bytes for job in document.jobs)
+    return any(max(_table_bytes(job), len(document.text)) * SLOWER > largest_bytes for job in document.jobs)
 
 
-def _size(job: Job) -> float:
+def _table_bytes(job: Job) -> float:
     if job.input.url is None:
         return 0
     path = Path(job.input.url)
