@@ -95,17 +95,30 @@ class Sender:
         return len(lane.ready) > lane.opening and lane.in_flight < lane.concurrency
 
     def _may_send(self, lane: Lane) -> bool:
-        """May the first ready call of the lane be sent now? If not, the lane is called when that may have changed."""
+        """May a ready call of the lane be sent? It is put first. If not, the lane is called when that may change."""
         if lane.closed:
             return False
         if self._recorder.at_risk >= MOST_AT_RISK:
             self._stalled.add(lane)
             return False
-        gate = lane.ready[0].call.gate
-        if not gate.has_room(lane):
+        if lane.ready[0].call.gate.has_room(lane):
+            return True
+        return self._put_first(lane)
+
+    def _put_first(self, lane: Lane) -> bool:
+        """Among the lane's models one may have room although another has none."""
+        full: set[ModelGate] = set()
+        for place, flight in enumerate(lane.ready):
+            gate = flight.call.gate
+            if gate in full:
+                continue
+            if gate.has_room(lane):
+                del lane.ready[place]
+                lane.ready.appendleft(flight)
+                return True
+            full.add(gate)
             gate.stalled[lane] = None
-            return False
-        return True
+        return False
 
     def _resume(self) -> None:
         """Outcomes became durable: whoever waited for that goes on."""
@@ -145,7 +158,7 @@ class Sender:
 
     def _goes_on(self, lane: Lane, gate: ModelGate) -> bool:
         """There is room at the gate: it goes to who waits there, hot lanes first. Is it this lane's turn too?"""
-        waits_here = bool(lane.ready) and lane.ready[0].call.gate is gate
+        waits_here = any(flight.call.gate is gate for flight in lane.ready)
         if waits_here:
             gate.stalled[lane] = None
         for _ in range(gate.room()):

@@ -184,3 +184,22 @@ def test_what_the_vendor_says_is_left_holds_where_it_is_less_than_the_quota() ->
 
     run_virtual(scenario())
     assert len([ms for ms in sent_ms if ms < 19_000]) <= 24  # ten, ten that come back, what was under way
+
+
+def test_a_model_that_is_full_does_not_hold_up_the_calls_of_its_job_to_another() -> None:
+    async def scenario() -> tuple[float, float]:
+        async with bench(ScriptedProvider(latency_s=1)) as b:
+            lane, loop = found(b), asyncio.get_running_loop()
+            ended: dict[str, float] = {}
+
+            async def run(name: str, start: int, gate: ModelGate) -> None:
+                await b.complete(numbered(start, 12), lane=lane, steps=[b.step(gate=gate)])
+                ended[name] = loop.time()
+
+            slow = ModelGate(adaptive=AdaptiveConcurrency(at_most=1, start=1))
+            quick = ModelGate(adaptive=AdaptiveConcurrency(at_least=12, at_most=12, start=12))
+            await asyncio.gather(run("slow", 0, slow), run("quick", 100, quick))
+            return ended["slow"], ended["quick"]
+
+    slow_s, quick_s = run_virtual(scenario())
+    assert quick_s < 5 < 11 < slow_s
