@@ -53,6 +53,7 @@ class Wrong:
     fail_after: int = 0  # the same, with a 500
     hidden: int = 0  # lists that do not show the newest batch yet
     refuse_uploads: list[int] = field(default_factory=list)
+    finish: dict[int, str] = field(default_factory=dict)  # how answers end, of `models.FINISH_REASONS`
 
 
 @dataclass(kw_only=True)
@@ -136,9 +137,9 @@ class BatchServer:
         raw = self._reply(received.path, orjson.loads(received.body))
         return Sent(body=raw)
 
-    def _reply(self, path: str, body: dict[str, Any]) -> bytes:
+    def _reply(self, path: str, body: dict[str, Any], finish: str = "stop") -> bytes:
         self.paid[canonical_hash(orjson.dumps(body))] += 1
-        raw = reply_to(path, body, f"echo: {asked(body)}")
+        raw = reply_to(path, body, f"echo: {asked(body)}", finish)
         assert raw is not None, path
         return raw
 
@@ -345,7 +346,7 @@ class BatchServer:
         if (status := self.wrong.errors.get(place)) is not None:
             return "errored", _error_line(batch, custom_id, status)
         self.paid_ids[custom_id] += 1
-        message = orjson.loads(self._reply(path, body))
+        message = orjson.loads(self._reply(path, body, self.wrong.finish.get(place, "stop")))
         if batch.vendor == "anthropic":
             return "succeeded", {"custom_id": custom_id, "result": {"type": "succeeded", "message": message}}
         response = {"status_code": 200, "request_id": "req_1", "body": message}
