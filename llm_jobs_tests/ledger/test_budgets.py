@@ -13,7 +13,7 @@ from llm_jobs.clock import SetClock
 from llm_jobs.ledger.base import BudgetCap, BudgetState, Exchange, Facts, Ledger, OverBudget, OwnerIdentity, Want
 from llm_jobs.ledger.budgets import Account, Accounts, Reservation, pico_usd
 from llm_jobs.ledger.opening import open_ledger
-from llm_jobs_tests.ledger.material import ELSEWHERE, Asker, outcome
+from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome
 
 DAY = BudgetCap(key="provider:openai:2026-11-21", max_cost_usd=1.0)
 FAILED = Facts(status="failed")
@@ -208,6 +208,19 @@ def test_an_outcome_that_another_process_reports_settles_too(ledger: Ledger) -> 
     other.end("a", intent_id, Facts(status="succeeded", cost_usd=0.1))
 
     assert usd(ledger) == (0.1, 0.0)
+
+
+def test_an_answer_that_comes_late_settles_what_its_own_attempt_set_aside(ledger: Ledger, clock: SetClock) -> None:
+    far, near = Buyer(ledger, ELSEWHERE), Buyer(ledger)
+    lost = far.buy("a").granted["a"]
+    clock.advance(61)
+    near.end("a", near.buy("a").granted["a"], Facts(status="succeeded", cost_usd=0.1))
+    assert usd(ledger) == (0.1, 0.3)
+
+    far.end("a", lost, Facts(status="succeeded", cost_usd=0.2))
+
+    assert usd(ledger) == (pytest.approx(0.3), 0.0)
+    assert (ledger.late(JOB), ledger.audit().inconsistencies) == (1, ())
 
 
 def test_a_lost_attempt_keeps_its_worst_case_for_ever_and_nobody_waits_for_it(ledger: Ledger, clock: SetClock) -> None:
