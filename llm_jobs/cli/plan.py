@@ -25,6 +25,7 @@ _BASES = {
     "same": "answers of this step",
     "family": "answers of this step before it was changed",
     "model": "answers of another model to this step",
+    "input": "answers of this model to other prompts, and the limits of its requests",
 }
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-# What was learned from. same: calls of this very step; family: the step before somebody changed it; model: other jobs
-# of this model; limits: nothing, only what requests allow.
-Basis = Literal["same", "family", "model", "limits"]
+# What was learned from. same: calls of this very step; family: the step before somebody changed it; model: the step
+# asked of another model; input: other prompts of this model, which tell how it counts, not how long it answers; limits:
+# nothing, only what requests allow.
+Basis = Literal["same", "family", "model", "input", "limits"]
 
-ALLOWANCE: dict[Basis, float] = {"same": 0.02, "family": 0.15, "model": 0.6, "limits": 0.0}
+ALLOWANCE: dict[Basis, float] = {"same": 0.02, "family": 0.15, "model": 0.6, "input": 0.15, "limits": 0.0}
 MOST_SAMPLES = 4_096
 _Z95 = 1.6448536269514722
 _FEW = 5
@@ -117,7 +118,7 @@ def output_interval(asked: Asked, learned: Learned | None, most: int | None) -> 
     if not asked.calls:
         return NOTHING
     limit = asked.output_limit if asked.output_limit is not None else most
-    if learned is None or not learned.samples:
+    if learned is None or not learned.samples or learned.basis == "input":
         above = float(_UNLIMITED_TOKENS if limit is None else limit)
         return Interval(low=asked.calls * min(1.0, above), expected=asked.calls * above / 2, high=asked.calls * above)
     tokens = [min(output, limit) if limit is not None else output for _, _, output in learned.samples]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llm_jobs.documents.differences import Difference, paired_steps
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Job
+from llm_jobs.documents.job import Job, ModelRef, PromptStep, Step
 from llm_jobs.errors import LlmJobsError
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.counterparts import Counterparts
@@ -25,6 +25,7 @@ from llm_jobs.sources.tables import Table
 LEARNED_ROWS = 2_048
 ENOUGH = 32  # answers of the step as it is, beside which those of before need not be asked
 JOBS_LOOKED_AT = 8
+LEARNED_ELSEWHERE = 256
 
 
 def newest_before(services: Services, job: Job, document_name: str | None) -> Submission | None:
@@ -75,16 +76,7 @@ def learned_before(
     services: Services, before: Submission, old: Job, new: Job, differences: Sequence[Difference]
 ) -> list[Learned | None]:
     """What the answers of the counterpart of each step of `new` used, from some two thousand rows spread evenly."""
-    learned = [Learned() for _ in old.steps]
-    with table_before(services, before, old) as table:
-        if table is None:
-            return [None] * len(new.steps)
-        stride = max(1, table.rows // LEARNED_ROWS)
-        rows = (each for each in enumerate(chain.from_iterable(table.batches())) if each[0] % stride == 0)
-        for row in walk(services.ledger, prepared_steps(services, old), rows, samples=old.sample):
-            for visit in row.visits:
-                if visit.answer is not None:
-                    learn(learned[visit.step], visit)
+    learned = _learned(services, before, old, LEARNED_ROWS)
     found: list[Learned | None] = []
     for index, pair in enumerate(paired_steps(old, new)):
         if pair is None or not learned[pair].samples:
@@ -93,6 +85,49 @@ def learned_before(
         learned[pair].basis = _basis(old, new, pair, index, differences)
         found.append(learned[pair])
     return found
+
+
+def _learned(services: Services, before: Submission, old: Job, most_rows: int) -> list[Learned]:
+    """What the answers of each step of a job used."""
+    learned = [Learned() for _ in old.steps]
+    with table_before(services, before, old) as table:
+        if table is None:
+            return learned
+        stride = max(1, table.rows // most_rows)
+        rows = (each for each in enumerate(chain.from_iterable(table.batches())) if each[0] % stride == 0)
+        for row in walk(services.ledger, prepared_steps(services, old), rows, samples=old.sample):
+            for visit in row.visits:
+                if visit.answer is not None:
+                    learn(learned[visit.step], visit)
+    return learned
+
+
+def learned_elsewhere(services: Services, job: Job, index: int, model: ModelRef) -> Learned | None:
+    """What answers of a model used in the latest jobs of any document: to the same prompt where it was asked before;
+    else only of its input, for other prompts have answers of other lengths."""
+    step, others = job.steps[index], []
+    for listed in services.ledger.latest_jobs(JOBS_LOOKED_AT):
+        submission = services.ledger.submissions(job_hash=listed.job_hash)[0]
+        old = job_from_json(submission.job) if submission.job and listed.job_hash != job.hash else None
+        for place, other in enumerate(old.steps if old is not None else ()):
+            if old is None or other.model.upstream != model.upstream:
+                continue
+            if _question(other) == _question(step):
+                learned = _learned(services, submission, old, LEARNED_ELSEWHERE)[place]
+                if learned.samples:
+                    learned.basis = "family"
+                    return learned
+            others.append((submission, old, place))
+    for submission, old, place in others:
+        learned = _learned(services, submission, old, LEARNED_ELSEWHERE)[place]
+        if learned.samples:
+            learned.basis = "input"
+            return learned
+    return None
+
+
+def _question(step: Step) -> object:
+    return (step.messages, step.schema) if isinstance(step, PromptStep) else step.body
 
 
 def _basis(old: Job, new: Job, pair: int, index: int, differences: Sequence[Difference]) -> Basis:

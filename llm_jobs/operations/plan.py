@@ -23,7 +23,7 @@ from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.forecasts import NOTHING, Interval
-from llm_jobs.operations.looking_back import ENOUGH, counterparts, learned_before, newest_before
+from llm_jobs.operations.looking_back import ENOUGH, counterparts, learned_before, learned_elsewhere, newest_before
 from llm_jobs.operations.named import read_named
 from llm_jobs.operations.planned_cost import StepPlan, planned_step, time_s, total
 from llm_jobs.operations.planned_counts import CallCounts, Cause, Counted, RowCounts, StepCounts
@@ -101,6 +101,9 @@ def plan_job(services: Services, job: Job, *, document: Path | None, before: Sub
     known = _walk(services, job, document, before, old, counted)
     if before is not None and old is not None and old.hash != job.hash:
         _learn_before(services, before, old, job, differences, counted)
+    for part in counted.parts():
+        if part.asked.calls and not part.learned.samples:
+            part.learned = learned_elsewhere(services, job, part.step, part.model) or part.learned
     counted.size_unknown(prepared_steps(services, job))
     return _plan(services, job, before, counted, known, differences)
 

@@ -113,6 +113,17 @@ def test_a_cap_that_cannot_be_kept_is_refused(
     assert refused in result.output
 
 
+def test_a_model_that_only_follows_others_needs_a_price_too(house: House) -> None:
+    state(house, budgets="{}", models=MINE % "")
+    document = job("one", ROWS, budget={"max_cost_usd": 1}, on_status={"refused": {"model": "mine"}})
+    document["job"]["prompts"][0]["max_tokens"] = 5
+    path = house.write("one.yaml", document)
+    with house.entry.open_services() as services:
+        [read] = read_jobs(services, path, NO_OVERRIDES)
+        with pytest.raises(SetupError, match="no price is known of mine"):
+            check_caps(services, read)
+
+
 def test_a_model_that_is_not_capped_needs_no_price(house: House) -> None:
     state(house, budgets="providers: {anthropic: {max_cost_usd: 5}}", models=MINE % "")
     document = job("one", ROWS, labels={"team": "other"})

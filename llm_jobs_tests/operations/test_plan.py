@@ -260,3 +260,13 @@ def test_a_batch_file_is_planned_line_by_line(house: House) -> None:
     with house.entry.open_services() as services:
         [found] = plan_named(services, "lines.jsonl")
     assert (found.calls.new, found.calls.reused, found.rows.new, found.rows.gone) == (1, 1, 1, 1)
+
+
+def test_a_prompt_that_another_document_asked_is_forecast_from_its_answers(house: House) -> None:
+    rows = [{"text": f"text {number}"} for number in range(60)]
+    house.answer(house.write("other.yaml", changed(rows[:40])))
+    same, other = plan(house, changed(rows[40:])), plan(house, changed(rows[40:], prompts=TWO[:1]))
+    assert (same.steps[0].basis, same.steps[0].learned_from) == ("family", 40)
+    assert other.steps[0].basis == "input"
+    assert other.output_tokens.high == 20 * 90
+    assert other.input_tokens.high < 2 * other.input_tokens.low

@@ -319,6 +319,21 @@ def test_a_row_like_none_before_has_no_nearest_call(house: House) -> None:
     assert [(call.state, call.nearest) for call in found.calls] == [("new", None)]
 
 
+def test_the_nearest_of_several_recorded_calls_is_the_one_with_the_fewest_differences(house: House) -> None:
+    [first] = house.answer(house.write("reviews.yaml", BASE))
+    far = copy.deepcopy(BASE)
+    both(prompt(0, temperature=0.9), message(1, content="Judge {{ text }} by {{ n }}."))(far)
+    house.answer(house.write("reviews.yaml", far))
+    near = copy.deepcopy(BASE)
+    parameter("seed", 5)(near)
+    house.write("reviews.yaml", near)
+    with house.entry.open_services() as services:
+        [found] = why_row(services, "0", "reviews.yaml")
+    nearest = found.calls[-1].nearest
+    assert nearest is not None
+    assert (nearest.job_hash, [each.path for each in nearest.differences]) == (first.job_hash, ["body.seed"])
+
+
 def test_of_a_batch_file_the_member_of_the_line_is_named(house: House) -> None:
     def lines(temperature: float) -> str:
         body = {"model": "simulated", "messages": [{"role": "user", "content": "Hello"}], "temperature": temperature}
