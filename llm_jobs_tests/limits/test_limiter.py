@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_jobs.errors import PermanentError, SetupError
-from llm_jobs.limits.base import LEASE_MS, NO_LIMITS, NOTHING, Ask, Cost, Grant, Limits, Observed, Told
+from llm_jobs.limits.base import LEASE_MS, NO_LIMITS, NOTHING, VALID_MS, Ask, Cost, Grant, Limits, Observed, Told
 from llm_jobs.limits.limiter import GIVE_UP_S, Limiter, Permit
 from llm_jobs.limits.lines import Line
 from llm_jobs.limits.memory import MemoryLimitStore
-from llm_jobs_tests.virtual_time import run_virtual
+from llm_jobs_tests.virtual_time import VirtualLoop, run_virtual
 
 
 class CountedStore:
@@ -530,9 +530,10 @@ def test_what_was_given_back_to_a_store_that_did_not_answer_is_not_given_back_tw
     async def run() -> int:
         house = House(Limits(requests_per_minute=10, burst_s=60))
         limiter = house.limiter()
-        permits = [await limiter.acquire(NOTHING, Line()) for _ in range(10)]
+        permits = [await limiter.acquire(Cost(5), Line()) for _ in range(10)]
         house.store.broken = True
-        for permit in permits:
+        permits[0].settle(Cost(90))
+        for permit in permits[1:]:
             permit.unsent()
         await asyncio.sleep(1)
         house.store.broken = False
@@ -542,3 +543,52 @@ def test_what_was_given_back_to_a_store_that_did_not_answer_is_not_given_back_tw
         return len(house.sent)
 
     assert run_virtual(run()) == 0
+
+
+def stall(seconds: float) -> None:
+    """The loop does nothing for so long, as when a process is stopped."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._jumping.now_s += seconds
+
+
+def test_what_was_leased_is_not_sent_later_than_it_is_good_for() -> None:
+    async def run() -> None:
+        house = House(Limits(requests_per_minute=600_000))
+        limiter, line = house.limiter(), Line()
+        for _ in range(300):
+            await house.call(limiter, line)
+            await asyncio.sleep(0.002)
+        assert limiter.take(NOTHING, line) is not None
+        stall(VALID_MS / 1000)
+        assert limiter.take(NOTHING, line) is None
+
+    run_virtual(run())
+
+
+def test_no_call_starts_in_a_place_that_may_be_anothers_by_now() -> None:
+    async def run() -> None:
+        house = House(Limits(concurrency=3))
+        limiter, line = house.limiter(), Line()
+        for _ in range(100):
+            await house.call(limiter, line, lasts_s=0.01)
+        assert limiter.take(NOTHING, line) is not None
+        stall(LEASE_MS / 1000)
+        assert limiter.take(NOTHING, line) is None
+
+    run_virtual(run())
+
+
+def test_the_store_is_asked_no_more_than_twenty_times_a_second_whatever_happens() -> None:
+    async def run() -> int:
+        house = House(Limits(concurrency=2, requests_per_minute=10**6))
+        tasks = [
+            asyncio.create_task(many(house, 500, house.limiter(), Line(), lasts_s=0.001, cost=Cost(9), used=Cost(5)))
+            for _ in range(2)
+        ]
+        await asyncio.sleep(5)
+        for task in tasks:
+            task.cancel()
+        return house.store.exchanges
+
+    assert run_virtual(run()) <= 2 * 20 * 5 + 2
