@@ -118,7 +118,7 @@ def _cost(plan: JobPlan) -> str:
     saved = f"; reused answers cost {dollars(plan.saved_usd)}" if plan.calls.reused and plan.saved_usd else ""
     if plan.cost_usd is None:
         return f"unknown: state a price in models.yaml{saved}"
-    most = "" if plan.worst_cost_usd is None else f", never above {dollars(plan.worst_cost_usd)}"
+    most = "" if plan.worst_cost_usd is None else f", at most {dollars(plan.worst_cost_usd)} if no call is repeated"
     return f"{_dollars(plan.cost_usd)}{most}{saved}"
 
 
