@@ -134,7 +134,8 @@ class BatchLedger(Protocol):
     """The part of the ledger for those who submit, poll and collect batches."""
 
     def record_batch(self, batch: Batch) -> int:
-        """Record a batch whose calls its owner has claimed; returns its id."""
+        """Record a batch whose calls its owner has claimed; returns its id. Raises LlmJobsError where its owner was
+        closed: whoever did that has given its calls to others."""
 
     def record_batch_event(self, event: BatchEvent) -> None: ...
 

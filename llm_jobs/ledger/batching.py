@@ -14,6 +14,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, text, update
 
 from llm_jobs.clock import Clock
+from llm_jobs.errors import LlmJobsError
 from llm_jobs.ledger.base import Spend
 from llm_jobs.ledger.batch_records import (
     Batch,
@@ -62,7 +63,12 @@ class Batching(ABC):
     def record_batch(self, batch: Batch) -> int:
         values = {name: getattr(batch, name) for name in _BATCH_COLUMNS}
         values |= {"details": to_json(batch.details), "recorded_ns": self._clock.now_ns()}
+        open_owner = select(owners.c.id).where(owners.c.id == batch.owner_id, owners.c.closed_ns.is_(None))
         with self._writing() as connection:
+            if connection.execute(open_owner.with_for_update()).first() is None:
+                raise LlmJobsError(
+                    f"the calls of a batch of job {batch.job_hash} were given to others before it was made"
+                )
             return int(connection.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one())
 
     def record_batch_event(self, event: BatchEvent) -> None:

@@ -23,6 +23,7 @@ from llm_jobs.operations.services import Services
 from llm_jobs.providers.batches import COMPLETION_WINDOW_S, Progress
 
 SETTLE_S = 300.0  # a request that was on its way when its sender died shows within this
+HANDED_OVER_S = 3600.0  # longer than an upload and a submission may take: a process that lives forgot about it
 # After the window every batch has ended; some time more for its files to appear.
 OVER_S = COMPLETION_WINDOW_S + 2 * 3600.0
 LINES_PER_TURN = 128  # read between two looks at the network: some milliseconds
@@ -125,7 +126,7 @@ class _Poller:
 
     async def _look_for(self, state: BatchState) -> None:
         batch = state.batch
-        if state.submitter_runs and not state.is_unsure:
+        if state.submitter_runs and not state.is_unsure and _since_change_s(self._services, state) < HANDED_OVER_S:
             return  # it is being handed over at this moment
         if _since_change_s(self._services, state) < SETTLE_S:
             return

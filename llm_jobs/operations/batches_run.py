@@ -87,7 +87,7 @@ async def waits(
     if not await asyncio.to_thread(_is_concerned, services, submission, job):
         return Spend()
     report = await _Run(services, submission, job, behind, ahead, emit).carry_on()
-    return report or await asyncio.to_thread(_bought, services, job)
+    return await asyncio.to_thread(_bought, services, job) if report is None else report
 
 
 def _is_concerned(services: Services, submission: Submission, job: Job) -> bool:
@@ -190,7 +190,7 @@ class _Run:
                     await submitter.take(plan.take(portion))
                 done = await submitter.finish()
             finally:
-                await submitter.abandon()
+                await submitter.aclose()
         if (report := await self._after(done, recent)) is not None:
             return report, 0
         self._behind.note(self._job.hash, ended=plan.ended, said=plan.said)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from llm_jobs.errors import CallError, PermanentError, RateLimited
+from llm_jobs.errors import CallError, LlmJobsError, PermanentError, RateLimited
 from llm_jobs.events import BatchChanged, Listener
 from llm_jobs.ledger.base import Exchange, OverBudget, Submission, Want
 from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEventKind
@@ -104,6 +104,8 @@ class Submitter:
         self._emit = emit
         self._most_tokens = most_tokens
         self._files: dict[str, _File] = {}
+        self._owners: set[int] = set()  # of batches that are not handed over yet
+        self._beating: asyncio.Task[None] | None = None
         self._full: set[str] = set()  # targets whose queue has no more room
         self.done = Submitted()
 
@@ -123,11 +125,22 @@ class Submitter:
             await self._hand_over(key)
         return self.done
 
-    async def abandon(self) -> None:
+    async def aclose(self) -> None:
         """Free the calls of the files that were not handed over, where something stopped the work."""
         for file in self._files.values():
             await asyncio.to_thread(free_owner, self._services, file.owner_id)
         self._files.clear()
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        """Keep this process known to be alive to other machines, which know it by the heartbeats of its owners: one
+        that is dead has its claims freed."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            for owner_id in list(self._owners):
+                await asyncio.to_thread(self._services.ledger.heartbeat, owner_id)
 
     async def _put(self, key: str, needs: Sequence[Need]) -> list[Need]:
         """Claim those that the file under way has room for; returns the others."""
@@ -147,6 +160,8 @@ class Submitter:
         target = target_of(first.call.request)
         endpoint = self._endpoints.of(target.model.provider)
         owner_id = await asyncio.to_thread(self._services.ledger.open_batch_owner, this_process())
+        self._owners.add(owner_id)
+        self._beating = self._beating or asyncio.create_task(self._beat())
         file = _File(endpoint=endpoint, target=target, owner_id=owner_id, first_row=first.row)
         file.size = _Size(size_bytes=len(endpoint.content([])))
         self._files[key] = file
@@ -217,22 +232,29 @@ class Submitter:
         self.done.over_budget |= exchange.over_budget
 
     async def _hand_over(self, key: str) -> None:
-        file = self._files.pop(key)
-        if not file.requests:
-            await asyncio.to_thread(self._services.ledger.close_owner, file.owner_id)
-            return
-        async with _beating(self._services, file.owner_id):
-            try:
-                marks = dict(await file.endpoint.before(file.target))
-            except CallError as error:  # nothing was sent; the owner's calls are freed without a batch
-                self.done.problems.append(error)
-                await asyncio.to_thread(free_owner, self._services, file.owner_id)
-                return
-            content = file.endpoint.content(file.requests)
-            batch = self._batch(file, content, marks)
-            batch = replace(batch, id=await asyncio.to_thread(self._services.ledger.record_batch, batch))
-            self._told(batch, "recorded")
+        file = self._files[key]
+        try:
+            marks = dict(await file.endpoint.before(file.target)) if file.requests else None
+        except CallError as error:
+            self.done.problems.append(error)
+            marks = None
+        del self._files[key]  # from here on it is the batch that frees its calls, or does not
+        if marks is None:
+            await asyncio.to_thread(free_owner, self._services, file.owner_id)
+        else:
+            await self._submit(file, marks)
+        self._owners.discard(file.owner_id)
+
+    async def _submit(self, file: _File, marks: dict[str, Any]) -> None:
+        content = file.endpoint.content(file.requests)
+        batch = self._batch(file, content, marks)
+        batch = replace(batch, id=await asyncio.to_thread(self._services.ledger.record_batch, batch))
+        self._told(batch, "recorded")
+        try:
             await self._send(file, batch, content)
+        except (asyncio.CancelledError, LlmJobsError):  # stopped, or the ledger failed: at whatever moment it was
+            await self._tell(batch, "polled", status=UNSURE, reason="stopped while it was handed over")
+            raise
 
     async def _send(self, file: _File, batch: Batch, content: bytes) -> None:
         """Upload and submit. Only a refusal is sure to have made no batch; anything else may have."""
@@ -250,14 +272,13 @@ class Submitter:
             return
         if file_id is not None:
             await self._tell(batch, "uploaded", vendor_id=file_id)
+        if not await asyncio.to_thread(self._services.ledger.owners_alive, [batch.owner_id]):
+            return  # this process stood still for so long that others took it for dead, and its calls for theirs
         try:
             vendor_id = await file.endpoint.submit(replace(ticket, file_id=file_id), content)
         except CallError as error:
             await self._not_submitted(batch, error)
             return
-        except asyncio.CancelledError:
-            await self._tell(batch, "polled", status=UNSURE, reason="stopped while the answer was awaited")
-            raise
         self._told(batch, "answered")
         await self._tell(batch, "submitted", vendor_id=vendor_id)
         self._count(batch)
@@ -335,20 +356,3 @@ def is_refusal(error: CallError) -> bool:
     if isinstance(error, RateLimited):
         return status == 429
     return isinstance(error, PermanentError) and (status is None or status < 500)
-
-
-@asynccontextmanager
-async def _beating(services: Services, owner_id: int) -> AsyncIterator[None]:
-    """Keep the owner's process known to be alive while a file travels: other machines know it by its heartbeat."""
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            await asyncio.to_thread(services.ledger.heartbeat, owner_id)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from llm_jobs.clock import SetClock
-from llm_jobs.errors import ImmutableError
+from llm_jobs.errors import ImmutableError, LlmJobsError
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEvent, BatchEventKind, Waiting
 from llm_jobs.ledger.owners import this_process
@@ -93,6 +93,14 @@ def test_a_token_stands_for_one_batch(ledger: Ledger) -> None:
     batcher.submit(call(1), token="same")
     with pytest.raises(ImmutableError):
         batcher.submit(call(2), token="same")
+
+
+def test_a_batch_whose_calls_were_given_to_others_is_not_made(ledger: Ledger) -> None:
+    batcher = Batcher(ledger)
+    made = batcher.submit(call(1))
+    ledger.close_owner(batcher.owner_id)
+    with pytest.raises(LlmJobsError, match="given to others"):
+        ledger.record_batch(replace(made, token="another"))
 
 
 def test_the_calls_of_a_batch_tell_what_is_recorded(ledger: Ledger) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
+from llm_jobs.events import BatchChanged, Event, ignore
+from llm_jobs.operations.batches import forget_batch
 from llm_jobs.operations.batches_poll import OVER_S, SETTLE_S
+from llm_jobs.operations.run import run_jobs, run_jobs_async
 from llm_jobs_tests.operations.batch_house import BatchHouse
 from llm_jobs_tests.servers.batches import Made
 
@@ -144,3 +150,50 @@ def test_a_batch_among_many_is_found_by_its_token(openai_house: BatchHouse) -> N
     house.clock.seconds += SETTLE_S + 1
     house.run(job_hash)
     assert house.batches()[0].vendor_id == made.id
+
+
+def test_a_submission_that_was_stopped_is_looked_for(batch_house: BatchHouse) -> None:
+    """As Ctrl-C in a notebook does: the process lives on."""
+    house = batch_house
+    job_hash = house.submit(QUESTIONS)
+
+    async def stopped() -> None:
+        with house.services() as services:
+            reports = run_jobs_async(services, [job_hash], listener=ignore)
+            running = asyncio.create_task(anext(reports))
+            await asyncio.to_thread(submitting.wait, 30)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            answered.set()
+            await reports.aclose()
+
+    def hold(made: bool) -> None:
+        if made:
+            submitting.set()
+            answered.wait(30)
+
+    submitting, answered = threading.Event(), threading.Event()
+    house.server.at_submission = hold
+    asyncio.run(stopped())
+    house.server.at_submission = None
+    [state] = house.batches()
+    assert (state.is_unsure, state.owns) == (True, True)
+    house.server.finish()
+    house.clock.seconds += SETTLE_S + 1
+    assert house.run(job_hash).status == "done"
+    assert len(house.server.batches) == 1
+    assert paid_once(house)
+
+
+def test_a_process_that_was_taken_for_dead_submits_nothing(openai_house: BatchHouse) -> None:
+    house = openai_house
+    job_hash = house.submit(QUESTIONS)
+
+    def given_away(event: Event) -> None:
+        if isinstance(event, BatchChanged) and event.kind == "uploaded":
+            with house.services() as services:
+                forget_batch(services, 1, why="it was taken for dead")
+
+    with house.services() as services:
+        list(run_jobs(services, [job_hash], listener=given_away))
+    assert house.server.batches == {}
