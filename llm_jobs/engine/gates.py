@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from llm_jobs.errors import CallError, RateLimited
+from llm_jobs.events import ConcurrencyChanged, Listener, QuotaPaused, ignore
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import NOTHING, Cost, Limits
 from llm_jobs.limits.estimates import LearnedTokens
@@ -42,7 +43,6 @@ class Worst(NamedTuple):
 
 UNKNOWN = Worst(None, None, None)
 NO_LIMITS = Limits()
-ConcurrencyTold = Callable[[int, str], None]
 
 
 def _unknown(request: Request) -> Worst:
@@ -54,7 +54,8 @@ class ModelGate:
 
     `limits` is asked at each call and tells what holds now; `limiter` keeps them. `output_limit`: the most tokens of an
     answer, where that is known. `reserves_worst`: a call's tokens are reserved by their bound, not by what such calls
-    used before. `told` hears of changes of the concurrency. `now_ns`: the wall clock, for dates in headers.
+    used before. `emit` hears how many calls at once are found, and of
+    pauses. `now_ns`: the wall clock, for dates in headers.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class ModelGate:
         worst: Callable[[Request], Worst] = _unknown,
         output_limit: Callable[[Request], int | None] = lambda request: None,
         reserves_worst: bool = False,
-        told: ConcurrencyTold = lambda limit, phase: None,
+        model: str = "",
+        emit: Listener = ignore,
         now_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.limiter = limiter
@@ -76,7 +78,8 @@ class ModelGate:
         self._limits = limits
         self._output_limit = output_limit
         self._reserves_worst = reserves_worst
-        self._told = told
+        self._model = model
+        self._emit = emit
         self._now_ns = now_ns
         self._hear_from_s = -HEARD_EVERY_S
         self._at_once = adaptive.limit if adaptive else 0
@@ -145,6 +148,7 @@ class ModelGate:
             self._settle(lane, calls, outcome, permit)
         if isinstance(outcome, RateLimited) and outcome.wait_s and self.limiter is not None:
             self.limiter.pause(outcome.wait_s)
+            self._emit(QuotaPaused(self._model, outcome.wait_s, "the provider asked for it"))
         if self.adaptive is not None and not lane.is_fixed:
             self._in_flight -= 1
             self._adapt(self.adaptive, outcome, now_s, now_s - sent_s)
@@ -210,7 +214,7 @@ class ModelGate:
             adaptive.answered(now_s, latency_s, _tokens(outcome))
         if adaptive.limit != self._at_once:
             self._at_once = adaptive.limit
-            self._told(adaptive.limit, adaptive.state().phase)
+            self._emit(ConcurrencyChanged(self._model, adaptive.limit, adaptive.state().phase))
 
 
 def _size(request: Request) -> int:

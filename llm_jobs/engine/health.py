@@ -7,6 +7,9 @@ failures leaves it out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 FAILURES = 5  # in a row
 FIRST_S = 10.0
 LONGEST_S = 600.0
@@ -23,11 +26,14 @@ class ModelHealth:
         first_s: float = FIRST_S,
         longest_s: float = LONGEST_S,
         probe_s: float = PROBE_S,
+        cooled: Callable[[float], None] = lambda seconds: None,
     ) -> None:
+        """`cooled` hears for how long the model is left in peace, each time."""
         self._most_failures = failures
         self._first_s = first_s
         self._longest_s = longest_s
         self._probe_s = probe_s
+        self._cooled = cooled
         self._failures = 0
         self._coolings = 0  # since it last answered
         self._until_s = 0.0
@@ -53,8 +59,10 @@ class ModelHealth:
         """A call failed that may succeed later. `probe`: it was admitted after a cooling."""
         self._failures += 1
         if probe or (not self._coolings and self._failures >= self._most_failures):
-            self._until_s = now_s + min(self._first_s * 2.0**self._coolings, self._longest_s)
+            lasts_s = min(self._first_s * 2.0**self._coolings, self._longest_s)
+            self._until_s = now_s + lasts_s
             self._coolings += 1
+            self._cooled(lasts_s)
 
     @property
     def coolings(self) -> int:
@@ -63,12 +71,13 @@ class ModelHealth:
 
 
 class Health:
-    """Every model by its name."""
+    """Every model by its name. `cooled` hears which of them is left in peace, and for how long."""
 
-    def __init__(self) -> None:
+    def __init__(self, cooled: Callable[[str, float], None] = lambda model, seconds: None) -> None:
         self._models: dict[str, ModelHealth] = {}
+        self._cooled = cooled
 
     def of(self, model: str) -> ModelHealth:
         if model not in self._models:
-            self._models[model] = ModelHealth()
+            self._models[model] = ModelHealth(cooled=partial(self._cooled, model))
         return self._models[model]

@@ -274,7 +274,7 @@ class Sender:
         which fails the call."""
         limiter = flights[0].call.gate.limiter
         assert limiter is not None
-        self._tell.waiting(flights[0], "requests")
+        self._tell.waiting(flights[0], "quota")
         started_s = self._loop.time()
         acquiring = self._loop.create_task(limiter.acquire(cost, lane.line))
         stopping = self._loop.create_task(lane.stop.wait())
@@ -283,7 +283,7 @@ class Sender:
         finally:
             stopping.cancel()
             acquiring.cancel()  # gives back what it was granted, unless it is done
-        self._tell.waited(flights[0], self._loop.time() - started_s, "requests")
+        self._tell.waited(flights[0], self._loop.time() - started_s, "quota")
         if not acquiring.done() or acquiring.cancelled():
             return None
         try:

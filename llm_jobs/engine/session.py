@@ -17,7 +17,7 @@ from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.health import Health
 from llm_jobs.engine.interpreter import tuned
 from llm_jobs.engine.recorder import Recorder
-from llm_jobs.events import Listener
+from llm_jobs.events import Listener, ModelCooled
 from llm_jobs.ledger.base import Ledger, OwnerIdentity
 from llm_jobs.providers.base import Provider
 
@@ -35,11 +35,12 @@ class Session:
         open_provider: OpenProvider,
         open_gate: OpenGate,
         quotas: Executor,
+        emit: Listener,
     ) -> None:
         """`quotas`: the thread that speaks to the store of the quotas."""
         self.caller = caller
         self.recorder = recorder
-        self.health = Health()
+        self.health = Health(lambda model, seconds: emit(ModelCooled(model, seconds, "it failed too often")))
         self._quotas = quotas
         self._open_provider = open_provider
         self._open_gate = open_gate
@@ -91,7 +92,7 @@ async def open_session(
     ):
         recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
         caller = Caller(recorder, clock=clock, random=random, emit=emit)
-        session = Session(caller, recorder, open_provider, open_gate, quotas)
+        session = Session(caller, recorder, open_provider, open_gate, quotas, emit)
         try:
             yield session
         finally:

@@ -12,7 +12,7 @@ from functools import partial
 
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.gates import ModelGate, Worst
-from llm_jobs.events import ConcurrencyChanged, Listener
+from llm_jobs.events import Listener
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import Limits
 from llm_jobs.limits.limiter import Limiter
@@ -38,7 +38,8 @@ def open_gate(services: Services, model: ModelRef, executor: Executor, emit: Lis
         output_limit=partial(_output_limit, in_force.entry),
         reserves_worst=entry.reserves == "worst",
         now_ns=services.clock.now_ns,
-        told=lambda limit, phase: emit(ConcurrencyChanged(model.name, limit, phase)),
+        model=model.name,
+        emit=emit,
     )
 
 

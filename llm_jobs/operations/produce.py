@@ -229,7 +229,17 @@ class _Production:
         self._services.ledger.record_result(record)
         self._emit(ResultRecorded(job.hash, stored.path))
         report = self._report(record, seconds, table)
-        self._emit(JobFinished(job.hash, job.name, report.status, tally.rows, tally.succeeded, tally.failed))
+        ended = JobFinished(
+            job.hash,
+            job.name,
+            report.status,
+            tally.rows,
+            tally.succeeded,
+            tally.failed,
+            cost_usd=tally.cost_usd,
+            seconds=seconds,
+        )
+        self._emit(ended)
         return report
 
     def _calls_at_once(self) -> dict[str, int]:

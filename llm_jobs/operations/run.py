@@ -15,7 +15,7 @@ from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
 from llm_jobs.engine.session import Session, open_session
 from llm_jobs.errors import LlmJobsError, NotFound
-from llm_jobs.events import Listener
+from llm_jobs.events import JobBroken, Listener
 from llm_jobs.ledger.base import DeadLetter, ResultRecord, Submission
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
@@ -160,6 +160,7 @@ async def _run_one(
         if session.recorder.broken.done():
             raise
         reason = _reason(job, error)
+        listener(JobBroken(job.hash, job.name, type(error).__name__))
         services.ledger.record_dead_letter(DeadLetter(kind="job", reference=job.name, reason=reason, job_hash=job.hash))
         return _failed_report(submission, reason, (services.clock.now_ns() - started_ns) / 1e9)
 
