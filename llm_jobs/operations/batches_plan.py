@@ -17,7 +17,7 @@ from llm_jobs.documents.job import Job, Mode
 from llm_jobs.engine.calls import Call
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import PermanentError
-from llm_jobs.ledger.base import Answer, Ledger, Submission
+from llm_jobs.ledger.base import Answer, Ledger
 from llm_jobs.ledger.batch_records import Refusal
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.walking import WalkedRow, walk
@@ -61,7 +61,7 @@ class Portion:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """A job's table and steps, and how each step is asked. `since_ns`: failures before that do not count: the job ended
-    with them, or was submitted again after them."""
+    with them, or was submitted after them."""
 
     job: Job
     table: Table
@@ -109,26 +109,28 @@ def _answer(call_hash: str, refusal: Refusal) -> Answer:
     )
 
 
-def modes_of(services: Services, submission: Submission, job: Job) -> dict[str, Mode]:
-    """How each step is asked: as the job says, or as it was moved since its newest submission."""
-    changes = services.ledger.changes(job.hash)
-    moved = [change for change in changes if change.field == "mode"]
-    if moved and (moved[-1].recorded_ns or 0) > (submission.submitted_ns or 0):
+def modes_of(services: Services, job: Job) -> dict[str, Mode]:
+    """How each step is asked: as the job says, or as it was moved since it was asked for."""
+    moved = [change for change in services.ledger.changes(job.hash) if change.field == "mode"]
+    if moved and (moved[-1].recorded_ns or 0) > asked_since(services, job.hash):
         mode: Mode = "batch" if moved[-1].value == "batch" else "online"
         return {step.name: mode for step in job.steps}
     return {step.name: job.policy.mode_of(step.name) for step in job.steps}
 
 
-def counts_since(services: Services, submission: Submission) -> int:
-    """The time from which failures of a job count: its newest submission or its last end, whichever is later."""
-    results = services.ledger.results([submission.job_hash]).get(submission.job_hash, ())
+def asked_since(services: Services, job_hash: str) -> int:
+    """Since when the job is under way: it was submitted then, and has not ended since. Submitting it again while it
+    waits asks for nothing new. A job that has ended and was not submitted since: the time of its end."""
+    results = services.ledger.results([job_hash]).get(job_hash, ())
     ended = [result.recorded_ns or 0 for result in results[:1]]
     ended += [
         letter.recorded_ns or 0
         for letter in services.ledger.dead_letters()
-        if letter.kind == "job" and letter.job_hash == submission.job_hash
+        if letter.kind == "job" and letter.job_hash == job_hash
     ]
-    return max([submission.submitted_ns or 0, *ended])
+    ended_ns = max(ended, default=0)
+    submitted = (each.submitted_ns or 0 for each in services.ledger.submissions(job_hash=job_hash, bodies=False))
+    return min((since_ns for since_ns in submitted if since_ns > ended_ns), default=ended_ns)
 
 
 def needed(services: Services, prepared: Prepared) -> Iterator[Portion]:

@@ -18,7 +18,7 @@ from llm_jobs.errors import DocumentError, PermanentError, RowError, SetupError
 from llm_jobs.events import Listener
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Spend, Submission, Want
 from llm_jobs.ledger.batch_records import BatchState, Waiting
-from llm_jobs.operations.batches_plan import Need, Portion, Prepared, Said, counts_since, modes_of, needed
+from llm_jobs.operations.batches_plan import Need, Portion, Prepared, Said, asked_since, modes_of, needed
 from llm_jobs.operations.batches_poll import poll_batches
 from llm_jobs.operations.batches_submit import Submitted, Submitter
 from llm_jobs.operations.batches_targets import open_endpoints
@@ -84,14 +84,14 @@ async def waits(
     `ahead(n)` has the first n steps asked online, where a step that is asked in batches follows them. Raises
     LlmJobsError where the vendor takes no batch of it.
     """
-    if not await asyncio.to_thread(_is_concerned, services, submission, job):
+    if not await asyncio.to_thread(_is_concerned, services, job):
         return Spend()
     report = await _Run(services, submission, job, behind, ahead, emit).carry_on()
     return await asyncio.to_thread(_bought, services, job) if report is None else report
 
 
-def _is_concerned(services: Services, submission: Submission, job: Job) -> bool:
-    return "batch" in modes_of(services, submission, job).values() or job.hash in services.ledger.waiting([job.hash])
+def _is_concerned(services: Services, job: Job) -> bool:
+    return "batch" in modes_of(services, job).values() or job.hash in services.ledger.waiting([job.hash])
 
 
 def _bought(services: Services, job: Job) -> Spend:
@@ -166,8 +166,8 @@ class _Run:
             job=job,
             table=table,
             steps=prepared_steps(services, job),
-            modes=modes_of(services, submission, job),
-            since_ns=counts_since(services, submission),
+            modes=modes_of(services, job),
+            since_ns=asked_since(services, job.hash),
         )
 
     async def _submit(self, prepared: Prepared, recent: Sequence[BatchState]) -> tuple[JobReport | None, int]:

@@ -44,7 +44,8 @@ EVENTS: tuple[EventName, ...] = ("start", "progress", "complete", "error")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobResult(JobReport):
-    """A job's report, and its rows. `status` is done, partial or failed; a failed row is a row with a reason."""
+    """A job's report, and its rows. `status` is done, partial or failed, or waiting where a vendor's batch has not
+    ended; a failed row is a row with a reason."""
 
     store: ResultStore = field(repr=False, compare=False)
 
@@ -183,10 +184,10 @@ class _Teller:
         self._call("start")
 
     def complete(self, result: JobResult) -> None:
-        if result.result is None:
+        if result.result is None and result.status != "waiting":
             self._call("error", LlmJobsError(result.error or "the job has no result"))
             return
-        if self._told_percent < 100:
+        if self._told_percent < 100 and result.status != "waiting":
             self._told_percent = 100
             self._call("progress", 100)
         self._call("complete", result)

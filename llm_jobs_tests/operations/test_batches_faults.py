@@ -109,6 +109,18 @@ def test_a_job_that_ended_with_failures_asks_them_again_when_it_is_run_again(bat
     nothing_paid_twice(house)
 
 
+def test_submitting_again_while_it_waits_asks_for_nothing_new(batch_house: BatchHouse) -> None:
+    house = batch_house
+    house.server.wrong.errors = {2: 400}
+    job_hash = house.submit(QUESTIONS)
+    house.run(job_hash)
+    house.server.finish()
+    house.poll()
+    assert house.submit(QUESTIONS) == job_hash
+    assert house.run(job_hash).status == "partial"
+    assert sizes(house) == [12]
+
+
 def test_an_answer_that_is_no_success_is_kept_and_not_bought_again(batch_house: BatchHouse) -> None:
     house = batch_house
     schema = {"type": "object", "properties": {"score": {"type": "integer"}}, "required": ["score"]}
@@ -256,7 +268,7 @@ def submit_within(house: BatchHouse, job_hash: str, limits: BatchLimits) -> int:
             job=job,
             table=job_table(services, submission, job, epoch_ns=1),
             steps=prepared_steps(services, job),
-            modes=modes_of(services, submission, job),
+            modes=modes_of(services, job),
             since_ns=0,
         )
 

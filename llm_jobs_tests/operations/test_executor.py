@@ -95,6 +95,18 @@ def test_the_second_run_sends_nothing_and_is_complete_at_once(document: Path, ho
     assert (again.calls_sent, again.calls_reused, told) == (0, 2, [100])
 
 
+def test_a_job_in_a_batch_waits_and_is_complete_when_it_is_run_again(tmp_path: Path, home: Path) -> None:
+    document = tmp_path / "words.yaml"
+    document.write_text(DOCUMENT.replace("  model:", "  mode: batch\n  model:"))
+    told: list[str] = []
+    executor = JobExecutor(document, home=home).on("complete", lambda result: told.append(result.status))
+    executor.on("error", lambda error: told.append(str(error)))
+    with pytest.raises(NotFound, match="2 calls were submitted"):
+        executor.run().to_arrow()
+    assert len(executor.run().to_arrow()) == 2
+    assert told == ["waiting", "done"]
+
+
 def test_choices_stand_over_the_document(document: Path, home: Path) -> None:
     executor = JobExecutor(document, home=home, model="simulated/other", parameters={"tone": "sad"}, epoch="2026-W47")
     said = executor.run().to_pandas()["said"].iloc[0]

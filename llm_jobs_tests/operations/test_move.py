@@ -50,12 +50,16 @@ def test_a_job_that_waits_for_its_batch_is_moved_online(batch_house: BatchHouse)
     assert (house.server.online, paid_once(house)) == (5, True)
 
 
-def test_a_new_submission_says_again_how_the_job_is_asked(openai_house: BatchHouse) -> None:
+def test_a_job_stays_moved_until_it_has_ended(openai_house: BatchHouse) -> None:
     house = openai_house
     job_hash = house.submit(QUESTIONS)
     move(house, job_hash, "online")
-    assert house.submit(QUESTIONS) == job_hash
-    assert house.run(job_hash).status == "waiting"
+    house.submit(QUESTIONS)
+    house.server.refuse_all = 400
+    assert house.run(job_hash).status == "failed"
+    house.server.refuse_all = 0
+    house.submit(QUESTIONS)
+    assert house.run(job_hash).status == "waiting", "the document says batch"
 
 
 def test_a_batch_that_cannot_be_cancelled_is_told(batch_house: BatchHouse) -> None:
