@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -80,7 +79,7 @@ def _store(url: str) -> LimitStore:
 
 
 def _path(url: str) -> Path:
-    path = urlsplit(url).path
-    if not path.startswith("/") or len(path) < 2:
+    path = url.removeprefix("sqlite:///")
+    if path in {"", url}:
         raise SetupError(f"the URL of the quotas names no file; {_REMEDY}")
-    return Path(path[1:]).absolute()
+    return Path(path).absolute()

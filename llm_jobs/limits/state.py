@@ -15,9 +15,8 @@ SLOT_MS = 200
 WINDOW_MS = 60_000
 DAY_MS = 86_400_000
 SLOTS_PER_DAY_SLOT = 1_440  # a day is counted in slots of 288 s
-STEP_BACK_MS = (
-    1_000  # a store's clock that goes back by less makes ours stand still; by more, it is followed from there
-)
+# A store's clock that goes back by less makes ours stand still; one that goes back by more is followed from there.
+STEP_BACK_MS = 1_000
 
 # The fields of an owner. CALLS and UNITS that wait, and what was SERVED so far, are of hot; those of cold follow each.
 SEEN, HELD, CALLS, UNITS, SERVED = 0, 1, 2, 4, 6

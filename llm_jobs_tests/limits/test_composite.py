@@ -115,3 +115,30 @@ def test_what_was_used_is_settled_with_every_quota() -> None:
         return [len(await sent_within(CompositeLimiter([one]), 10, 5, Cost(10))) for one in pair]
 
     assert run_virtual(run()) == [7, 7]
+
+
+def test_a_call_that_waits_for_two_keeps_its_place_in_front_of_those_that_wait_for_one() -> None:
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        pair = limiters(Limits(requests_per_minute=20, burst_s=1), Limits(requests_per_minute=20, burst_s=1))
+        lines = Line(), Line()
+
+        async def others(limiter: Limiter, line: Line, offset_s: float) -> None:
+            await asyncio.sleep(offset_s)
+            while True:
+                (await limiter.acquire(NOTHING, line)).release()
+                await asyncio.sleep(3)
+
+        tasks = [
+            asyncio.create_task(others(limiter, line, 1.5 * at + 0.1 * number))
+            for at, (limiter, line) in enumerate(zip(pair, lines, strict=True))
+            for number in range(6)
+        ]
+        await asyncio.sleep(70)
+        began_s = loop.time()
+        await asyncio.wait_for(CompositeLimiter(pair).acquire(NOTHING, lines[0]), 60)
+        for task in tasks:
+            task.cancel()
+        return loop.time() - began_s
+
+    assert run_virtual(run()) <= 25

@@ -27,6 +27,7 @@ from llm_jobs.limits.postgres import PostgresLimitStore
 from llm_jobs.limits.redis import RedisLimitStore
 from llm_jobs.limits.sqlite import SqliteLimitStore
 from llm_jobs.limits.state import SLOT_MS, State
+from llm_jobs.settings import Settings
 from llm_jobs_tests.limits.child import greedy
 from llm_jobs_tests.servers.redis import RedisServer
 
@@ -270,6 +271,28 @@ def test_a_url_that_cannot_be_used_is_a_setup_error_that_names_no_password(url: 
     with pytest.raises(SetupError) as refused:
         open_limit_store(url)
     assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "sqlite:////home/me/data/limits.db"),
+        ({"LLM_JOBS_DATABASE_URL": "sqlite:////elsewhere/ledger.db"}, "sqlite:////home/me/data/limits.db"),
+        ({"LLM_JOBS_DATABASE_URL": "postgresql://db/x"}, "postgresql://db/x"),
+        ({"LLM_JOBS_DATABASE_URL": "postgresql://db/x", "LLM_JOBS_LIMITS_URL": "redis://r/0"}, "redis://r/0"),
+    ],
+)
+def test_quotas_are_kept_where_the_ledger_is_shared_or_where_the_environment_says(
+    environment: dict[str, str], url: str
+) -> None:
+    stated = {"LLM_JOBS_HOME": "/home/me/data", **environment}
+    assert Settings.from_environment(stated, working_directory=Path("/")).limits_url == url
+
+
+def test_a_path_may_have_any_character(tmp_path: Path) -> None:
+    path = tmp_path / "a#b?c d%20" / "limits.db"
+    open_limit_store(f"sqlite:///{path}").close()
+    assert path.exists()
 
 
 def test_a_file_that_is_no_database_is_a_setup_error(tmp_path: Path) -> None:
