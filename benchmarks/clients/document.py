@@ -19,6 +19,21 @@ job:
 """
 
 
+# Quotas that are kept and never reached: counting is part of what is measured.
+_MODELS = """\
+openai/{model}:
+  provider: openai
+  model: {model}
+  quota: {{requests_per_minute: 10000000, tokens_per_minute: 10000000000}}
+"""
+
+
+def write_models(home: Path) -> None:
+    """Write the catalogue of the home folder: the model with its quotas."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "models.yaml").write_text(_MODELS.format(model=MODEL), encoding="utf-8")
+
+
 def write_document(folder: Path, *, calls: int, concurrency: int, start: int = 0) -> Path:
     """Write the document and its table, questions from number `start` on; returns the document's path."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.clients.document import write_document
+from benchmarks.clients.document import write_document, write_models
 from llm_jobs.events import ignore
 from llm_jobs.operations.accept import accept
 from llm_jobs.operations.records import JobReport
@@ -27,6 +27,7 @@ def main(url: str, calls: int, concurrency: int, folder: Path) -> int:
 
 def answered_rows(url: str, document: Path, folder: Path) -> JobReport:
     """Run a document of one job in the home of `folder`."""
+    write_models(folder / "home")
     environment = {**os.environ, "LLM_JOBS_HOME": str(folder / "home")}
     environment |= {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "sk-benchmark"}
     settings = Settings.from_environment(environment, working_directory=folder)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.clients.document import write_document
+from benchmarks.clients.document import write_document, write_models
 
 _DOOR = "from llm_jobs.cli.main import main; main()"  # what the console script does
 
@@ -32,5 +32,6 @@ def _become(program: list[str], variables: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     where = Path(sys.argv[4])
+    write_models(where / "home")
     asked = write_document(where / "documents", calls=int(sys.argv[2]), concurrency=int(sys.argv[3]))
     _become(command(asked), environment(sys.argv[1], where))
