@@ -67,7 +67,6 @@ class AdaptiveConcurrency:
         self._left = self.limit  # ends of calls until something is decided
         self._phase: Phase = "slow start"
         self._settling = True
-        self._staying = False  # the window before was at this level
         self._hold = 2
         self._hold_left = 0
         self._held = self._level
@@ -86,8 +85,7 @@ class AdaptiveConcurrency:
 
     def answered(self, now_s: float, latency_s: float, tokens: int | None = None) -> None:
         """A call was answered `latency_s` after it was sent, with `tokens` written."""
-        self._window.pass_time(now_s, self._in_flight)
-        self._window.answer(latency_s, tokens)
+        self._window.answer(now_s, self._in_flight, latency_s, tokens)
         self._end(now_s)
 
     def failed(self, now_s: float) -> None:
@@ -109,16 +107,17 @@ class AdaptiveConcurrency:
             self._cut(now_s, seen)
 
     def state(self) -> ConcurrencyState:
-        here, best = self._knee.throughput(self._level), self._knee.throughput(None)
+        """What is done and known, for metrics and a run's metadata."""
+        knee = self._knee
         return ConcurrencyState(
             limit=self.limit,
             in_flight=self._in_flight,
             phase=self._phase,
             cuts=self._cuts,
-            changes=self._knee.changes,
+            changes=knee.changes,
             ceiling=self._ceiling,
-            throughput=here,
-            best_throughput=best,
+            throughput=knee.throughput(self._level),
+            best_throughput=knee.throughput(knee.best) if knee.levels else 0.0,
         )
 
     def _end(self, now_s: float) -> None:
@@ -199,7 +198,7 @@ class AdaptiveConcurrency:
         complete = self._phase == "slow start" or window.answers >= _enough(self.limit)
         trying = self._phase in ("search", "probe") and self._knee.levels
         if complete or (trying and self._knee.is_clearly_worse(throughput, window.answers)):
-            self._knee.record(self._level, throughput, window.answers, held=self._staying)
+            self._knee.record(self._level, throughput, window.answers, probing=self._phase == "probe")
             self._rested()
             self._decide(now_s)
         else:
@@ -243,8 +242,7 @@ class AdaptiveConcurrency:
     def _go(self, level: int, phase: Phase, now_s: float) -> None:
         before, self._level, self._phase = self.limit, level, phase
         self.limit = self._value(level)
-        self._staying = self.limit == before
-        if self._staying:
+        if self.limit == before:
             self._measure(now_s)
         else:
             self._settle(max(before, self.limit))

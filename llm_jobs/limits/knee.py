@@ -14,23 +14,29 @@ from itertools import pairwise
 from math import exp, log, sqrt
 
 STEPS_PER_DOUBLING = 12  # levels 6 % apart: no knee is further than 3 % from one of them
-NEAR = 1  # levels: the gap that is left alone beside a peak; twice that below a plateau, four times on it
-_SAME = 0.015  # log throughputs that differ less are the same
-_DOUBT = 0.5  # standard errors that a lower level is given for the benefit of the doubt
-_STILL_RISING = 0.06  # gain in log throughput per unit of log level: 4 % for twice the calls in flight
-_SURE = 48  # answers that a level must rest on before it ends the way up
+NEAR = 1  # levels: the gap that is left alone beside a peak; twice that below a plateau, three times on it
+
+# In logarithms of throughput and of calls in flight, so that 0.01 is about 1 %
+_SAME = 0.015  # throughputs that differ less are the same,
+_WORTH = 0.03  # and more calls in flight are worth it where throughput gains more than this share of their gain
+_STILL_RISING = 0.06  # the same on the way up: 4 % for twice the calls in flight
+_FALLS = 0.05  # a loss beyond the best level that makes it a peak and no plateau
 _WORSE = 0.05  # beyond the noise: a measurement of so much less need not go on
 _CHANGE = 0.15  # beyond the noise: a level that is off by so much belongs to a server that has changed
-_FORGOTTEN = 0.99  # of a weight, with each measurement of any level
+
+_DOUBT = 0.5  # standard errors that a level is given for the benefit of the doubt
+_SURE = 128  # answers that a level must rest on before it ends the way up
+_FORGOTTEN = 0.99  # what stays of a weight with each measurement of any level
 _LONGEST_MEMORY = 12  # measurements that the mean of a level rests on, at most
 
 
 @dataclass(slots=True)
 class Level:
-    """What was measured of one level: `mean` of log throughput from `weight` answers."""
+    """What was measured of one level: `mean` of log throughput from `weight` answers, measured `times` times."""
 
     mean: float
     weight: float
+    times: int = 1
 
 
 @dataclass(slots=True)
@@ -43,10 +49,10 @@ class Knee:
     suspect: int | None = None  # the level whose last measurement contradicted what was known
     changes: int = 0  # times that everything was forgotten
 
-    def record(self, index: int, throughput: float, answers: int, *, held: bool = True) -> None:
+    def record(self, index: int, throughput: float, answers: int, *, probing: bool = False) -> None:
         """Take a measurement of a level. Two in a row that contradict what was known make it forget all the rest.
 
-        `held`: the measurement before this one was of the same level. Else what is older counts as much as this one.
+        `probing`: it was long not measured, so that what is older counts for no more than this measurement.
         """
         value = log(throughput)
         known = self.levels.get(index)
@@ -62,9 +68,10 @@ class Knee:
             return
         self.suspect = None
         self.noise += 0.1 * (min(max(off * off / variance, 0.1), 4.0) - self.noise)
-        weight = min(known.weight, (_LONGEST_MEMORY - 1 if held else 1) * answers)
+        weight = min(known.weight, (1 if probing else _LONGEST_MEMORY - 1) * answers)
         known.mean += off * answers / (weight + answers)
         known.weight = weight + answers
+        known.times += 1
 
     def _contradicted(self, index: int, value: float, answers: int) -> None:
         if self.suspect != index:
@@ -89,35 +96,33 @@ class Knee:
 
     @property
     def target(self) -> int:
-        """The least level that cannot be told from the best, with no worse one between them."""
+        """The level to hold: the best where it is a peak, else the least that is as good, or may be."""
         best = self.best
-        target = best
         if self.falls_beyond():
             return best
-        for index in sorted((each for each in self.levels if each < best), reverse=True):
-            if self._loss(index, best) > _SAME + _DOUBT * self._error(self.levels[index]):
-                break
-            target = index
-        return target
+        return min(each for each in self.levels if each <= best and self._is_as_good(each, best))
 
     def unknown(self, *, top: int) -> int | None:
-        """The level to measure next because the knee may lie there, at most `top`; None where enough is known."""
+        """The level to measure next, or again, since the knee may lie there; at most `top`. None: enough is known."""
         best, target = self.best, self.target
         for index in (self._upwards(best, top), self._downwards(target), self._between(best, target)):
             if index is not None:
                 return index
         return None
 
-    def throughput(self, index: int | None) -> float:
-        """Answers per second at a level, or at the best for None; 0 where it was not measured."""
-        level = self.levels.get(self.best if index is None and self.levels else -1 if index is None else index)
+    def throughput(self, index: int) -> float:
+        """Answers per second at a level; 0 where it was not measured."""
+        level = self.levels.get(index)
         return exp(level.mean) if level else 0.0
 
     def falls_beyond(self) -> bool:
         """Whether more calls in flight than the best number are known to give less."""
         best = self.best
         above = [each for each in self.levels if each > best]
-        return bool(above) and self._loss(min(above), best) > 0.05
+        if not above:
+            return False
+        doubt = _DOUBT * self._error(self.levels[best], self.levels[min(above)])
+        return self._loss(min(above), best) > _FALLS + doubt
 
     def is_clearly_worse(self, throughput: float, answers: int) -> bool:
         """Whether a measurement under way need not go on."""
@@ -137,29 +142,40 @@ class Knee:
 
     def _doubtful(self, low: int, high: int) -> int | None:
         """The level of the two that was measured less, where too little to say that the higher one is no better."""
-        if self._loss(high, low) > 2 * self._error(self.levels[low], self.levels[high]):
+        if self._loss(high, low) > self._error(self.levels[low], self.levels[high]):
             return None
         least = min(low, high, key=lambda each: self.levels[each].weight)
         return least if self.levels[least].weight < _SURE else None
 
     def _rises(self, low: int, high: int) -> bool:
-        gain = -self._loss(high, low) - 0.5 * self._error(self.levels[low], self.levels[high])
+        gain = -self._loss(high, low) - _DOUBT * self._error(self.levels[low], self.levels[high])
         return gain >= _STILL_RISING * log(self.grid[high] / self.grid[low])
 
     def _downwards(self, target: int) -> int | None:
         return self.nearest(self.grid[target] // 2) if 0 < target == min(self.levels) else None
 
     def _between(self, best: int, target: int) -> int | None:
-        """A level in a wide gap: below the target, between it and the best, or above where throughput falls there."""
+        """A level in a wide gap: below the target, above the best, or between them.
+
+        The best is measured once more before: by luck it may seem better than it is.
+        """
+        gap = self._gap(best, target)
+        return best if gap is not None and self.levels[best].times < 2 else gap
+
+    def _gap(self, best: int, target: int) -> int | None:
         falls = self.falls_beyond()
         below = max((each for each in self.levels if each < target), default=target)
         above = min((each for each in self.levels if each > best), default=best)
         if target - below > (NEAR if falls else 2 * NEAR):
             return (target + below) // 2
-        if falls and above - best > NEAR:
+        if above - best > (NEAR if falls else 3 * NEAR):
             return (best + above + 1) // 2
         same = sorted(each for each in self.levels if target <= each <= best)
         return next(((low + high) // 2 for low, high in pairwise(same) if high - low > 3 * NEAR), None)
+
+    def _is_as_good(self, index: int, best: int) -> bool:
+        worth = _SAME + _WORTH * log(self.grid[best] / self.grid[index])
+        return self._loss(index, best) <= worth + _DOUBT * self._error(self.levels[index])
 
     def _loss(self, index: int, than: int) -> float:
         return self.levels[than].mean - self.levels[index].mean
@@ -169,7 +185,7 @@ class Knee:
 
 
 def grid_of(at_least: int, at_most: int) -> tuple[int, ...]:
-    """Levels from `at_least` to `at_most`, each a whole number, a sixth of a doubling apart where that is one."""
+    """Levels from `at_least` to `at_most`, whole numbers, a twelfth of a doubling apart where that is one."""
     levels = [at_least]
     while levels[-1] < at_most:
         exact = 2 ** (1 / STEPS_PER_DOUBLING) * levels[-1]

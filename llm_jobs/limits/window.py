@@ -35,7 +35,10 @@ class Window:
         self.call_seconds += in_flight * (now_s - self.last_s)
         self.last_s = now_s
 
-    def answer(self, latency_s: float, tokens: int | None) -> None:
+    def answer(self, now_s: float, in_flight: int, latency_s: float, tokens: int | None) -> None:
+        """As `pass_time`, and an answer. Called for every call: one method, no helpers."""
+        self.call_seconds += in_flight * (now_s - self.last_s)
+        self.last_s = now_s
         self.answers += 1
         self.latency_s += latency_s
         self.latency_squared += latency_s * latency_s
