@@ -5,13 +5,14 @@ A target names the variable of a key, never its value.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
 from llm_jobs.documents.identity import hash_of
-from llm_jobs.documents.job import Endpoint, ModelRef
+from llm_jobs.documents.job import Endpoint, Job, ModelRef, Step
+from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.ledger.batch_records import BatchState
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Request
@@ -57,7 +58,21 @@ async def open_endpoints(services: Services) -> AsyncIterator[Endpoints]:
 def price_factor(services: Services, model: ModelRef) -> float:
     """What a call in a batch of `model` costs, as a part of its price online."""
     stated = services.catalogue.resolve(model.name, bare_provider=model.provider).batch_price_factor
-    return PRICE_FACTORS[model.provider] if stated is None else stated
+    return PRICE_FACTORS.get(model.provider, 1.0) if stated is None else stated
+
+
+def check_providers(job: Job, steps: Sequence[Step]) -> None:
+    """Raise DocumentError where a model that `steps` of the job may ask has no batch endpoint."""
+    without = sorted({model.provider for step in steps for model in step.models} - PRICE_FACTORS.keys())
+    if without:
+        problem = Problem(
+            what=f"the job {job.name} is to be asked in batches, and asks models of {', '.join(without)}",
+            key="mode",
+            value="batch",
+            rule=f"batch endpoints are those of {', '.join(PRICE_FACTORS)}",
+            remedy="leave it online, or choose another model",
+        )
+        raise DocumentError([problem])
 
 
 def target_of(request: Request) -> BatchTarget:

@@ -11,13 +11,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Mode
-from llm_jobs.errors import CallError, DocumentError, Problem
+from llm_jobs.errors import CallError
 from llm_jobs.ledger.base import JobChange, Submission
 from llm_jobs.ledger.batch_records import BatchState
 from llm_jobs.operations.background import consume
-from llm_jobs.operations.batches_targets import open_endpoints, target_from_json
+from llm_jobs.operations.batches_targets import check_providers, open_endpoints, target_from_json
 from llm_jobs.operations.services import Services
-from llm_jobs.providers.batches import PRICE_FACTORS
 
 
 def move_job(services: Services, submission: Submission, to: Mode, *, why: str | None = None) -> Sequence[str]:
@@ -27,23 +26,13 @@ def move_job(services: Services, submission: Submission, to: Mode, *, why: str |
     """
     job = job_from_json(submission.job)
     if to == "batch":
-        without = sorted({model.provider for model in job.models} - PRICE_FACTORS.keys())
-        if without:
-            raise DocumentError([_no_batches(without)])
+        check_providers(job, job.steps)
     change = JobChange(job_hash=job.hash, field="mode", value=to, who=getpass.getuser(), why=why)
     services.ledger.record_change(change)
     if to == "batch":
         return []
     live = [state for state in services.ledger.batches(job_hash=job.hash, unfinished=True) if state.owns]
     return _cancelled(services, live) if live else []
-
-
-def _no_batches(providers: Sequence[str]) -> Problem:
-    return Problem(
-        what=f"the job asks models of {', '.join(providers)}",
-        rule=f"batch endpoints are those of {', '.join(PRICE_FACTORS)}",
-        remedy="leave it online, or choose another model",
-    )
 
 
 def _cancelled(services: Services, live: Sequence[BatchState]) -> Sequence[str]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from llm_jobs.documents.job import Job
 from llm_jobs.errors import SetupError
+from llm_jobs.operations.batches_targets import check_providers
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
@@ -22,7 +23,10 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def check_environment(services: Services, jobs: Sequence[Job]) -> None:
-    """Raise SetupError, naming the variable or the address, where a job that is unfinished could not be answered."""
+    """Raise SetupError, naming the variable or the address, where a job that is unfinished could not be answered;
+    DocumentError where it asks for batches of a provider that has none."""
+    for job in jobs:
+        check_providers(job, [step for step in job.steps if job.policy.mode_of(step.name) == "batch"])
     by_hash = {job.hash: job for job in jobs}
     results = services.ledger.results(list(by_hash))
     finished = {job_hash for job_hash, records in results.items() if any(not record.failed for record in records)}

@@ -27,6 +27,15 @@ def test_run_ends_well_and_says_what_to_do_next(house: House) -> None:
     assert "done" in again.stdout
 
 
+def test_batches_of_a_provider_that_has_none_are_refused_before_anything_runs(house: House) -> None:
+    document = job("words", ROWS, mode="batch")
+    document["job"]["model"] = "command/echo"
+    house.write("words.yaml", document)
+    result = house.invoke("run", "words.yaml")
+    assert result.exit_code == 2
+    assert "batch endpoints are those of openai, anthropic, simulated" in result.stderr
+
+
 def test_run_tells_programs_that_a_job_waits(house: House) -> None:
     house.write("words.yaml", job("words", ROWS, mode="batch"))
     result = house.invoke("run", "words.yaml", "--json")
