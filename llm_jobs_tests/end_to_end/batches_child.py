@@ -43,7 +43,8 @@ def main() -> None:
     if arguments.kill:
         kind, _, count = arguments.kill.partition(":")
         listener = killer(kind, int(count))
-    settings = Settings.from_environment({"LLM_JOBS_HOME": str(arguments.home)}, working_directory=Path.cwd())
+    environment = {**os.environ, "LLM_JOBS_HOME": str(arguments.home)}
+    settings = Settings.from_environment(environment, working_directory=Path.cwd())
     with open_services(settings, environment=os.environ, working_directory=Path.cwd()) as services:
         for _ in run_jobs(services, arguments.job_hashes, listener=listener):
             pass
