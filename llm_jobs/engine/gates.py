@@ -115,8 +115,12 @@ class ModelGate:
             and limits.output_tokens_per_minute is None
         ):
             return NOTHING
-        costs = [self._bound(call) or self._expected(lane, call, limits) for call in calls]
-        return Cost(sum(cost.input_tokens for cost in costs), sum(cost.output_tokens for cost in costs))
+        prompt = completion = 0
+        for call in calls:
+            cost = (self._reserves_worst and self._bound(call)) or self._expected(lane, call, limits)
+            prompt += cost.input_tokens
+            completion += cost.output_tokens
+        return Cost(prompt, completion)
 
     def entered(self, lane: Lane, now_s: float) -> None:
         """A request of `lane` is sent."""
@@ -174,13 +178,11 @@ class ModelGate:
             prompt += usage.prompt_tokens or 0
             completion += usage.completion_tokens or 0
             self._learned_of(lane, call).learn(
-                _size(call.request), input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
+                len(call.request.json()), input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
             )
         return Cost(prompt, completion)
 
     def _bound(self, call: Call) -> Cost | None:
-        if not self._reserves_worst:
-            return None
         worst = self.worst(call.request)
         if worst.input_tokens is None or worst.output_tokens is None:
             return None
@@ -188,7 +190,11 @@ class ModelGate:
 
     def _expected(self, lane: Lane, call: Call, limits: Limits) -> Cost:
         most = self._output_limit(call.request)
-        return Cost(*self._learned_of(lane, call).estimate(_size(call.request), most)).within(limits)
+        prompt, completion = self._learned_of(lane, call).estimate(len(call.request.json()), most)
+        cost = Cost(prompt, completion)
+        most, most_written = limits.tokens_per_minute, limits.output_tokens_per_minute
+        fits = (most is None or prompt + completion <= most) and (most_written is None or completion <= most_written)
+        return cost if fits else cost.within(limits)
 
     def _learned_of(self, lane: Lane, call: Call) -> LearnedTokens:
         key = (lane.job_hash, call.step)
@@ -215,10 +221,6 @@ class ModelGate:
         if adaptive.limit != self._at_once:
             self._at_once = adaptive.limit
             self._emit(ConcurrencyChanged(self._model, adaptive.limit, adaptive.state().phase))
-
-
-def _size(request: Request) -> int:
-    return len(request.json())
 
 
 def _tokens(replies: Sequence[Reply | None]) -> int | None:
