@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from llm_jobs.errors import PermanentError, SetupError
@@ -29,17 +27,17 @@ from llm_jobs.limits.base import (
     LEASE_MS,
     VALID_MS,
     Ask,
-    Correction,
     Cost,
     Grant,
     Limits,
     LimitStore,
     Observed,
-    Run,
     Told,
     ToldMs,
 )
+from llm_jobs.limits.leases import Leases, check_size
 from llm_jobs.limits.lines import PRIORITIES, Line, Priority, Queue, Waiter
+from llm_jobs.limits.places import Places
 
 __all__ = ["Cost", "Limiter", "Limits", "Line", "Permit"]
 
@@ -87,26 +85,6 @@ class Permit:
         self.release()
 
 
-@dataclass(slots=True)
-class _Block:
-    """What is left of a grant."""
-
-    slot: int
-    until_s: float
-    size: int
-    requests: int
-    input_tokens: int
-    output_tokens: int
-
-    def covers(self, cost: Cost, now_s: float) -> bool:
-        return (
-            now_s < self.until_s
-            and self.requests > 0
-            and self.input_tokens >= cost.input_tokens
-            and self.output_tokens >= cost.output_tokens
-        )
-
-
 class Limiter:
     """Permits of one quota. `key` names it in the store; `limits` is asked at each call and tells what holds now.
 
@@ -126,18 +104,13 @@ class Limiter:
         self._owner = owner or uuid.uuid4().hex
         self._loop = asyncio.get_running_loop()
         self._queue = Queue()
-        self._blocks: deque[_Block] = deque()
-        self._corrections: dict[int, list[int]] = {}
+        self._leases = Leases()
         self._told: dict[int, tuple[Told, float]] = {}
-        self._in_use = 0
-        self._allowed = 0  # calls at once that the store knows of as ours
-        self._keep = 0  # of these, how many we may fill again without asking
-        self._lease_until_s = -FOR_EVER
+        self._places = Places()
         self._paused_until_s = -FOR_EVER
         self._pause_untold = False
         self._contended = False
         self._reach = 2 * FEWEST_LISTED
-        self._drawn = [0, 0, 0]  # calls, input and output tokens since the last exchange
         self._asked_s = -FOR_EVER
         self._known = False  # the store knows of us
         self._failing_since_s: float | None = None
@@ -153,14 +126,14 @@ class Limiter:
     @property
     def held(self) -> int:
         """Permits that are not released."""
-        return self._in_use
+        return self._places.in_use
 
     def take(self, cost: Cost, line: Line) -> Permit | None:
         """A permit at once, or None where the call must wait for its turn."""
         if self._queue.is_before(line.priority):
             return None
         permit = self._draw(cost, self._limits())
-        if permit is not None and self._blocks and 2 * self._blocks[-1].requests <= self._blocks[-1].size:
+        if permit is not None and self._leases.is_low:
             self._wake(self._loop.time())
         return permit
 
@@ -173,7 +146,7 @@ class Limiter:
             return permit
         if self._closed:
             raise RuntimeError(f"the limiter of {self._key} is closed")
-        _check_size(self._key, cost, self._limits())
+        check_size(self._key, cost, self._limits())
         waiter = Waiter(cost, line, self._loop.create_future())
         self._queue.push(waiter, first=first)
         self._wake(self._loop.time())
@@ -191,7 +164,7 @@ class Limiter:
             return
         self._paused_until_s = until_s
         self._pause_untold = True
-        self._return_blocks(FOR_EVER)
+        self._leases.end(FOR_EVER)
         self._wake(self._loop.time())
 
     def observe(self, observed: Observed) -> None:
@@ -204,7 +177,7 @@ class Limiter:
             if word is not None and word.reset_s > 0:
                 self._told[which] = (word, now_s)
                 if word.remaining <= 0:
-                    self._return_blocks(FOR_EVER)
+                    self._leases.end(FOR_EVER)
                     self._wake(now_s)
 
     async def aclose(self) -> None:
@@ -216,9 +189,9 @@ class Limiter:
             waiter.granted.cancel()
         while self._exchange is not None:
             await asyncio.wait([self._exchange])
-        self._return_blocks(FOR_EVER)
+        self._leases.end(FOR_EVER)
         if self._known:
-            ask = Ask(owner=self._owner, limits=self._limits(), corrections=self._corrected(), leaving=True)
+            ask = Ask(owner=self._owner, limits=self._limits(), corrections=self._leases.corrected(), leaving=True)
             with suppress(SetupError):  # what it holds comes back with its lease
                 await self._exchanged(ask)
 
@@ -233,51 +206,29 @@ class Limiter:
         now_s = self._loop.time()
         if now_s < self._paused_until_s:
             return None
-        if limits.concurrency is not None and (self._in_use >= self._allowed or now_s > self._lease_until_s):
+        if limits.concurrency is not None and not self._places.has_room(now_s):
             return None
         slot, until_s = None, FOR_EVER
         if limits.windowed:
-            block = next((block for block in self._blocks if block.covers(cost, now_s)), None)
+            block = self._leases.draw(cost, now_s)
             if block is None:
                 return None
             slot, until_s = block.slot, block.until_s
-            block.requests -= 1
-            block.input_tokens -= cost.input_tokens
-            block.output_tokens -= cost.output_tokens
-        self._in_use += 1
         if not limits.unbounded:
-            drawn = self._drawn
-            drawn[0] += 1
-            drawn[1] += cost.input_tokens
-            drawn[2] += cost.output_tokens
+            self._leases.count(cost)
+        self._places.in_use += 1
         return Permit(self, cost, slot, until_s)
 
     def _release(self) -> None:
-        self._in_use -= 1
-        if self._allowed > self._keep:
-            self._allowed -= 1
+        self._places.leave()
         if len(self._queue):
             self._serve()
             if len(self._queue) and self._limits().concurrency is not None:
                 self._wake(self._loop.time())
 
     def _correct(self, slot: int, requests: int, input_tokens: int, output_tokens: int) -> None:
-        entry = self._corrections.setdefault(slot, [0, 0, 0])
-        entry[0] += requests
-        entry[1] += input_tokens
-        entry[2] += output_tokens
+        self._leases.correct(slot, requests, input_tokens, output_tokens)
         self._wake(self._loop.time() + SETTLE_WITHIN_S)
-
-    def _corrected(self) -> tuple[Correction, ...]:
-        corrections, self._corrections = self._corrections, {}
-        return tuple((slot, *amounts) for slot, amounts in corrections.items() if any(amounts))  # type: ignore[misc]
-
-    def _return_blocks(self, now_s: float) -> None:
-        """Give back what is left of the blocks whose time is over."""
-        while self._blocks and (self._blocks[0].until_s <= now_s or self._blocks[0].requests == 0):
-            block = self._blocks.popleft()
-            if block.requests or block.input_tokens or block.output_tokens:
-                self._correct(block.slot, -block.requests, -block.input_tokens, -block.output_tokens)
 
     def _wake(self, when_s: float) -> None:
         """Have the next exchange at `when_s`, or as soon after it as may be."""
@@ -312,56 +263,32 @@ class Limiter:
             self._exchange.add_done_callback(partial(self._answered, ask, now_s))
 
     def _without_limits(self) -> None:
-        self._blocks.clear()
-        self._corrections.clear()
+        self._leases.clear()
         self._serve()
         if len(self._queue):
             self._wake(self._paused_until_s)
 
     def _next_ask(self, limits: Limits, now_s: float) -> Ask:
-        self._return_blocks(now_s)
-        spare = 0  # free places that calls may start in before the answer is here
-        if limits.concurrency is not None and not self._contended:
-            spare = max(0, min(self._allowed - self._in_use, self._drawn[0]))
-        ahead = self._expected(limits, now_s)
-        self._keep, self._allowed = (self._in_use + spare if spare else 0), self._in_use + spare
+        self._leases.end(now_s)
+        may_spare = limits.concurrency is not None and not self._contended
+        in_use = self._places.offered(self._leases.drawn if may_spare else 0)
+        since_s = max(EXCHANGE_INTERVAL_S, now_s - self._asked_s)
+        ahead = self._leases.expected(AHEAD_S / since_s, windowed=limits.windowed)
         pause_s = self._paused_until_s - now_s if self._pause_untold else 0.0
         self._pause_untold = False
         return Ask(
             owner=self._owner,
             limits=limits,
-            hot=self._runs("hot"),
-            cold=self._runs("cold"),
+            hot=self._queue.runs("hot", self._reach),
+            cold=self._queue.runs("cold", self._reach),
             hot_waiting=self._queue.waiting("hot"),
             cold_waiting=self._queue.waiting("cold"),
             ahead=ahead,
-            in_use=self._allowed,
-            corrections=self._corrected(),
+            in_use=in_use,
+            corrections=self._leases.corrected(),
             pause_ms=max(0, round(pause_s * 1000)),
             told=self._newly_told(now_s),
         )
-
-    def _expected(self, limits: Limits, now_s: float) -> Run:
-        """The calls of the next moment, if they come as they came since the last exchange."""
-        calls, input_tokens, output_tokens = self._drawn
-        self._drawn = [0, 0, 0]
-        lasted_s = max(EXCHANGE_INTERVAL_S, now_s - self._asked_s)
-        expected = int(calls * AHEAD_S / lasted_s)
-        if limits.windowed:
-            expected -= sum(block.requests for block in self._blocks)
-        if expected <= 0:
-            return (0, 0, 0)
-        return (expected, -(-input_tokens // calls), -(-output_tokens // calls))
-
-    def _runs(self, priority: Priority) -> tuple[Run, ...]:
-        runs: list[list[int]] = []
-        for waiter in self._queue.listed(priority, self._reach):
-            cost = waiter.cost
-            if runs and runs[-1][1] == cost.input_tokens and runs[-1][2] == cost.output_tokens:
-                runs[-1][0] += 1
-            else:
-                runs.append([1, cost.input_tokens, cost.output_tokens])
-        return tuple((count, i, o) for count, i, o in runs)
 
     def _newly_told(self, now_s: float) -> tuple[ToldMs, ...]:
         told, self._told = self._told, {}
@@ -384,19 +311,14 @@ class Limiter:
     def _granted(self, ask: Ask, asked_s: float, grant: Grant) -> None:
         now_s = self._loop.time()
         self._failing_since_s = None
-        self._lease_until_s = asked_s + LEASE_S
         self._contended = grant.contended
         if grant.paused_ms:
             self._paused_until_s = max(self._paused_until_s, asked_s + grant.paused_ms / 1000)
         calls = grant.hot + grant.cold + grant.ahead
-        if grant.keep is None:
-            self._keep = self._allowed = 0
-        else:
-            self._keep = grant.keep
-            self._allowed = max(grant.keep, self._allowed + calls)
-        if calls and ask.limits.windowed:
-            self._blocks.append(_block(ask, grant, asked_s + VALID_MS / 1000))
-        self._return_blocks(now_s)
+        self._places.granted(grant.keep, calls, asked_s + LEASE_S)
+        if ask.limits.windowed:
+            self._leases.add(ask, grant, asked_s + VALID_MS / 1000)
+        self._leases.end(now_s)
         self._serve(hot=grant.hot, cold=grant.cold)
         listed = sum(count for count, _, _ in (*ask.hot, *ask.cold))
         all_granted = grant.hot + grant.cold >= listed
@@ -406,13 +328,13 @@ class Limiter:
     def _wake_again(self, now_s: float, grant: Grant, *, at_once: bool) -> None:
         if len(self._queue):
             self._wake(now_s if at_once and not grant.paused_ms else now_s + grant.retry_ms / 1000)
-        if self._corrections:
+        if self._leases.owes:
             self._wake(now_s + SETTLE_WITHIN_S)
         if self._pause_untold:
             self._wake(now_s)
-        if self._blocks:
-            self._wake(self._blocks[0].until_s)
-        if grant.keep is not None and (self._allowed or self._in_use):
+        if (ends_s := self._leases.first_ends_s) is not None:
+            self._wake(ends_s)
+        if grant.keep is not None and self._places.any:
             self._wake(now_s + HEARTBEAT_S)
 
     def _serve(self, *, hot: int = 0, cold: int = 0) -> None:
@@ -443,19 +365,16 @@ class Limiter:
         for priority in PRIORITIES:
             for waiter in self._queue.listed(priority, FEWEST_LISTED):
                 try:
-                    _check_size(self._key, waiter.cost, limits)
+                    check_size(self._key, waiter.cost, limits)
                 except PermanentError as error:
                     self._queue.remove(waiter)
                     if not waiter.granted.done():
                         waiter.granted.set_exception(error)
 
     def _failed(self, ask: Ask, error: BaseException) -> None:
-        """Nothing is known of what the store did: what it may have counted stays counted, what was used beyond the
-        estimate is told again."""
+        """Nothing is known of what the store did: what it may have counted stays counted."""
         now_s = self._loop.time()
-        for slot, *amounts in ask.corrections:
-            if any(amount > 0 for amount in amounts):
-                self._correct(slot, *(max(0, amount) for amount in amounts))
+        self._leases.not_heard(ask.corrections)
         self._pause_untold = self._pause_untold or ask.pause_ms > 0
         if self._failing_since_s is None:
             self._failing_since_s = now_s
@@ -464,38 +383,10 @@ class Limiter:
                 self._queue.remove(waiter)
                 if not waiter.granted.done():
                     waiter.granted.set_exception(error)
-        if len(self._queue) or self._corrections or self._in_use:
+        if len(self._queue) or self._leases.owes or self._places.in_use:
             self._wake(now_s + HEARTBEAT_S)
 
     async def _exchanged(self, ask: Ask) -> Grant:
         if self._executor is None:
             return self._store.exchange(self._key, ask)
         return await self._loop.run_in_executor(self._executor, self._store.exchange, self._key, ask)
-
-
-def _block(ask: Ask, grant: Grant, until_s: float) -> _Block:
-    requests = input_tokens = output_tokens = 0
-    for runs, count in ((ask.hot, grant.hot), (ask.cold, grant.cold), ((ask.ahead,), grant.ahead)):
-        left = count
-        for times, i, o in runs:
-            of_run = min(left, times)
-            left -= of_run
-            requests += of_run
-            input_tokens += of_run * i
-            output_tokens += of_run * o
-    return _Block(grant.slot, until_s, requests, requests, input_tokens, output_tokens)
-
-
-def _check_size(key: str, cost: Cost, limits: Limits) -> None:
-    """Raise PermanentError for a call that not even an idle minute has room for."""
-    total = cost.input_tokens + cost.output_tokens
-    for what, amount, most in (
-        ("tokens", total, limits.tokens_per_minute),
-        ("input tokens", cost.input_tokens, limits.input_tokens_per_minute),
-        ("output tokens", cost.output_tokens, limits.output_tokens_per_minute),
-    ):
-        if most is not None and amount > most:
-            raise PermanentError(
-                f"the call may use {amount:,} {what}, and the quota of {key} is {most:,} a minute: it can never be "
-                "sent; lower max_tokens, shorten the prompt or raise the model's quota"
-            )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from llm_jobs.limits.base import Cost
+from llm_jobs.limits.base import Cost, Run
 
 if TYPE_CHECKING:
     from llm_jobs.limits.limiter import Permit
@@ -121,6 +121,17 @@ class Queue:
                     going.append(turn)
             turns = going
         return found[:most]
+
+    def runs(self, priority: Priority, most: int) -> tuple[Run, ...]:
+        """What `listed` gives, as the store is told it: calls in a row that cost the same are one entry."""
+        runs: list[list[int]] = []
+        for waiter in self.listed(priority, most):
+            cost = waiter.cost
+            if runs and runs[-1][1] == cost.input_tokens and runs[-1][2] == cost.output_tokens:
+                runs[-1][0] += 1
+            else:
+                runs.append([1, cost.input_tokens, cost.output_tokens])
+        return tuple((count, of_input, of_output) for count, of_input, of_output in runs)
 
     def head(self, priority: Priority) -> Waiter | None:
         for waiters in self._classes[priority].values():
