@@ -39,7 +39,8 @@ LATENCY_S = (0.1, 0.4)
 NORMAL, RAISED, LOWERED = 0, 1, 2
 LIMITS = (
     Limits(requests_per_minute=REQUESTS_PER_MINUTE, tokens_per_minute=TOKENS_PER_MINUTE),
-    Limits(requests_per_minute=2 * REQUESTS_PER_MINUTE, tokens_per_minute=2 * TOKENS_PER_MINUTE),
+    # Evenly, so that calls flow when it is lowered again.
+    Limits(requests_per_minute=2 * REQUESTS_PER_MINUTE, tokens_per_minute=2 * TOKENS_PER_MINUTE, burst_s=0.5),
     Limits(requests_per_minute=1),
 )
 CHANGES_S, LOWERED_S = 8.0, 3.0  # before the end
