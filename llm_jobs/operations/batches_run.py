@@ -8,17 +8,16 @@ batches are in the ledger by then, and so are the failures, which `Behind` passe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from itertools import takewhile
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from llm_jobs.documents.job import Job
-from llm_jobs.errors import DocumentError, PermanentError, RowError, SetupError
+from llm_jobs.errors import DocumentError, PermanentError, RowError
 from llm_jobs.events import Listener
-from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Spend, Submission, Want
+from llm_jobs.ledger.base import Spend, Submission
 from llm_jobs.ledger.batch_records import BatchState, Waiting
-from llm_jobs.operations.batches_plan import Need, Portion, Prepared, Said, asked_since, modes_of, needed
+from llm_jobs.operations.batches_behind import Behind
+from llm_jobs.operations.batches_outlook import most_tokens, on_batches, on_submitted, pause_s, refusals, refuse
+from llm_jobs.operations.batches_plan import Need, Portion, Prepared, asked_since, modes_of, needed
 from llm_jobs.operations.batches_poll import poll_batches
 from llm_jobs.operations.batches_submit import Submitted, Submitter
 from llm_jobs.operations.batches_targets import open_endpoints
@@ -28,51 +27,8 @@ from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.tables import job_table
-from llm_jobs.providers.batches import RefusalKind
-
-FIRST_WAIT_S = 600.0  # after a vendor's queue was full, or its server failed; doubled each time
-LONGEST_WAIT_S = 7200.0
 
 Ahead = Callable[[int], Awaitable[None]]
-
-
-class Behind:
-    """A ledger in which some calls of some jobs are known to have come to their end: whoever wants one is told what
-    became of it, as somebody who waited for it would be; where something was said, that is looked up like an answer.
-    Everything else is the ledger's own."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._ended: dict[tuple[str, str], int] = {}  # (job hash, call hash) -> intent id
-        self._only: set[str] = set()
-        self._said = Said(ledger, only=self._only)
-
-    def note(self, job_hash: str, *, ended: Mapping[str, int], said: Collection[str]) -> None:
-        """The calls of a job, by hash, that ended without a word, with their intents, and those that said something."""
-        self._ended.update(((job_hash, call_hash), intent_id) for call_hash, intent_id in ended.items())
-        self._only.update(said)
-
-    def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        if self._ended:
-            wants = [self._placed(want) for want in wants]
-        return self._ledger.exchange(owner_id, outcomes=outcomes, wants=wants)
-
-    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        return self._said.truncated(call_hashes)
-
-    def _placed(self, want: Want) -> Want:
-        if want.behind is not None or want.held:
-            return want
-        return replace(want, behind=self._ended.get((want.job_hash, want.call_hash)))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    @classmethod
-    def over(cls, ledger: Ledger) -> tuple[Behind, Ledger]:
-        """The wrapper, and the same as the ledger that it stands for."""
-        behind = cls(ledger)
-        return behind, cast("Ledger", behind)
 
 
 async def waits(
@@ -133,16 +89,16 @@ class _Run:
         states = await asyncio.to_thread(services.ledger.batches, job_hash=job.hash)
         live = [state for state in states if state.owns]
         if live:
-            return await self._wait([state.batch.owner_id for state in live], _on_batches(live, problems))
+            return await self._wait([state.batch.owner_id for state in live], on_batches(live, problems))
         await asyncio.to_thread(services.ledger.end_waiting, job.hash)
         prepared = await asyncio.to_thread(self._prepared)
         if "batch" not in prepared.modes.values():
             return None
         recent = [state for state in states if (state.batch.recorded_ns or 0) > prepared.since_ns]
-        _refuse(recent)
-        if (pause_s := self._pause_left_s(recent)) > 0:
+        refuse(recent)
+        if (left_s := self._pause_left_s(recent)) > 0:
             reason = "the vendor's queue has no room; smaller batches are tried later"
-            return await self._wait([], reason, pause_s=pause_s)
+            return await self._wait([], reason, pause_s=left_s)
         report, steps_ahead = await self._submit(prepared, recent)
         if report is None and steps_ahead:
             await self._ahead(steps_ahead)
@@ -151,9 +107,9 @@ class _Run:
 
     def _pause_left_s(self, recent: Sequence[BatchState]) -> float:
         """How long nothing is submitted yet, where the vendor's queue had no room for the newest batch."""
-        if not recent or not _refusals(recent[-1:], "enqueued_tokens"):
+        if not recent or not refusals(recent[-1:], "enqueued_tokens"):
             return 0.0
-        return _pause_s(recent) - (self._services.clock.now_ns() - recent[-1].changed_ns) / 1e9
+        return pause_s(recent) - (self._services.clock.now_ns() - recent[-1].changed_ns) / 1e9
 
     def _prepared(self) -> Prepared:
         services, submission, job = self._services, self._submission, self._job
@@ -182,7 +138,7 @@ class _Run:
                 endpoints,
                 emit=self._emit,
                 caps=caps,
-                most_tokens=_most_tokens(recent),
+                most_tokens=most_tokens(recent),
             )
             try:
                 portions = needed(self._services, prepared)
@@ -203,8 +159,7 @@ class _Run:
         pending = any(over.pending for over in done.over_budget.values())  # others may give some of it back
         if done.owners or done.held or done.later or done.problems or pending:
             owners = sorted({*done.owners, *done.held.values()})
-            pause_s = 0.0 if owners else _pause_s(recent)
-            return await self._wait(owners, _on_submitted(done), pause_s=pause_s)
+            return await self._wait(owners, on_submitted(done), pause_s=0.0 if owners else pause_s(recent))
         return None
 
     async def _wait(self, owners: Sequence[int], reason: str, *, pause_s: float = 0.0) -> JobReport:
@@ -266,73 +221,3 @@ class _Plan:
 
 def _next(portions: Iterator[Portion]) -> Portion | None:
     return next(portions, None)
-
-
-def _refuse(recent: Sequence[BatchState]) -> None:
-    """Raise where the vendor refused a whole file and named no line: the next one would meet the same."""
-    for state in recent:
-        ended = state.newest("ended")
-        if ended is None or ended.details["refusal"] != "file" or ended.details["bad_lines"]:
-            continue
-        raise SetupError(
-            f"the vendor refused batch {state.id} ({state.vendor_id}): {ended.details['reason']}; mend what it names "
-            f"and submit the job again, or have it asked online: llm-jobs move {state.batch.job_hash[:8]} --to online"
-        )
-
-
-def _refusals(recent: Sequence[BatchState], kind: RefusalKind) -> list[BatchState]:
-    ended = ((state, state.newest("ended")) for state in recent)
-    return [state for state, event in ended if event is not None and event.details["refusal"] == kind]
-
-
-def _most_tokens(recent: Sequence[BatchState]) -> dict[str, int]:
-    """By model, half of the smallest batch that its vendor's queue had no room for."""
-    most: dict[str, int] = {}
-    for state in _refusals(recent, "enqueued_tokens"):
-        half = max(1, state.batch.details["tokens"] // 2)
-        most[state.batch.model] = min(half, most.get(state.batch.model, half))
-    return most
-
-
-def _pause_s(recent: Sequence[BatchState]) -> float:
-    """How long to wait before the next batch is tried: doubled with each that came to nothing in a row."""
-    failed = (state.phase == "lost" or bool(_refusals([state], "enqueued_tokens")) for state in reversed(recent))
-    in_a_row = sum(1 for _ in takewhile(bool, failed))
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2.0 ** max(0, in_a_row - 1))
-
-
-def _on_batches(live: Sequence[BatchState], problems: Sequence[str]) -> str:
-    """What a job waits for, in words."""
-    named = ", ".join(
-        f"batch {state.id} of {state.batch.model} ({state.vendor_id or 'not submitted yet'}"
-        + (f", {last.status}" if (last := state.newest("polled")) is not None and last.status else "")
-        + ")"
-        for state in live[:3]
-    )
-    more = f" and {len(live) - 3} more" if len(live) > 3 else ""
-    calls = sum(state.batch.calls for state in live)
-    trouble = f"; {problems[0]}" if problems else ""
-    return f"waits for {_number(calls, 'call')} in {named}{more}{trouble}"
-
-
-def _on_submitted(done: Submitted) -> str:
-    parts = []
-    if done.owners:
-        were = "was" if done.calls == 1 else "were"
-        parts.append(f"{_number(done.calls, 'call')} {were} submitted in {_number(len(done.owners), 'batch')}")
-    if done.held:
-        parts.append(f"{_number(len(done.held), 'call')} asked by others already")
-    if done.later:
-        parts.append(f"{_number(done.later, 'call')} for which the vendor's queue has no room now")
-    if done.over_budget:
-        key = next(iter(done.over_budget.values())).key
-        parts.append(f"{_number(len(done.over_budget), 'call')} for which the budget {key} has no room")
-    if done.problems:
-        parts.append(f"a batch was not made: {done.problems[0]}")
-    return "; ".join(parts)
-
-
-def _number(count: int, noun: str) -> str:
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun}{'es' if noun.endswith('ch') else 's'}"

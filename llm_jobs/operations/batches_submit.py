@@ -12,8 +12,6 @@ other process from the ledger while they are rendered, and what their order prom
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,17 +22,17 @@ from llm_jobs.ledger.base import Exchange, OverBudget, Submission, Want
 from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEventKind
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.batches_close import free_owner, give_up, tell
+from llm_jobs.operations.batches_files import BatchFile, FileSize
 from llm_jobs.operations.batches_plan import Need
-from llm_jobs.operations.batches_targets import Endpoints, price_factor, target_key, target_of, target_to_json
+from llm_jobs.operations.batches_targets import Endpoints, price_factor, target_key, target_of
 from llm_jobs.operations.budgets import JobCaps
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Request
-from llm_jobs.providers.batches import BatchEndpoint, BatchTarget, Ticket, inputs_of, is_full
+from llm_jobs.providers.batches import Ticket, is_full
 from llm_jobs.providers.tokens import worst_input_tokens, worst_output_tokens
 
 CLAIMED_AT_ONCE = 500
 HEARTBEAT_S = 15.0
-BYTES_PER_TOKEN = 4  # the vendors' own rule of thumb
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,37 +47,6 @@ class Submitted:
     later: int = 0
     over_budget: dict[str, OverBudget] = field(default_factory=dict)
     problems: list[CallError] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Size:
-    requests: int = 0
-    size_bytes: int = 0
-    inputs: int = 0
-
-    @property
-    def tokens(self) -> int:
-        return self.size_bytes // BYTES_PER_TOKEN
-
-    def plus(self, need: Need, request: bytes) -> _Size:
-        return _Size(
-            requests=self.requests + 1,
-            size_bytes=self.size_bytes + len(request) + 1,
-            inputs=self.inputs + inputs_of(need.call.request.body),
-        )
-
-
-@dataclass(kw_only=True, slots=True)
-class _File:
-    """A batch under way: claimed calls and their requests, in the order of their intents."""
-
-    endpoint: BatchEndpoint
-    target: BatchTarget
-    owner_id: int
-    first_row: int
-    size: _Size = field(default_factory=_Size)
-    requests: list[bytes] = field(default_factory=list)
-    intents: list[int] = field(default_factory=list)
 
 
 class Submitter:
@@ -103,7 +70,7 @@ class Submitter:
         self._endpoints = endpoints
         self._emit = emit
         self._most_tokens = most_tokens
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, BatchFile] = {}
         self._owners: set[int] = set()  # of batches that are not handed over yet
         self._beating: asyncio.Task[None] | None = None
         self._full: set[str] = set()  # targets whose queue has no more room
@@ -156,18 +123,18 @@ class Submitter:
                 self._full.add(key)
         return left
 
-    async def _open(self, key: str, first: Need) -> _File:
+    async def _open(self, key: str, first: Need) -> BatchFile:
         target = target_of(first.call.request)
         endpoint = self._endpoints.of(target.model.provider)
         owner_id = await asyncio.to_thread(self._services.ledger.open_batch_owner, this_process())
         self._owners.add(owner_id)
         self._beating = self._beating or asyncio.create_task(self._beat())
-        file = _File(endpoint=endpoint, target=target, owner_id=owner_id, first_row=first.row)
-        file.size = _Size(size_bytes=len(endpoint.content([])))
+        file = BatchFile(endpoint=endpoint, target=target, owner_id=owner_id, first_row=first.row)
+        file.size = FileSize(size_bytes=len(endpoint.content([])))
         self._files[key] = file
         return file
 
-    def _fitting(self, file: _File, needs: Sequence[Need]) -> tuple[list[tuple[Need, bytes]], list[Need]]:
+    def _fitting(self, file: BatchFile, needs: Sequence[Need]) -> tuple[list[tuple[Need, bytes]], list[Need]]:
         """The calls that the file has room for, with their requests, and the rest."""
         size = file.size
         fitting: list[tuple[Need, bytes]] = []
@@ -180,13 +147,13 @@ class Submitter:
             size = grown
         return fitting, []
 
-    def _is_full(self, file: _File, size: _Size) -> bool:
+    def _is_full(self, file: BatchFile, size: FileSize) -> bool:
         most_tokens = self._most_tokens.get(file.target.model.name)
         too_many_tokens = most_tokens is not None and size.tokens > most_tokens
         limits = file.endpoint.limits
         return too_many_tokens or is_full(limits, requests=size.requests, bytes=size.size_bytes, inputs=size.inputs)
 
-    async def _claim(self, file: _File, fitting: Sequence[tuple[Need, bytes]]) -> None:
+    async def _claim(self, file: BatchFile, fitting: Sequence[tuple[Need, bytes]]) -> None:
         wants = [self._want(need) for need, _ in fitting]
         ledger = self._services.ledger
         exchange = await asyncio.to_thread(ledger.exchange, file.owner_id, outcomes=[], wants=wants)
@@ -245,9 +212,9 @@ class Submitter:
             await self._submit(file, marks)
         self._owners.discard(file.owner_id)
 
-    async def _submit(self, file: _File, marks: dict[str, Any]) -> None:
+    async def _submit(self, file: BatchFile, marks: dict[str, Any]) -> None:
         content = file.endpoint.content(file.requests)
-        batch = self._batch(file, content, marks)
+        batch = file.batch(self._submission, content, marks)
         batch = replace(batch, id=await asyncio.to_thread(self._services.ledger.record_batch, batch))
         self._told(batch, "recorded")
         try:
@@ -256,7 +223,7 @@ class Submitter:
             await self._tell(batch, "polled", status=UNSURE, reason="stopped while it was handed over")
             raise
 
-    async def _send(self, file: _File, batch: Batch, content: bytes) -> None:
+    async def _send(self, file: BatchFile, batch: Batch, content: bytes) -> None:
         """Upload and submit. Only a refusal is sure to have made no batch; anything else may have."""
         ticket = Ticket(
             target=file.target,
@@ -298,29 +265,6 @@ class Submitter:
         self.done.owners.append(batch.owner_id)
         self.done.calls += batch.calls
 
-    def _batch(self, file: _File, content: bytes, marks: dict[str, object]) -> Batch:
-        target = file.target
-        return Batch(
-            provider=target.model.provider,
-            model=target.model.name,
-            base_url=target.endpoint.base_url,
-            path=target.endpoint.path,
-            job_hash=self._submission.job_hash,
-            submission_id=self._submission.id or 0,
-            owner_id=file.owner_id,
-            token=secrets.token_hex(16),
-            calls=len(file.requests),
-            bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            details={
-                "target": target_to_json(target),
-                "marks": marks,
-                "intents": _runs(file.intents),
-                "first_row": file.first_row,
-                "tokens": file.size.tokens,
-            },
-        )
-
     async def _tell(
         self,
         batch: Batch,
@@ -337,17 +281,6 @@ class Submitter:
 
     def _told(self, batch: Batch, kind: str) -> None:
         self._emit(BatchChanged(batch.job_hash, batch.model, None, kind, batch.calls))
-
-
-def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
-    """Growing `numbers` as the first and the last of each run without a gap."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-        else:
-            runs.append((number, number))
-    return runs
 
 
 def is_refusal(error: CallError) -> bool:

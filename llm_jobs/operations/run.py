@@ -19,7 +19,8 @@ from llm_jobs.events import JobBroken, Listener
 from llm_jobs.ledger.base import DeadLetter, ResultRecord, Submission
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
-from llm_jobs.operations.batches_run import Behind, waits
+from llm_jobs.operations.batches_behind import Behind
+from llm_jobs.operations.batches_run import waits
 from llm_jobs.operations.gates import open_gate
 from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import ask_ahead, concurrency_of, produce
