@@ -1,6 +1,6 @@
 """Quotas in PostgreSQL, for many machines: one row per quota, locked for an exchange; the server tells the time.
 
-What is here is state and no record: commits are not waited for.
+What is here is state and no record: commits are not waited for, so a crash of the server may take the last second.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class PostgresLimitStore:
                 connection = self._connected()
                 with connection.transaction():
                     connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+                    connection.execute("SET LOCAL synchronous_commit = on")  # the table outlives the server's crash
                     connection.execute(_CREATE)
             except self._driver_error as error:
                 raise self._unusable(error) from None

@@ -29,6 +29,7 @@ from llm_jobs.limits.sqlite import SqliteLimitStore
 from llm_jobs.limits.state import SLOT_MS, State
 from llm_jobs.settings import Settings
 from llm_jobs_tests.limits.child import greedy
+from llm_jobs_tests.servers.postgres import PostgresServer
 from llm_jobs_tests.servers.redis import RedisServer
 
 KINDS = ["memory", "sqlite", "postgresql", "redis"]
@@ -247,6 +248,20 @@ def test_the_servers_tell_the_time_when_nobody_else_does(postgres_url: str, redi
         slot = store.exchange(key, hot(1, limits=limits)).slot
         assert abs(slot * SLOT_MS - time.time() * 1000) < 60_000
         store.close()
+
+
+def test_a_server_that_was_away_is_used_again_without_opening_the_store_again(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    store = open_limit_store(postgres_url)
+    limits = Limits(requests_per_minute=2)
+    assert store.exchange("model", hot(1, limits=limits)).hot == 1
+    postgres.stop()
+    with pytest.raises(SetupError, match="check that the server runs"):
+        store.exchange("model", hot(1, limits=limits))
+    postgres.start()
+    assert store.exchange("model", hot(1, owner="b", limits=limits)).hot == 1
+    store.close()
 
 
 # --- what a URL may say ---
