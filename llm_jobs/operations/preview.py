@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.operations.services import Services
-from llm_jobs.results.columns import CALL_HASH
+from llm_jobs.results.columns import ANSWERED_AT, CALL_HASH
 from llm_jobs.results.reading import Stored, iter_batches
 
 MOST_CHARACTERS = 200
@@ -27,7 +27,8 @@ def preview_of(services: Services, record: ResultRecord) -> Shown:
         return Shown()
     try:
         batches = iter_batches(services.store, [Stored(path=record.path)], batch_rows=MOST_ROWS)
-        rows = next(iter(batches)).slice(0, MOST_ROWS).to_pylist()
+        first = next(iter(batches)).slice(0, MOST_ROWS)
+        rows = first.drop_columns(ANSWERED_AT).to_pylist()  # nobody sees the times, and reading them imports pandas
     except NotFound:
         return Shown()
     attempts = services.ledger.attempts(rows[0][CALL_HASH]) if rows[0][CALL_HASH] else ()

@@ -18,6 +18,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm_jobs.arrays import array_of
 from llm_jobs.results import columns
 from llm_jobs.results.base import ResultStore
 
@@ -128,16 +129,16 @@ def column_array(values: list[object], field: pa.Field) -> pa.Array:
             return _text_array(values, kind)
         if (pa.types.is_temporal(kind) or pa.types.is_decimal(kind)) and any(type(value) is str for value in values):
             return _from_text(values, kind)
-        return pa.array(values, type=kind)
+        return array_of(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         raise ValueError(f"column {field.name} is {kind}, and a value of it is not: {error}") from None
 
 
 def _text_array(values: list[object], kind: pa.DataType) -> pa.Array:
     try:
-        return pa.array(values, type=kind)
+        return array_of(values, kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pa.array([_as_text(value) for value in values], type=kind)
+        return array_of([_as_text(value) for value in values], kind)
 
 
 def _as_text(value: object) -> str | None:
@@ -149,7 +150,7 @@ def _as_text(value: object) -> str | None:
 def _from_text(values: list[object], kind: pa.DataType) -> pa.Array:
     if pa.types.is_time(kind):  # Arrow does not parse times of day
         return pa.array([None if value is None else time.fromisoformat(str(value)) for value in values], type=kind)
-    text = pa.array(values, type=pa.string())
+    text = array_of(values, pa.string())
     if pa.types.is_timestamp(kind):
         return text.cast(pa.timestamp("us", tz=kind.tz)).cast(kind)
     return text.cast(kind)

@@ -11,6 +11,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm_jobs.arrays import array_of
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.sources.parquet_rows import JSON_MARK, encode_shown_schema
 from llm_jobs.sources.shapes import Column
@@ -56,7 +57,7 @@ class FrozenWriter:
 
     def _convert(self) -> None:
         arrays = [
-            pa.array(_values(self._rows, column), type=field.type)
+            array_of(_values(self._rows, column), field.type)
             for column, field in zip(self._columns, self._schema, strict=True)
         ]
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
