@@ -64,6 +64,10 @@ class Lane:
         window = self.concurrency if self.is_fixed else min(self.concurrency, max(LEAST_AHEAD, 2 * self.in_flight))
         return self.wanted + len(self.ready) + len(self.short) < window * self.group
 
+    def waits_for(self, gate: ModelGate) -> bool:
+        """Is one of its calls to the gate's model ready to be sent?"""
+        return any(flight.call.gate is gate for flight in self.ready)
+
 
 @value
 class Call:

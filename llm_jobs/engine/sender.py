@@ -158,18 +158,21 @@ class Sender:
 
     def _goes_on(self, lane: Lane, gate: ModelGate) -> bool:
         """There is room at the gate: it goes to who waits there, hot lanes first. Is it this lane's turn too?"""
-        waits_here = any(flight.call.gate is gate for flight in lane.ready)
+        waits_here = lane.waits_for(gate)
         if waits_here:
             gate.stalled[lane] = None
-        for _ in range(gate.room()):
-            following = gate.next_lane()
+        room, is_its_turn = gate.room(), False
+        while room > 0 and (following := gate.next_lane()) is not None:
+            if not following.waits_for(gate):
+                continue  # it was closed, or its calls were sent by other slots
+            room -= 1
             if following is lane:
-                if len(lane.ready) > 1:
-                    gate.stalled[lane] = None
-                return True
-            if following is not None:
+                is_its_turn = True
+            else:
                 self.start(following)
-        return not waits_here
+        if is_its_turn and len(lane.ready) > 1:
+            gate.stalled[lane] = None
+        return is_its_turn or not waits_here
 
     def _companions(self, lane: Lane, flight: Flight) -> list[Flight]:
         """Ready flights, in order, whose requests may travel with this one's."""

@@ -1,0 +1,67 @@
+"""Lanes that wait for room at a model are woken, whatever became of the others that wait there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from llm_jobs.engine.calls import Lane
+from llm_jobs.engine.gates import ModelGate
+from llm_jobs.limits.adaptive import AdaptiveConcurrency
+from llm_jobs_tests.engine.bench import Bench, bench
+from llm_jobs_tests.engine.scripted import ScriptedProvider
+from llm_jobs_tests.virtual_time import run_virtual
+
+
+def found(b: Bench) -> Lane:
+    """A lane that does not state its concurrency."""
+    lane = b.lane(concurrency=512)
+    lane.is_fixed = False
+    return lane
+
+
+def one_at_a_time() -> ModelGate:
+    return ModelGate(adaptive=AdaptiveConcurrency(at_most=1, start=1))
+
+
+def numbered(start: int, count: int) -> list[dict[str, Any]]:
+    return [{"x": str(number)} for number in range(start, start + count)]
+
+
+@pytest.mark.parametrize("closed_after_s", [1.0, 5.0, 9.5])
+def test_a_lane_that_was_closed_while_it_waited_for_room_does_not_keep_the_room_from_the_next(
+    closed_after_s: float,
+) -> None:
+    async def scenario() -> list[str | None]:
+        async with bench(ScriptedProvider(latency_s=10)) as b:
+            steps = [b.step(gate=one_at_a_time())]
+            working = asyncio.create_task(b.complete(numbered(0, 1), lane=found(b), steps=steps))
+            await asyncio.sleep(0.5)
+            leaving = found(b)
+            gone = asyncio.create_task(b.complete(numbered(100, 3), lane=leaving, steps=steps))
+            await asyncio.sleep(0.2)
+            waiting = asyncio.create_task(b.complete(numbered(200, 3), lane=found(b), steps=steps))
+            await asyncio.sleep(closed_after_s - 0.7)
+            b.session.caller.close_lane(leaving)
+            await asyncio.gather(working, gone)
+            return [row.status for row in await asyncio.wait_for(waiting, 600)]
+
+    assert run_virtual(scenario()) == ["succeeded"] * 3
+
+
+def test_a_lane_that_takes_none_of_the_room_it_is_woken_for_leaves_it_to_the_next() -> None:
+    async def scenario() -> list[str | None]:
+        async with bench(ScriptedProvider(latency_s=10)) as b:
+            gate = one_at_a_time()
+            steps = [b.step(gate=gate)]
+            working = asyncio.create_task(b.complete(numbered(0, 1), lane=found(b), steps=steps))
+            await asyncio.sleep(0.5)
+            for _ in range(3):  # of them nothing is ready any more
+                gate.stalled[found(b)] = None
+            waiting = asyncio.create_task(b.complete(numbered(200, 3), lane=found(b), steps=steps))
+            await working
+            return [row.status for row in await asyncio.wait_for(waiting, 600)]
+
+    assert run_virtual(scenario()) == ["succeeded"] * 3
