@@ -18,13 +18,13 @@ NEAR = 1  # levels: the gap that is left alone beside a peak; twice that below a
 
 # In logarithms of throughput and of calls in flight, so that 0.01 is about 1 %
 _SAME = 0.015  # throughputs that differ less are the same,
-_WORTH = 0.03  # and more calls in flight are worth it where throughput gains more than this share of their gain
+_WORTH = 0.015  # and more calls in flight are worth it where throughput gains more than this share of their gain
 _STILL_RISING = 0.06  # the same on the way up: 4 % for twice the calls in flight
 _FALLS = 0.05  # a loss beyond the best level that makes it a peak and no plateau
 _WORSE = 0.05  # beyond the noise: a measurement of so much less need not go on
 _CHANGE = 0.15  # beyond the noise: a level that is off by so much belongs to a server that has changed
 
-_DOUBT = 0.5  # standard errors that a level is given for the benefit of the doubt
+_DOUBT = 0.4  # standard errors that a level is given for the benefit of the doubt
 _SURE = 128  # answers that a level must rest on before it ends the way up
 _FORGOTTEN = 0.99  # what stays of a weight with each measurement of any level
 _LONGEST_MEMORY = 12  # measurements that the mean of a level rests on, at most

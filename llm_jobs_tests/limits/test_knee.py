@@ -48,7 +48,8 @@ def test_a_peak_is_found_wherever_it_is(at: int, steep: float, start: int) -> No
         return level * 1.0 if level <= at else at * (at / level) ** steep
 
     knee = searched(throughput, start=start)
-    assert throughput(GRID[knee.target]) >= 0.9 * at
+    # What may be a plateau is searched to three levels, 19 %, and held at its lower end.
+    assert throughput(GRID[knee.target]) >= 0.86 * at
 
 
 @pytest.mark.parametrize("soft", [1, 5, 20, 60])
