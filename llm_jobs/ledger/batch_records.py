@@ -119,12 +119,13 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Waiting:
-    """A job that no process works on: it is launched again when none of `owners` holds calls any more and the clock
-    has passed `not_before_ns`. `over`: it was launched again."""
+    """A job that no process works on: it is launched again when none of `owners`, its batches, is open any more, nobody
+    holds any of `calls`, and the clock has passed `not_before_ns`. `over`: it was launched again."""
 
     job_hash: str
     reason: str
     owners: tuple[int, ...] = ()
+    calls: tuple[str, ...] = ()  # some of those that others hold
     not_before_ns: int = 0
     over: bool = False
     since_ns: int | None = None

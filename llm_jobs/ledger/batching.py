@@ -202,7 +202,7 @@ class Batching(ABC):
             "not_before_ns": waiting.not_before_ns,
             "created_ns": now_ns,
             "changed_ns": now_ns,
-            "details": to_json({"reason": waiting.reason, "owners": list(waiting.owners)}),
+            "details": to_json({"reason": waiting.reason, "owners": waiting.owners, "calls": waiting.calls}),
         }
         with self._writing() as connection:
             connection.execute(delete(tasks).where(_task_of(waiting.job_hash)))
@@ -287,6 +287,7 @@ def _waiting(row: Row[Any]) -> Waiting:
         job_hash=row.reference,
         reason=told["reason"],
         owners=tuple(told["owners"]),
+        calls=tuple(told["calls"]),
         not_before_ns=row.not_before_ns or 0,
         over=row.state == _OVER,
         since_ns=row.changed_ns,

@@ -28,6 +28,8 @@ from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.tables import job_table
 
+CALLS_WATCHED = 100  # of those that others hold; when these are free, the job looks again
+
 Ahead = Callable[[int], Awaitable[None]]
 
 
@@ -158,14 +160,23 @@ class _Run:
             raise refused
         pending = any(over.pending for over in done.over_budget.values())  # others may give some of it back
         if done.owners or done.held or done.later or done.problems or pending:
-            owners = sorted({*done.owners, *done.held.values()})
-            return await self._wait(owners, on_submitted(done), pause_s=0.0 if owners else pause_s(recent))
+            calls = list(done.held)[:CALLS_WATCHED]
+            left_s = 0.0 if done.owners or calls else pause_s(recent)
+            return await self._wait(done.owners, on_submitted(done), calls=calls, pause_s=left_s)
         return None
 
-    async def _wait(self, owners: Sequence[int], reason: str, *, pause_s: float = 0.0) -> JobReport:
+    async def _wait(
+        self, owners: Sequence[int], reason: str, *, calls: Sequence[str] = (), pause_s: float = 0.0
+    ) -> JobReport:
         services = self._services
         not_before_ns = services.clock.now_ns() + int(pause_s * 1e9) if pause_s else 0
-        waiting = Waiting(job_hash=self._job.hash, reason=reason, owners=tuple(owners), not_before_ns=not_before_ns)
+        waiting = Waiting(
+            job_hash=self._job.hash,
+            reason=reason,
+            owners=tuple(owners),
+            calls=tuple(calls),
+            not_before_ns=not_before_ns,
+        )
         await asyncio.to_thread(services.ledger.wait, waiting)
         return self._report(reason)
 

@@ -38,12 +38,12 @@ HEARTBEAT_S = 15.0
 @dataclass(kw_only=True, slots=True)
 class Submitted:
     """What came of submitting. `owners`: the batches that were handed over, or may have been, with `calls` calls.
-    `held`: calls that others hold, with those owners. `later`: calls that the vendor's queue has no room for now.
+    `held`: calls that others hold. `later`: calls that the vendor's queue has no room for now.
     `over_budget`: calls for which a budget has no room. `problems`: why a batch was not made."""
 
     owners: list[int] = field(default_factory=list)
     calls: int = 0
-    held: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     later: int = 0
     over_budget: dict[str, OverBudget] = field(default_factory=dict)
     problems: list[CallError] = field(default_factory=list)
@@ -163,7 +163,7 @@ class Submitter:
             file.requests.append(request)
             file.intents.append(intent_id)
             file.size = file.size.plus(need, request)
-        await self._note(exchange)
+        self._note(exchange)
         self._emit(BatchChanged(self._submission.job_hash, file.target.model.name, None, "claimed", len(file.requests)))
 
     def _want(self, need: Need) -> Want:
@@ -192,10 +192,9 @@ class Submitter:
         tokens = None if prompt is None or completion is None else prompt + completion
         return tokens, None if cost_usd is None else cost_usd * price_factor(services, model)
 
-    async def _note(self, exchange: Exchange) -> None:
+    def _note(self, exchange: Exchange) -> None:
         """What was not granted: held by others, or beyond a budget. What is answered by now needs nothing."""
-        if exchange.busy:
-            self.done.held |= await asyncio.to_thread(self._services.ledger.holders, list(exchange.busy))
+        self.done.held.update(exchange.busy)
         self.done.over_budget |= exchange.over_budget
 
     async def _hand_over(self, key: str) -> None:

@@ -23,19 +23,23 @@ def waiting_jobs(services: Services, job_hashes: Sequence[str] | None = None) ->
     """Of some jobs, or of all."""
     every = services.ledger.waiting(job_hashes)
     waiting = {job_hash: each for job_hash, each in every.items() if not each.over}
-    owners = {owner_id for each in waiting.values() for owner_id in each.owners}
-    alive = services.ledger.owners_alive(sorted(owners))
-    if alive:  # a batch that ended is collected by the run of its job, if nobody did it before
-        ended = (state for state in services.ledger.batches(unfinished=True) if state.phase == "ended")
-        alive -= {state.batch.owner_id for state in ended}
-    now_ns = services.clock.now_ns()
-    held = {
-        job_hash: each
-        for job_hash, each in waiting.items()
-        if each.not_before_ns > now_ns or not alive.isdisjoint(each.owners)
-    }
+    held = {job_hash: each for job_hash, each in waiting.items() if _is_held(services, each)}
     return WaitingJobs(
         held=held,
         ready=frozenset(waiting.keys() - held.keys()),
         since_ns={job_hash: each.since_ns or 0 for job_hash, each in every.items()},
     )
+
+
+def _is_held(services: Services, waiting: Waiting) -> bool:
+    ledger = services.ledger
+    if waiting.not_before_ns > services.clock.now_ns():
+        return True
+    if open_owners := ledger.owners_alive(waiting.owners):
+        # A batch that ended is collected by the run of its job, if nobody did it before.
+        batches = ledger.batches(job_hash=waiting.job_hash, unfinished=True)
+        ended = {state.batch.owner_id for state in batches if state.phase == "ended"}
+        if not open_owners <= ended:
+            return True
+    holders = set(ledger.holders(waiting.calls).values()) if waiting.calls else set()
+    return bool(ledger.owners_alive(sorted(holders)))

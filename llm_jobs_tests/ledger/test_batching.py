@@ -171,10 +171,11 @@ def test_refusals_are_final_outcomes_that_are_no_answer(ledger: Ledger) -> None:
 
 
 def test_a_job_waits_until_it_is_worked_on_again(ledger: Ledger) -> None:
-    ledger.wait(Waiting(job_hash=JOB, reason="a batch", owners=(3, 4), not_before_ns=7))
+    ledger.wait(Waiting(job_hash=JOB, reason="a batch", owners=(3, 4), calls=(call(1),), not_before_ns=7))
     ledger.wait(Waiting(job_hash=JOB, reason="another batch", owners=(5,)))
     waiting = ledger.waiting([JOB, "x" * 32])[JOB]
     assert (waiting.reason, waiting.owners, waiting.not_before_ns, waiting.over) == ("another batch", (5,), 0, False)
+    assert ledger.waiting([JOB])[JOB].calls == ()
     ledger.end_waiting(JOB)
     assert ledger.waiting()[JOB].over
     assert ledger.waiting()[JOB].since_ns == waiting.since_ns

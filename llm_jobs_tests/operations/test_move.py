@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.errors import DocumentError
+from llm_jobs.ledger.base import Facts, Outcome, Want
+from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.batches import batch_lines, forget_batch
 from llm_jobs.operations.describe import latest_jobs, unfinished
 from llm_jobs.operations.move import move_job
+from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs_tests.operations.batch_house import BatchHouse
 
 QUESTIONS = [f"question {number}" for number in range(10)]
@@ -117,6 +121,25 @@ def test_a_job_that_waits_for_anothers_batch_goes_on_when_that_is_collected(batc
     assert launchable(house) == [one, two]
     assert (house.run(two).status, house.run(one).status) == ("done", "done")
     assert (len(house.server.batches), paid_once(house)) == (1, True)
+
+
+def test_a_job_goes_on_when_a_process_that_lives_has_answered_what_it_wants(batch_house: BatchHouse) -> None:
+    house = batch_house
+    job_hash = house.submit(QUESTIONS[:1])
+    with house.services() as services:
+        [submission] = services.ledger.submissions(job_hash=job_hash)
+        prepared = prepared_steps(services, job_from_json(submission.job))
+        call_hash = prepared[0].call({"text": QUESTIONS[0]}, 0).call_hash
+        owner_id = services.ledger.open_owner(this_process())
+        want = Want(call_hash=call_hash, job_hash=job_hash, submission_id=1, provider="x", model="m")
+        intent_id = services.ledger.exchange(owner_id, outcomes=[], wants=[want]).granted[call_hash]
+        assert "1 call asked by others already" in (house.run(job_hash).error or "")
+        assert launchable(house) == []
+        facts = Facts(status="cancelled")
+        unsent = Outcome(intent_id=intent_id, call_hash=call_hash, facts=facts, final=True, request=b"", answer=None)
+        services.ledger.exchange(owner_id, outcomes=[unsent], wants=[])
+        assert launchable(house) == [job_hash]
+    assert "1 call was submitted" in (house.run(job_hash).error or "")
 
 
 def test_a_forgotten_batch_frees_its_calls_and_what_comes_of_it_is_late(batch_house: BatchHouse) -> None:
