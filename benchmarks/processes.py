@@ -43,6 +43,10 @@ class Server:
         """The calls that the server has answered so far."""
         return int(self._stats()["answered"])
 
+    def arrived_s(self) -> float:
+        """When the last call arrived, as `time.monotonic` tells it in every process of the machine."""
+        return float(self._stats()["arrived_s"])
+
     def _stats(self) -> dict[str, float]:
         with urlopen(f"{self.url}/_stats", timeout=30) as response:
             told: dict[str, float] = json.load(response)

@@ -4,8 +4,8 @@
 
 Prints its base URL and serves until its standard input ends. `POST` of a chat completion is answered after LATENCY_S
 with an answer that holds the last 32 characters before the end of the last message; `GET /_stats` tells how many
-requests it answered and the CPU seconds it used. It reads no header but the length and checks nothing: the servers of
-the tests do that.
+requests it answered, the CPU seconds it used and when the last one arrived. It reads no header but the length and
+checks nothing: the servers of the tests do that.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class Books:
     def __init__(self, latency_s: float) -> None:
         self.latency_s = latency_s
         self.answered = 0
+        self.arrived_s = 0.0  # of the last request, on the clock that the processes of a machine share
 
     def told(self) -> bytes:
-        return orjson.dumps({"answered": self.answered, "cpu_s": time.process_time()})
+        return orjson.dumps({"answered": self.answered, "cpu_s": time.process_time(), "arrived_s": self.arrived_s})
 
 
 class Connection(asyncio.Protocol):
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         if len(received) - end - 4 < _content_length(received, end):
             return
         self._received = b""
+        self._books.arrived_s = time.monotonic()
         answer = _answer(received[end + 4 :])
         self._books.answered += 1
         if self._books.latency_s > 0:
