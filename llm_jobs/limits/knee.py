@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import exp, log, sqrt
 
 STEPS_PER_DOUBLING = 12  # levels 6 % apart: no knee is further than 3 % from one of them
-NEAR = 1  # levels: the gap that is left alone beside a peak; twice that below a plateau, three times on it
+NEAR = 1  # steps: the gap that is left alone beside a peak; twice that below a plateau, three times on it
 
 # In logarithms of throughput and of calls in flight, so that 0.01 is about 1 %
 _SAME = 0.015  # throughputs that differ less are the same,
@@ -166,12 +166,17 @@ class Knee:
         falls = self.falls_beyond()
         below = max((each for each in self.levels if each < target), default=target)
         above = min((each for each in self.levels if each > best), default=best)
-        if target - below > (NEAR if falls else 2 * NEAR):
+        if self._is_wide(below, target, steps=NEAR if falls else 2 * NEAR):
             return (target + below) // 2
-        if above - best > (NEAR if falls else 3 * NEAR):
+        if self._is_wide(best, above, steps=NEAR if falls else 3 * NEAR):
             return (best + above + 1) // 2
         same = sorted(each for each in self.levels if target <= each <= best)
-        return next(((low + high) // 2 for low, high in pairwise(same) if high - low > 3 * NEAR), None)
+        wide = ((low + high) // 2 for low, high in pairwise(same) if self._is_wide(low, high, steps=3 * NEAR))
+        return next(wide, None)
+
+    def _is_wide(self, low: int, high: int, *, steps: int) -> bool:
+        """Whether there is a level between the two and they are further apart than so many steps."""
+        return high - low > 1 and self.grid[high] > 2 ** ((steps + 0.5) / STEPS_PER_DOUBLING) * self.grid[low]
 
     def _is_as_good(self, index: int, best: int) -> bool:
         worth = _SAME + _WORTH * log(self.grid[best] / self.grid[index])
