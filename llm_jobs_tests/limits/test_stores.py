@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
+import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -179,17 +180,18 @@ def test_limiters_of_two_stores_with_one_url_share_a_quota(url: str, key: str) -
 
 # --- what Redis decides is what the algorithm decides ---
 
-LIMIT = st.none() | st.integers(1, 40)
-TOKENS = st.none() | st.integers(50, 2_000)
-RUNS = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 80), st.integers(0, 80)), max_size=3).map(tuple)
+LIMIT = st.none() | st.integers(1, 40) | st.just(60_000)
+TOKENS = st.none() | st.none() | st.integers(50, 2_000) | st.just(10**8)
+COUNT = st.integers(1, 4) | st.just(120)
+RUNS = st.lists(st.tuples(COUNT, st.integers(0, 80), st.integers(0, 80)), max_size=3).map(tuple)
 LIMITS = st.builds(
     Limits,
     requests_per_minute=LIMIT,
     tokens_per_minute=TOKENS,
     input_tokens_per_minute=TOKENS,
     output_tokens_per_minute=TOKENS,
-    requests_per_day=st.none() | st.integers(1, 200),
-    concurrency=st.none() | st.integers(1, 12),
+    requests_per_day=st.none() | st.integers(1, 200) | st.just(10**6),
+    concurrency=st.none() | st.integers(1, 12) | st.just(5_000),
     burst_s=st.sampled_from([1.0, 6.0, 60.0, 90.0]),
 )
 TOLD = st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(0, 50), st.integers(1, 9_000))
@@ -207,12 +209,12 @@ EXCHANGE = st.fixed_dictionaries(
         "leaving": st.sampled_from([False] * 9 + [True]),
         "limits": LIMITS,
         "same_limits": st.sampled_from([True, True, True, False]),
-        "wait_ms": st.sampled_from([0, 1, 50, 200, 250, 1_000, 7_000, 61_000, -300, -70_000]),
+        "wait_ms": st.sampled_from([0, 0, 1, 50, 200, 250, 1_000, 7_000, 61_000, -300, -70_000]),
     }
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(exchanges=st.lists(EXCHANGE, min_size=1, max_size=30))
 def test_redis_decides_as_the_algorithm_does(redis: RedisServer, exchanges: list[dict[str, Any]]) -> None:
     clock, state, key = Clock(), State(), f"equal-{next(_keys)}"
@@ -236,6 +238,27 @@ def test_redis_decides_as_the_algorithm_does(redis: RedisServer, exchanges: list
             pause_ms=one["pause_ms"],
             told=one["told"],
             leaving=one["leaving"],
+        )
+        assert store.exchange(key, ask) == decide(state, ask, clock.now_ms)
+    store.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_redis_decides_the_same_while_hot_and_cold_of_several_owners_press(redis: RedisServer, seed: int) -> None:
+    clock, state, key, chance = Clock(), State(), f"pressed-{next(_keys)}", random.Random(seed)
+    store = RedisLimitStore(redis.url, now_ms=clock)
+    limits = Limits(requests_per_minute=60_000, concurrency=chance.choice([None, 900]), burst_s=1)
+    for _ in range(80):
+        clock.now_ms += chance.choice([10, 40, 80])
+        hot, cold = chance.choice([0, 60, 300]), chance.choice([0, 0, 40])
+        ask = Ask(
+            owner=chance.choice("abc"),
+            limits=limits,
+            hot=((hot, 1, chance.randint(0, 9)),) if hot else (),
+            cold=((cold, 1, 1),) if cold else (),
+            hot_waiting=2 * hot,
+            cold_waiting=cold,
+            in_use=chance.randint(0, 300),
         )
         assert store.exchange(key, ask) == decide(state, ask, clock.now_ms)
     store.close()
