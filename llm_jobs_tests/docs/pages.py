@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "deploy/*.md", "data/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "deploy/*.md", "data/*.md", "benchmarks/*.md")
     for path in ROOT.glob(pattern)
 )
 
@@ -34,6 +34,11 @@ def blocks(text: str) -> list[Block]:
 
 def without_blocks(text: str) -> str:
     return _FENCE.sub("", text)
+
+
+def codes(text: str) -> list[str]:
+    """What stands as code: the fenced blocks, then the words between backticks."""
+    return [block.text for block in blocks(text)] + re.findall(r"`([^`]+)`", without_blocks(text))
 
 
 def links(text: str) -> list[str]:

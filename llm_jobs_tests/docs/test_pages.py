@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import pytest
 
-from llm_jobs_tests.docs.pages import PAGES, ROOT, blocks, links
+from llm_jobs.cli.main import cli
+from llm_jobs_tests.docs.pages import PAGES, README, ROOT, blocks, codes, links
 
 ONE_PAGE_LINES = 80
 EACH = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -36,6 +39,40 @@ def test_what_a_page_tells_to_make_can_be_made(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.MULTILINE))
     told = {name for block in blocks(page.read_text()) for name in re.findall(r"^make ([a-z]+)", block.text, re.M)}
     assert told <= targets
+
+
+@EACH
+def test_commands_that_a_page_shows_exist_with_their_options(page: Path) -> None:
+    told = [line for code in codes(page.read_text()) for line in re.findall(r"\bllm-jobs ([a-z-]+\b[^#\n;&|)]*)", code)]
+    assert [line for line in told if unknown_in(line.split())] == []
+
+
+def unknown_in(words: list[str]) -> list[str]:
+    """The words of a command line that are no command, or no option of it."""
+    command: click.Command = cli
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        found = command.get_command(click.Context(command), words[0])
+        if found is None:
+            return words[:1]
+        command, words = found, words[1:]
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    return [word for word in words if word.startswith("--") and word.partition("=")[0] not in options]
+
+
+@EACH
+def test_modules_that_a_page_tells_to_run_exist(page: Path) -> None:
+    told = {
+        name
+        for code in codes(page.read_text())
+        for name in re.findall(r"python -m ((?:benchmarks|llm_jobs)[\w.]*)", code)
+    }
+    assert [name for name in told if find_spec(name) is None] == []
+
+
+@EACH
+def test_variables_that_a_page_names_are_in_the_readme(page: Path) -> None:
+    named = re.compile(r"\bLLM_JOBS_[A-Z_]+\b")
+    assert set(named.findall(page.read_text())) <= set(named.findall(README.read_text()))
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
