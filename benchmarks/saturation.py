@@ -14,14 +14,16 @@ from time import perf_counter
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs_tests.limits.saturating import CASES, MOST, WARM_UP, Case, run
 
-_COLUMNS = ("server", "best fixed", "calls/s", "limit found", "calls/s", "cuts", "least", "mean")
+_COLUMNS = ("server", "run, s", "best fixed", "calls/s", "limit found", "calls/s", "cuts", "least", "mean")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.saturation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="runs per server")
-    seeds = parser.parse_args(arguments).seeds
-    rows = [_row(case, seeds) for case in CASES]
+    parser.add_argument("--only", default="", metavar="TEXT", help="servers whose names hold it")
+    options = parser.parse_args(arguments)
+    seeds: int = options.seeds
+    rows = [_row(case, seeds) for case in CASES if options.only in case.name]
     out = sys.stdout
     out.write(
         f"at most {MOST} in flight, {CASES[0].seconds:.0f} s each of which the first {WARM_UP:.0%} are left out, "
@@ -39,7 +41,7 @@ def _row(case: Case, seeds: int) -> list[str]:
     ratios = [each.throughput / best for each in runs]
     found, cuts = mean(each.mean_limit for each in runs), mean(each.state().cuts for each in controllers)
     throughput = mean(each.throughput for each in runs)
-    numbers = (f"{limit}", f"{best:.1f}", f"{found:.0f}", f"{throughput:.1f}", f"{cuts:.0f}")
+    numbers = (f"{case.seconds:.0f}", f"{limit}", f"{best:.1f}", f"{found:.0f}", f"{throughput:.1f}", f"{cuts:.0f}")
     return [case.name, *numbers, f"{min(ratios):.3f}", f"{mean(ratios):.3f}"]
 
 
