@@ -25,10 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds: int = options.seeds
     rows = [_row(case, seeds) for case in CASES if options.only in case.name]
     out = sys.stdout
-    out.write(
-        f"at most {MOST} in flight, {CASES[0].seconds:.0f} s each of which the first {WARM_UP:.0%} are left out, "
-    )
-    out.write(f"{seeds} seeds; least and mean: throughput over that of the best fixed concurrency of a sweep\n\n")
+    out.write(f"at most {MOST} in flight, {seeds} seeds; the first {WARM_UP:.0%} of a run are not counted; ")
+    out.write("least and mean: throughput over that of the best fixed concurrency of a sweep\n\n")
     out.write(_line(_COLUMNS) + _line(["---"] * len(_COLUMNS)) + "".join(map(_line, rows)))
     out.write(f"\n{1e6 * cost_s():.2f} µs of this process per call, sent and answered\n")
 
