@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
+from weakref import WeakSet
 
 from llm_jobs.clock import Clock
 from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
 from llm_jobs.engine.gates import UNKNOWN
-from llm_jobs.engine.judging import judge
+from llm_jobs.engine.judging import defect, judge
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.sender import Sender
 from llm_jobs.engine.telling import Teller
@@ -43,7 +45,7 @@ class Caller:
         self._waiting: deque[Flight] = deque()  # held by another process
         self._polling = False
         self._closing = False
-        self._lanes: set[Lane] = set()
+        self._lanes: WeakSet[Lane] = WeakSet()  # a job that has ended leaves nothing here
         self._sender = Sender(
             recorder,
             random=random,
@@ -93,10 +95,17 @@ class Caller:
     def _granted(self, flight: Flight) -> None:
         if self._is_orphaned(flight):
             # Its intent is committed, so the ledger is told that nothing was sent.
-            self._sender.record(flight, UNSENT, None, final=True, recorded=partial(self._settle, flight, UNSENT, None))
+            self._sender.record(flight, UNSENT, None, final=True, recorded=partial(self._left_unsent, flight))
         else:
             flight.lane.ready.append(flight)
             self._sender.start(flight.lane)
+
+    def _left_unsent(self, flight: Flight) -> None:
+        """Its claim is given back. Who asked while that was recorded has it claimed again."""
+        if self._is_orphaned(flight):
+            self._settle(flight, UNSENT, None)
+        else:
+            self._await_claim(flight)
 
     def _await_claim(self, flight: Flight, *, first: bool = False) -> None:
         if self._is_orphaned(flight):
@@ -113,23 +122,27 @@ class Caller:
         """Nobody waits for this call any more. Askers whose lane is closed are told so here, the others inherit it."""
         if self._closing:
             return True
-        if flight.lane.closed:
-            heirs = [(lane, done) for lane, done in flight.askers if not lane.closed]
-            if not heirs:
-                return True
-            unsent = Settled(
-                call_hash=flight.call.call_hash,
-                facts=UNSENT,
-                reply=None,
-                reused=True,
-                attempts=0,
-                answered_ns=self._clock.now_ns(),
-            )
-            gone = [done for lane, done in flight.askers if lane.closed]
-            flight.askers, flight.lane = heirs, heirs[0][0]
-            for done in gone:
-                done(unsent)
-        return False
+        return flight.lane.closed and not self._is_inherited(flight, UNSENT, lambda lane: lane.closed)
+
+    def _is_inherited(self, flight: Flight, facts: Facts, leaves: Callable[[Lane], bool]) -> bool:
+        """Somebody asks for this call in a lane that does not leave, and it is that lane's now. Those who asked in
+        lanes that leave are told `facts`. If nobody stays nothing is changed."""
+        heirs = [(lane, done) for lane, done in flight.askers if not leaves(lane)]
+        if not heirs:
+            return False
+        unsent = Settled(
+            call_hash=flight.call.call_hash,
+            facts=facts,
+            reply=None,
+            reused=True,
+            attempts=0,
+            answered_ns=self._clock.now_ns(),
+        )
+        gone = [done for lane, done in flight.askers if leaves(lane)]
+        flight.askers, flight.lane = heirs, heirs[0][0]
+        for done in gone:
+            done(unsent)
+        return True
 
     def _looked_up(self, flight: Flight, answer: Answer | None) -> None:
         if answer is not None:
@@ -152,6 +165,9 @@ class Caller:
             reply = call.provider.read(call.request, raw)
         except CallError as error:
             return None, replace(facts, status="failed", error_class=type(error).__name__, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
+            met = defect(call, error)
+            return None, replace(facts, status="failed", error_class=type(met).__name__, error=str(met))
         status, reason = judge(call, reply)
         if status != facts.status or reason != facts.error:
             facts = replace(facts, status=status, error=reason)
@@ -206,7 +222,8 @@ class Caller:
         self._pump(lane)
 
     def _over_budget(self, flight: Flight, over: OverBudget) -> None:
-        """Wait while calls in flight hold what this one needs; otherwise it is not asked, and nothing is lost."""
+        """Wait while calls in flight hold what this one needs; otherwise it is not asked for this job, and nothing is
+        lost. Another job that asks for it has budgets of its own."""
         lane = flight.lane
         if over.pending and not lane.closed:
             self._tell.waiting(flight, "budget")
@@ -216,7 +233,11 @@ class Caller:
         if over.key not in lane.exhausted:
             lane.exhausted.add(over.key)
             self._tell.budget_reached(lane, over.key)
-        self._settle(flight, _not_afforded(flight.call.request.model.name, over.key), None, reused=True)
+        facts = _not_afforded(flight.call.request.model.name, over.key)
+        if self._is_inherited(flight, facts, lambda other: other is lane):
+            self._await_claim(flight)
+        else:
+            self._settle(flight, facts, None, reused=True)
 
     def _poll_later(self) -> None:
         if not self._polling:

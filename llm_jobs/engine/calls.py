@@ -32,7 +32,7 @@ class Caps(Protocol):
         """Those of a call to a provider that is sent now."""
 
 
-@dataclass(kw_only=True, slots=True, eq=False)
+@dataclass(kw_only=True, slots=True, weakref_slot=True, eq=False)
 class Lane:
     """The calls of one job: at most `concurrency` in flight, and a window claimed ahead of them."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_jobs.engine.calls import Call
-from llm_jobs.errors import CallError, CallTimeout, RateLimited
+from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited
 from llm_jobs.ledger.base import Facts, OutcomeStatus
 from llm_jobs.providers.base import Reply
 
@@ -17,6 +17,8 @@ def judge(call: Call, reply: Reply) -> tuple[OutcomeStatus, str | None]:
             call.check(reply.output)
         except ValueError as error:
             return "invalid", str(error)
+        except RecursionError:
+            return "invalid", "the answer is nested too deeply to be read"
     return "succeeded", None
 
 
@@ -35,6 +37,11 @@ def facts_of_reply(call: Call, reply: Reply, latency_s: float) -> Facts:
         latency_s=latency_s,
         error=error,
     )
+
+
+def defect(call: Call, error: BaseException) -> PermanentError:
+    """What a provider raises that no provider should: it concerns the call that met it alone."""
+    return PermanentError(f"the provider {call.provider.kind} failed with {type(error).__name__}, a defect")
 
 
 def facts_of_failure(error: CallError, latency_s: float) -> Facts:

@@ -13,7 +13,7 @@ from random import Random
 
 from llm_jobs.engine.calls import Call, Flight, Lane
 from llm_jobs.engine.gates import ModelGate
-from llm_jobs.engine.judging import facts_of_failure, facts_of_reply
+from llm_jobs.engine.judging import defect, facts_of_failure, facts_of_reply
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.telling import Teller
 from llm_jobs.errors import CallError, PermanentError, RateLimited
@@ -186,11 +186,15 @@ class Sender:
 
     async def _attempt(self, lane: Lane, flight: Flight) -> None:
         gate, calls = flight.call.gate, (flight.call,)
-        permit = None
+        permit: Permit | None = None
         if gate.limiter is not None:
-            permit = await self._permitted(lane, (flight,))
-            if permit is None:
+            permitted = await self._permitted(lane, (flight,))
+            if permitted is None:
                 return
+            if isinstance(permitted, PermanentError):
+                self._failed(flight, permitted, None, 0.0)
+                return
+            permit = permitted
         sent_s = self._enter(lane, (flight,))
         outcome: CallError | tuple[Reply | None, ...] | None = None
         try:
@@ -211,6 +215,10 @@ class Sender:
         groups = [flights]
         while groups:
             group = groups.pop()
+            if lane.closed:
+                for flight in group:
+                    self._unsent(flight)
+                continue
             refused = await self._attempt_group(lane, group)
             if refused is not None and len(group) > 1 and refused.http_status in REFUSED_FOR_ITS_CONTENT:
                 middle = len(group) // 2
@@ -222,18 +230,23 @@ class Sender:
     async def _attempt_group(self, lane: Lane, group: Sequence[Flight]) -> CallError | None:
         """One request; returns why it was refused as a whole."""
         gate, calls = group[0].call.gate, [flight.call for flight in group]
-        permit = None
+        permit: Permit | None = None
         if gate.limiter is not None:
-            permit = await self._permitted(lane, group)
-            if permit is None:
-                return None
+            permitted = await self._permitted(lane, group)
+            if permitted is None or isinstance(permitted, PermanentError):
+                return permitted
+            permit = permitted
         sent_s = self._enter(lane, group)
         outcome: CallError | list[Reply | None] | None = None
         try:
             requests = [call.request for call in calls]
             answered = await self._exchange(calls[0], merged(requests), lane)
             latency_s = self._loop.time() - sent_s
-            answers = answered if isinstance(answered, CallError) else _divided(answered.raw, requests)
+            if isinstance(answered, CallError):
+                outcome = answered
+                return answered
+            gate.heard(answered.headers, self._loop.time())
+            answers = _divided(answered.raw, requests)
             if isinstance(answers, CallError):
                 outcome = answers
                 return answers
@@ -251,30 +264,33 @@ class Sender:
         flights[0].call.gate.entered(lane, now_s)
         return now_s
 
-    async def _permitted(self, lane: Lane, flights: Sequence[Flight]) -> Permit | None:
-        """A place in the model's quota, which all processes share. None: the flights were given back, or failed."""
-        call = flights[0].call
-        assert call.gate.limiter is not None
-        cost = call.gate.cost(lane, [flight.call for flight in flights])
-        permit = call.gate.limiter.take(cost, lane.line)
+    async def _permitted(self, lane: Lane, flights: Sequence[Flight]) -> Permit | PermanentError | None:
+        """A place in the model's quota, which all processes share. None: the flights were given back. An error: no
+        quota will ever have room for them together."""
+        gate, calls = flights[0].call.gate, [flight.call for flight in flights]
+        assert gate.limiter is not None
+        cost = gate.cost(lane, calls)
+        permit: Permit | PermanentError | None = gate.limiter.take(cost, lane.line)
         if permit is not None:
             return permit
         permit = await self._waited(lane, flights, cost)
+        while isinstance(permit, PermanentError) and not lane.closed and (less := gate.cost(lane, calls)) != cost:
+            cost = less  # the quota was lowered meanwhile
+            permit = await self._waited(lane, flights, cost)
         if lane.closed:
-            if permit is not None:
+            if isinstance(permit, Permit):
                 permit.unsent()
             for flight in flights:
                 self._unsent(flight)
             return None
-        if permit is not None and not call.gate.has_room(lane):
+        if isinstance(permit, Permit) and not gate.has_room(lane):
             permit.unsent()
             lane.ready.extendleft(reversed(flights))
             return None
         return permit
 
-    async def _waited(self, lane: Lane, flights: Sequence[Flight], cost: Cost) -> Permit | None:
-        """The permit, when it is the call's turn. None: the lane was closed, or no quota will ever have room for it,
-        which fails the call."""
+    async def _waited(self, lane: Lane, flights: Sequence[Flight], cost: Cost) -> Permit | PermanentError | None:
+        """The permit, when it is their turn. None: the lane was closed. An error: no quota will ever have room."""
         limiter = flights[0].call.gate.limiter
         assert limiter is not None
         self._tell.waiting(flights[0], "quota")
@@ -292,9 +308,7 @@ class Sender:
         try:
             return acquiring.result()
         except PermanentError as error:
-            for flight in flights:
-                self._failed(flight, PermanentError(str(error), http_status=PAYLOAD_TOO_LARGE), None, 0.0)
-            return None
+            return PermanentError(str(error), http_status=PAYLOAD_TOO_LARGE)
 
     async def _exchange(self, call: Call, request: Request, lane: Lane) -> Answered | CallError:
         """One request at the provider: its answer, or why there is none."""
@@ -302,8 +316,13 @@ class Sender:
             return await call.provider.send(request, call_hash=call.call_hash, timeout_s=lane.timeout_s)
         except CallError as error:
             return error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return defect(call, error)  # not this attempt was cancelled, but something that the provider waited for
         except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
-            return _defect(call, error)
+            return defect(call, error)
 
     def _answered(self, flight: Flight, raw: bytes, latency_s: float) -> Reply | None:
         """Record the answer; returns what it says, if it can be read."""
@@ -314,7 +333,7 @@ class Sender:
         except CallError as error:
             self._failed(flight, error, raw, latency_s)
         except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
-            self._failed(flight, _defect(call, error), raw, latency_s)
+            self._failed(flight, defect(call, error), raw, latency_s)
         else:
             facts = facts_of_reply(call, reply, latency_s)
             self.record(flight, facts, raw, final=True, recorded=lambda: self._settle(flight, facts, reply))
@@ -349,7 +368,3 @@ def _divided(raw: bytes, requests: Sequence[Request]) -> list[bytes] | CallError
         return split(raw, requests)
     except CallError as error:
         return error
-
-
-def _defect(call: Call, error: Exception) -> PermanentError:
-    return PermanentError(f"the provider {call.provider.kind} failed with {type(error).__name__}, a defect")

@@ -79,22 +79,33 @@ class RowStream:
 
     async def complete(self, rows: Iterator[Row], broken: asyncio.Future[None]) -> AsyncGenerator[list[OpenRow], None]:
         """Completed rows in input order, some hundreds at a time. Raises what `broken` holds as soon as it does."""
-        broken.add_done_callback(lambda _: self._wake.set())
+        broken.add_done_callback(self._woken)
         more = True
-        while more or self._open:
-            while more and len(self._open) < OPEN_ROWS and self._undone < self._undone_limit:
-                more = self._feed(rows)
-                await asyncio.sleep(0)
-            if self._undone and self._fresh < ROWS_PER_WAKE:
-                await self._wake.wait()
-            if broken.done():
-                await broken
-            if self._failure is not None:
-                raise self._failure
-            self._wake.clear()
-            self._fresh = 0
-            if done := self._drain():
-                yield done
+        try:
+            while more or self._open:
+                while more and self._reads_on():
+                    more = self._feed(rows)
+                    await asyncio.sleep(0)
+                if self._undone and self._fresh < ROWS_PER_WAKE:
+                    await self._wake.wait()
+                if broken.done():
+                    await broken
+                if self._failure is not None:
+                    raise self._failure
+                self._wake.clear()
+                self._fresh = 0
+                if done := self._drain():
+                    yield done
+        finally:
+            broken.remove_done_callback(self._woken)  # it outlives this job, and would keep all of it
+            if self._undone:
+                self._caller.close_lane(self._lane)  # nobody reads what would be paid for
+
+    def _woken(self, _: object) -> None:
+        self._wake.set()
+
+    def _reads_on(self) -> bool:
+        return len(self._open) < OPEN_ROWS and self._undone < self._undone_limit and self._failure is None
 
     def _feed(self, rows: Iterator[Row]) -> bool:
         for row in (turn := list(islice(rows, ROWS_PER_TURN))):
@@ -127,6 +138,7 @@ class RowStream:
     def _refuse(self, row: OpenRow, error: RowError) -> None:
         if self._stops_at_bad_rows and self._failure is None:
             self._failure = error
+            self._wake.set()
         self._finish(row, "invalid_input", str(error))
 
     def _ask_followed(self, row: OpenRow, index: int, step: FollowedStep) -> None:

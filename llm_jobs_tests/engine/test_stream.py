@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import aclosing
 
+import pytest
+
+from llm_jobs.engine.calls import Lane
+from llm_jobs.engine.steps import Row
 from llm_jobs.engine.stream import OPEN_ROWS, ROWS_PER_TURN, RowStream
-from llm_jobs.errors import TransientError
-from llm_jobs_tests.engine.bench import bench
+from llm_jobs.errors import RowError, TransientError
+from llm_jobs_tests.engine.bench import Bench, bench, memory_ledger
 from llm_jobs_tests.engine.scripted import ScriptedProvider
 from llm_jobs_tests.virtual_time import run_virtual
 
@@ -85,3 +91,49 @@ def test_no_more_rows_are_open_than_the_bound_however_long_the_table_and_however
 
     run_virtual(scenario())
     assert OPEN_ROWS // 2 < most <= OPEN_ROWS + ROWS_PER_TURN
+
+
+def stream_of(b: Bench, lane: Lane, *, stops_at_bad_rows: bool) -> RowStream:
+    return RowStream(
+        steps=[b.step()],
+        samples=1,
+        caller=b.session.caller,
+        lane=lane,
+        emit=b.events.append,
+        stops_at_bad_rows=stops_at_bad_rows,
+    )
+
+
+def test_a_job_that_ends_at_its_first_bad_row_sends_no_more() -> None:
+    provider = ScriptedProvider(latency_s=1)
+    ledger = memory_ledger()
+    rows: list[Row] = [{"x": str(number)} if number != 40 else {} for number in range(900)]
+
+    async def scenario() -> None:
+        async with bench(provider, ledger) as b:
+            stream = stream_of(b, b.lane(concurrency=8), stops_at_bad_rows=True)
+            with pytest.raises(RowError):
+                async for _ in stream.complete(iter(rows), b.session.recorder.broken):
+                    pass
+            await asyncio.sleep(600)
+        assert list(ledger.unrecorded()) == []
+
+    run_virtual(scenario())
+    assert sum(provider.sent.values()) <= 8
+
+
+def test_a_job_whose_rows_nobody_reads_any_more_sends_no_more() -> None:
+    provider = ScriptedProvider(latency_s=1)
+
+    async def scenario() -> int:
+        async with bench(provider) as b:
+            stream = stream_of(b, b.lane(concurrency=8), stops_at_bad_rows=False)
+            rows: list[Row] = [{"x": str(number)} for number in range(2_000)]
+            async with aclosing(stream.complete(iter(rows), b.session.recorder.broken)) as completed:
+                async for _ in completed:
+                    break
+            sent = sum(provider.sent.values())
+            await asyncio.sleep(600)
+            return sum(provider.sent.values()) - sent
+
+    assert run_virtual(scenario()) <= 8

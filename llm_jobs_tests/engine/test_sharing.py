@@ -1,0 +1,130 @@
+"""One call that several jobs ask for: what ends it for one of them does not end it for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from llm_jobs.engine.gates import ModelGate, Worst
+from llm_jobs.engine.steps import PreparedStep
+from llm_jobs.ledger.base import BudgetCap
+from llm_jobs.providers.base import Reply, Request
+from llm_jobs_tests.engine.bench import Bench, bench, memory_ledger
+from llm_jobs_tests.engine.scripted import ScriptedProvider
+from llm_jobs_tests.virtual_time import run_virtual
+
+ROWS = [{"x": str(number)} for number in range(6)]
+
+
+class Cap:
+    def __init__(self, cap_usd: float) -> None:
+        self._caps = (BudgetCap(key="job:poor", max_cost_usd=cap_usd),)
+
+    def of(self, provider: str, now_ns: int) -> tuple[BudgetCap, ...]:
+        return self._caps
+
+
+def priced(b: Bench) -> PreparedStep:
+    return b.step(gate=ModelGate(worst=lambda request: Worst(10, 10, 1.0)))
+
+
+@pytest.mark.parametrize("cap_usd", [0.5, 2.5])
+def test_a_call_that_one_job_cannot_afford_is_sent_for_the_other_that_asks_for_it(cap_usd: float) -> None:
+    provider = ScriptedProvider(latency_s=1)
+
+    async def scenario() -> tuple[list[Any], list[Any]]:
+        async with bench(provider) as b:
+            poor, rich = b.lane(), b.lane()
+            poor.caps = Cap(cap_usd)
+            first, second = await asyncio.gather(
+                b.complete(ROWS, lane=poor, steps=[priced(b)]), b.complete(ROWS, lane=rich, steps=[priced(b)])
+            )
+            return first, second
+
+    first, second = run_virtual(scenario())
+    assert {(row.status, row.error) for row in second} == {("succeeded", None)}
+    assert {row.status for row in first} <= {"succeeded", "cancelled"}
+    assert set(provider.sent.values()) == {1}
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008])
+def test_a_job_that_asks_for_what_another_is_just_giving_up_gets_its_answers(after_s: float) -> None:
+    ledger = memory_ledger()
+    provider = ScriptedProvider(latency_s=10)
+
+    async def scenario() -> list[Any]:
+        async with bench(provider, ledger) as b:
+            leaving = b.lane(concurrency=2)
+            gone = asyncio.create_task(b.complete(ROWS, lane=leaving))
+            await asyncio.sleep(5)
+            b.session.caller.close_lane(leaving)
+            await asyncio.sleep(after_s)
+            completed = await b.complete(ROWS, lane=b.lane())
+            await gone
+            return completed
+
+    assert {(row.status, row.error) for row in run_virtual(scenario())} == {("succeeded", None)}
+    assert set(provider.sent.values()) == {1}
+
+
+class _CannotRead(ScriptedProvider):
+    def read(self, request: Request, raw: bytes) -> Reply:
+        if b"to 3" in raw:
+            raise AttributeError("a provider's defect")
+        return super().read(request, raw)
+
+
+def test_a_recorded_answer_that_a_provider_chokes_on_fails_its_own_row_alone() -> None:
+    ledger = memory_ledger()
+
+    async def scenario(provider: ScriptedProvider) -> list[Any]:
+        async with bench(provider, ledger) as b:
+            return [row.status for row in await b.complete(ROWS)]
+
+    assert run_virtual(scenario(ScriptedProvider())) == ["succeeded"] * 6
+    assert run_virtual(scenario(_CannotRead())) == ["succeeded"] * 3 + ["failed"] + ["succeeded"] * 2
+
+
+class _Cancelling(ScriptedProvider):
+    async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Any:
+        if request.body["prompt"] == "3":
+            raise asyncio.CancelledError
+        return await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+
+
+def test_a_call_whose_provider_was_cancelled_by_somebody_else_fails_alone() -> None:
+    async def scenario() -> list[Any]:
+        async with bench(_Cancelling()) as b:
+            return [row.status for row in await asyncio.wait_for(b.complete(ROWS), 600)]
+
+    assert run_virtual(scenario()) == ["succeeded"] * 3 + ["failed"] + ["succeeded"] * 2
+
+
+def test_an_answer_that_is_nested_without_end_is_no_answer_and_ends_nobody_elses() -> None:
+    def check(output: Any) -> dict[str, Any]:
+        if "3" in output:
+            raise RecursionError("maximum recursion depth exceeded while decoding a JSON array")
+        return {"answer": output}
+
+    async def scenario() -> list[Any]:
+        async with bench(ScriptedProvider()) as b:
+            step = b.step()
+            step.outputs.values = check  # type: ignore[method-assign]
+            return [row.status for row in await b.complete(ROWS, steps=[step])]
+
+    assert run_virtual(scenario()) == ["succeeded"] * 3 + ["invalid"] + ["succeeded"] * 2
+
+
+def test_a_session_keeps_nothing_of_jobs_that_have_ended() -> None:
+    async def scenario() -> int:
+        async with bench(ScriptedProvider()) as b:
+            for _ in range(50):
+                await b.complete(ROWS, lane=b.lane())
+            await asyncio.sleep(1)
+            gc.collect()
+            return len(b.session.caller._lanes)
+
+    assert run_virtual(scenario()) < 5
