@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
 import pytest
 
-from llm_jobs_tests.engine.bench import bench, memory_ledger
+from llm_jobs.engine.gates import ModelGate, Worst
+from llm_jobs.limits.base import Limits
+from llm_jobs.providers.base import Answered
+from llm_jobs_tests.engine.bench import bench, memory_ledger, virtual_limiter
 from llm_jobs_tests.engine.scripted import ScriptedEmbeddings
 from llm_jobs_tests.virtual_time import run_virtual
 
@@ -65,3 +69,61 @@ def test_every_text_of_a_group_may_be_poisonous() -> None:
     provider = ScriptedEmbeddings(poison=frozenset(TEXTS[:8]))
     completed = embedded(provider, TEXTS[:8], group=8)
     assert {(row.status, row.error) for row in completed} == {("failed", "one of the texts is refused")}
+
+
+def test_a_group_that_is_more_than_a_minute_holds_is_sent_in_parts() -> None:
+    provider = ScriptedEmbeddings()
+
+    async def scenario() -> list[Any]:
+        async with bench(provider) as b:
+            limits = Limits(tokens_per_minute=200, burst_s=60)
+            gate = ModelGate(
+                limiter=virtual_limiter(limits),
+                limits=lambda: limits,
+                worst=lambda request: Worst(50, 0, None),
+                reserves_worst=True,
+            )
+            lane, step = b.lane(concurrency=1, group=16), b.step(operation="embeddings", gate=gate)
+            return await b.complete([{"x": text} for text in TEXTS[:16]], lane=lane, steps=[step])
+
+    assert {(row.status, row.error) for row in run_virtual(scenario())} == {("succeeded", None)}
+    assert max(len(texts) for texts in provider.requests) <= 4
+
+
+def test_what_is_left_of_a_group_when_its_job_is_stopped_is_not_sent() -> None:
+    ledger = memory_ledger()
+    provider = ScriptedEmbeddings(latency_s=10, poison=frozenset(TEXTS[:1]))
+
+    async def scenario() -> list[Any]:
+        async with bench(provider, ledger) as b:
+            gate = ModelGate(limiter=virtual_limiter(Limits()))
+            lane, step = b.lane(concurrency=1, group=64), b.step(operation="embeddings", gate=gate)
+            asyncio.get_running_loop().call_later(15, b.session.caller.close_lane, lane)
+            return await b.complete([{"x": text} for text in TEXTS[:64]], lane=lane, steps=[step])
+
+    completed = run_virtual(scenario())
+    assert {row.status for row in completed} == {"cancelled"}
+    assert len(provider.requests) == 2
+    assert list(ledger.unrecorded()) == []
+
+
+def test_what_the_vendor_says_is_left_is_heard_of_groups_too() -> None:
+    class Telling(ScriptedEmbeddings):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            answered = await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+            told = {"remaining": "0", "limit": "100", "reset": "30s"}
+            headers = {f"x-ratelimit-{name}-requests": value for name, value in told.items()}
+            return Answered(raw=answered.raw, headers=headers)
+
+    provider = Telling(latency_s=0.01)
+
+    async def scenario() -> float:
+        async with bench(provider) as b:
+            limits = Limits(requests_per_minute=1000, burst_s=60)
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            lane, step = b.lane(concurrency=1, group=8), b.step(operation="embeddings", gate=gate)
+            completed = await b.complete([{"x": text} for text in TEXTS[:32]], lane=lane, steps=[step])
+            assert {row.status for row in completed} == {"succeeded"}
+            return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) > 0.5  # of the vendor's hundred some three come back in each second

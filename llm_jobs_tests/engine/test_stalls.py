@@ -10,7 +10,10 @@ import pytest
 from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
-from llm_jobs_tests.engine.bench import Bench, bench
+from llm_jobs.limits.base import Limits
+from llm_jobs.limits.limiter import Limiter
+from llm_jobs.limits.memory import MemoryLimitStore
+from llm_jobs_tests.engine.bench import Bench, bench, loop_ms
 from llm_jobs_tests.engine.scripted import ScriptedProvider
 from llm_jobs_tests.virtual_time import run_virtual
 
@@ -65,3 +68,21 @@ def test_a_lane_that_takes_none_of_the_room_it_is_woken_for_leaves_it_to_the_nex
             return [row.status for row in await asyncio.wait_for(waiting, 600)]
 
     assert run_virtual(scenario()) == ["succeeded"] * 3
+
+
+def test_a_call_whose_estimate_is_more_than_a_lowered_quota_holds_is_estimated_again() -> None:
+    in_force = [Limits(tokens_per_minute=2_000, burst_s=60)]
+    store = MemoryLimitStore(now_ms=loop_ms)
+
+    async def scenario() -> list[str | None]:
+        async with bench(ScriptedProvider()) as b:
+            limiter = Limiter(store, "m", limits=lambda: in_force[0])
+            gate = ModelGate(limiter=limiter, limits=lambda: in_force[0], output_limit=lambda request: 1_500)
+            work = asyncio.create_task(
+                b.complete(numbered(0, 4), lane=b.lane(concurrency=4), steps=[b.step(gate=gate)])
+            )
+            await asyncio.sleep(0.001)
+            in_force[0] = Limits(tokens_per_minute=1_000, burst_s=60)
+            return [row.error or row.status for row in await work]
+
+    assert run_virtual(scenario()) == ["succeeded"] * 4
