@@ -2,7 +2,8 @@
 
 Validation is strict (no text where a number belongs, no unknown key) and happens once, here. What the values mean
 together is decided in `formats`; nothing here looks at files or at the environment. `Any` stands for a JSON value: the
-text was read by `text`, which makes nothing else.
+text was read by `text`, which makes nothing else. A model is built when it first validates something: building all of
+them would take a tenth of the start of every process.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _as_member(key: str) -> BeforeValidator:
 class Model(BaseModel):
     """Frozen, strict, and closed: an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
     def merged(self, changes: Self | None) -> Self:
         """This section with the keys that `changes` states."""
@@ -286,8 +287,8 @@ class JobModel(Model):
     input: InputModel | None = None
     prompts: list[PromptModel] = Field(min_length=1)
     output: OutputModel | None = None
-    execution: ExecutionModel = ExecutionModel()
-    error_handling: ErrorHandlingModel = ErrorHandlingModel()
+    execution: ExecutionModel = Field(default_factory=ExecutionModel)
+    error_handling: ErrorHandlingModel = Field(default_factory=ErrorHandlingModel)
     schedule: ScheduleModel | None = None
     profiles: dict[str, ProfileModel] = Field(default_factory=dict)
     epoch: str | None = None

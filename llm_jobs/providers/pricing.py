@@ -1,13 +1,15 @@
 """What an answer cost, in USD: the catalogue's own price, else an offline table. Unknown is None, never 0.
 
 Cached tokens are part of the prompt's tokens and reasoning tokens part of the completion's: each is counted once. The
-table (genai-prices) is imported when a price is first asked that the catalogue does not state: it costs half a second.
+table (genai-prices) is imported when a price is first asked that the catalogue does not state, of a model that a vendor
+may serve: it costs half a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.providers.base import Usage
@@ -79,7 +81,8 @@ class Pricing:
             return _stated(price)
         if model.provider in ("simulated", "ollama", "command") or not model.upstream:
             return None
-        return _from_table(model.upstream, model.identity_url or model.base_url)
+        url = model.identity_url or model.base_url
+        return _from_table(model.upstream, url) if _may_be_a_vendors(url) else None
 
 
 _VENDOR_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
@@ -89,6 +92,12 @@ def _stated(price: Price) -> _Rates:
     cached = price.cached_input_per_million_usd
     cached = price.input_per_million_usd if cached is None else cached
     return _flat(price.input_per_million_usd), _flat(cached), _flat(price.output_per_million_usd)
+
+
+def _may_be_a_vendors(url: str) -> bool:
+    """Not where the host is a number or a name of the local network: no table knows who serves there."""
+    _, dot, last = (urlsplit(url).hostname or "").rpartition(".")
+    return bool(dot) and last.isalpha()
 
 
 def _from_table(upstream: str, base_url: str) -> _Rates | None:

@@ -1,15 +1,15 @@
 """The digest of a file: SHA-256 of its bytes as they are stored, compressed or not. Streams.
 
-Also opens inputs by URL: a path or anything that fsspec knows. Nothing here understands the bytes.
+Also opens inputs by URL: a path or anything that fsspec knows, which is imported for what is no path. Nothing here
+understands the bytes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+from pathlib import Path
 from typing import BinaryIO
-
-import fsspec.core
 
 from llm_jobs.errors import DocumentError, Problem
 
@@ -19,12 +19,22 @@ CHUNK_BYTES = 1 << 20
 def open_bytes(url: str) -> BinaryIO:
     """The stored bytes of `url`, unbuffered by this project. Raises DocumentError when they cannot be opened."""
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
-        handle: BinaryIO = filesystem.open(path, "rb")
+        return Path(url).open("rb") if _is_path(url) else _open_url(url)
     except FileNotFoundError:
         raise _unreadable(url, "no such file", "check the path; it is relative to the document") from None
     except (OSError, ImportError, ValueError) as error:
         raise _unreadable(url, f"cannot be opened: {error}", "check the URL, the permissions and the server") from error
+
+
+def _is_path(url: str) -> bool:
+    return url.startswith("/") and "::" not in url  # which joins the layers of an fsspec URL
+
+
+def _open_url(url: str) -> BinaryIO:
+    import fsspec.core
+
+    filesystem, path = fsspec.core.url_to_fs(url)
+    handle: BinaryIO = filesystem.open(path, "rb")
     return handle
 
 

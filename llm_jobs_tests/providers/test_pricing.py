@@ -86,6 +86,22 @@ def test_behind_a_gateway_the_price_is_that_of_the_pinned_vendor() -> None:
     assert pricing.cost_usd(moved, USAGE) == pricing.cost_usd(model, USAGE)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1:8000", "[::1]:8000", "localhost", "vllm:8000", "10.0.0.3"])
+def test_no_table_is_imported_for_a_server_of_ones_own(host: str) -> None:
+    code = (
+        "import sys\n"
+        "from llm_jobs.providers.base import Usage\n"
+        "from llm_jobs.providers.catalogue import Catalogue\n"
+        "from llm_jobs.providers.pricing import Pricing\n"
+        f"catalogue = Catalogue(environment={{'OPENAI_BASE_URL': 'http://{host}/v1'}})\n"
+        "model = catalogue.resolve('openai/gpt-4.1-mini').model\n"
+        "print(Pricing(catalogue).cost_usd(model, Usage(prompt_tokens=1, completion_tokens=1)))\n"
+        "print('genai_prices' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None", "False"]
+
+
 HEAVY = ("aiohttp", "httptools", "genai_prices", "openai", "anthropic", "ollama", "transformers")
 
 
