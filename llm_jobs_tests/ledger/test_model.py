@@ -172,7 +172,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for want in wants:
             call = want.call_hash
             what = "busy" if call in granted else self.model.expected(owner, want)
-            if call in done.over_budget and what == "granted":
+            if call in seen["over"] or (call in done.over_budget and what == "granted"):
                 what = "over"
             seen[what].add(call)
             if what == "granted":
