@@ -26,7 +26,8 @@ _Look = tuple[str, bool]  # a call hash, and whether answers that are no success
 
 
 class Recorder:
-    """The loop's side of the ledger. `broken` is set to the error once the ledger fails; nothing works after it."""
+    """The loop's side of the ledger. `broken` is set to the error once the ledger fails, or something else that nothing
+    works without: then nothing is claimed any more, and a ledger that still works keeps the outcomes that come."""
 
     def __init__(self, ledger: Ledger, owner_id: int, *, writer: Executor, reader: Executor) -> None:
         self._ledger = ledger
@@ -42,6 +43,7 @@ class Recorder:
         self._looking = False
         self._reading = False
         self._closing = False
+        self._unusable = False  # the ledger failed
         self._last_commit_s = float("-inf")
         self._idle = asyncio.Event()
         self._idle.set()
@@ -85,10 +87,10 @@ class Recorder:
         self._closing = True
         self._wants.clear()
         self._heartbeat.cancel()
-        while not self.broken.done() and (self._outcomes or self._committing or self._reading):
+        while not self._unusable and (self._outcomes or self._committing or self._reading):
             self._commit()
             await self._idle.wait()
-        if not self.broken.done():
+        if not self._unusable:
             await self._loop.run_in_executor(self._writer, self._ledger.close_owner, self._owner_id)
         self.broken.cancel()
 
@@ -104,7 +106,9 @@ class Recorder:
 
     def _commit(self) -> None:
         self._scheduled = False
-        if self._committing or self.broken.done() or not (self._outcomes or self._wants):
+        if self.broken.done():
+            self._wants.clear()
+        if self._committing or self._unusable or not (self._outcomes or self._wants):
             return
         outcomes, self._outcomes = self._outcomes, []
         wants, self._wants = self._wants, []
@@ -190,8 +194,9 @@ class Recorder:
 
     def _failed(self, done: asyncio.Future[Any]) -> bool:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
-        if error is not None and not self.broken.done():
-            self.broken.set_exception(error)
+        if error is not None:
+            self._unusable = True
+            self.give_up(error)
         return error is not None
 
     async def _beat(self) -> None:

@@ -16,7 +16,7 @@ from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.judging import defect, facts_of_failure, facts_of_reply
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.telling import Teller
-from llm_jobs.errors import CallError, PermanentError, RateLimited
+from llm_jobs.errors import CallError, PermanentError, RateLimited, SetupError
 from llm_jobs.ledger.base import Facts, Outcome
 from llm_jobs.limits.base import Cost
 from llm_jobs.limits.limiter import Permit
@@ -96,7 +96,7 @@ class Sender:
 
     def _may_send(self, lane: Lane) -> bool:
         """May a ready call of the lane be sent? It is put first. If not, the lane is called when that may change."""
-        if lane.closed:
+        if lane.closed or self._recorder.broken.done():
             return False
         if self._recorder.at_risk >= MOST_AT_RISK:
             self._stalled.add(lane)
@@ -299,6 +299,9 @@ class Sender:
         stopping = self._loop.create_task(lane.stop.wait())
         try:
             await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            lane.ready.extendleft(reversed(flights))  # nothing was sent: whoever closes the lane records that
+            raise
         finally:
             stopping.cancel()
             acquiring.cancel()  # gives back what it was granted, unless it is done
@@ -309,6 +312,9 @@ class Sender:
             return acquiring.result()
         except PermanentError as error:
             return PermanentError(str(error), http_status=PAYLOAD_TOO_LARGE)
+        except SetupError:
+            lane.ready.extendleft(reversed(flights))
+            raise
 
     async def _exchange(self, call: Call, request: Request, lane: Lane) -> Answered | CallError:
         """One request at the provider: its answer, or why there is none."""
