@@ -62,10 +62,20 @@ class Caller:
         flight = self._flights.get(call.call_hash)
         if flight is not None:
             flight.askers.append((lane, done))
+            self._overtake(flight, lane)
             return
         flight = Flight(call=call, lane=lane, askers=[(lane, done)])
         self._flights[call.call_hash] = flight
         self._recorder.look_up(call.call_hash, lambda answer: self._looked_up(flight, answer))
+
+    def _overtake(self, flight: Flight, lane: Lane) -> None:
+        """A hot job does not stand in a cold one's queue for a call that both ask for: it asks, and pays."""
+        queue = flight.lane
+        if lane.line.priority == "hot" != queue.line.priority and not lane.closed and flight in queue.pending:
+            queue.pending.remove(flight)
+            flight.askers.insert(0, flight.askers.pop())
+            flight.lane = lane
+            self._await_claim(flight)
 
     async def aclose(self) -> None:
         """Stop sending. Attempts under way are cancelled: they keep their intents without an outcome, for they may have
@@ -79,7 +89,8 @@ class Caller:
 
     def close_lane(self, lane: Lane) -> None:
         """Send no more for `lane`. What is in flight comes to its end; what is not goes on in the lane of another job
-        that asked for it too, and is settled as cancelled where there is none."""
+        that asked for it too, and is settled as cancelled where there is none. What another job has asked for is not
+        waited for."""
         lane.closed = True
         lane.stop.set()
         for flight, timer in list(lane.resting.items()):
@@ -91,6 +102,13 @@ class Caller:
             self._await_claim(lane.short.popleft())
         while lane.pending:
             self._await_claim(lane.pending.popleft())
+        if not self._closing:
+            self._leave_to_others(lane)
+
+    def _leave_to_others(self, lane: Lane) -> None:
+        for flight in list(self._flights.values()):
+            if flight.lane is not lane and any(asker is lane for asker, _ in flight.askers):
+                self._is_inherited(flight, UNSENT, lambda other: other is lane)
 
     def _granted(self, flight: Flight) -> None:
         if self._is_orphaned(flight):
@@ -242,7 +260,7 @@ class Caller:
     def _poll_later(self) -> None:
         if not self._polling:
             self._polling = True
-            self._loop.call_later(POLL_S, self._poll)
+            self._loop.call_later(POLL_S, self._recorder.tell, self._poll)
 
     def _poll(self) -> None:
         self._polling = False

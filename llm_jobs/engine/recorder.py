@@ -136,10 +136,10 @@ class Recorder:
         self.at_risk -= len(outcomes)
         exchange = done.result()
         for _, recorded in outcomes:
-            self._tell(recorded)
+            self.tell(recorded)
         for _, decided in wants:
-            self._tell(decided, exchange)
-        self._tell(self.durable)
+            self.tell(decided, exchange)
+        self.tell(self.durable)
         if self._outcomes or self._wants:
             self._schedule()
 
@@ -172,12 +172,13 @@ class Recorder:
             return
         answers = done.result()
         for look, found in batch:
-            self._tell(found, answers.get(look))
+            self.tell(found, answers.get(look))
         self._looking = bool(self._look_ups)
         if self._looking:
             self._loop.call_soon(self._read)
 
-    def _tell(self, listener: Callable[..., None], *told: object) -> None:
+    def tell(self, listener: Callable[..., None], *told: object) -> None:
+        """Call `listener`, of which nothing is expected to go wrong: what does ends everything."""
         try:
             listener(*told)
         except Exception as error:  # noqa: BLE001 - a defect: the loop would log it, and the job wait for ever

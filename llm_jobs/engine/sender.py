@@ -366,7 +366,7 @@ class Sender:
         if flight.lane.closed:
             self._again(flight)
         else:
-            flight.lane.resting[flight] = self._loop.call_later(seconds, self._again, flight)
+            flight.lane.resting[flight] = self._loop.call_later(seconds, self._recorder.tell, self._again, flight)
 
 
 def _divided(raw: bytes, requests: Sequence[Request]) -> list[bytes] | CallError:

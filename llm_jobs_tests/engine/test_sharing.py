@@ -128,3 +128,72 @@ def test_a_session_keeps_nothing_of_jobs_that_have_ended() -> None:
             return len(b.session.caller._lanes)
 
     assert run_virtual(scenario()) < 5
+
+
+def test_a_job_whose_time_is_over_does_not_wait_for_a_call_that_another_job_has_not_sent_yet() -> None:
+    provider = ScriptedProvider(latency_s=100)
+
+    async def scenario() -> tuple[float, list[Any], list[Any]]:
+        async with bench(provider) as b:
+            patient, short = b.lane(concurrency=1), b.lane(concurrency=1)
+            first = asyncio.create_task(b.complete(ROWS, lane=patient))
+            await asyncio.sleep(1)
+            second = asyncio.create_task(b.complete(ROWS[3:], lane=short))
+            await asyncio.sleep(1)
+            b.session.caller.close_lane(short)
+            completed = await second
+            ended_s = asyncio.get_running_loop().time()
+            return ended_s, completed, await first
+
+    ended_s, completed, first = run_virtual(scenario())
+    assert ended_s < 10
+    assert {row.status for row in completed} == {"cancelled"}
+    assert {row.status for row in first} == {"succeeded"}
+    assert set(provider.sent.values()) == {1}
+
+
+def test_a_hot_job_does_not_stand_in_the_queue_of_the_cold_one_that_asked_for_the_same_call_before() -> None:
+    provider = ScriptedProvider(latency_s=1)
+    rows = [{"x": str(number)} for number in range(300)]
+
+    async def scenario() -> float:
+        async with bench(provider) as b:
+            cold, hot = b.lane(concurrency=1), b.lane(concurrency=4)
+            hot.line.priority = "hot"
+            first = asyncio.create_task(b.complete(rows, lane=cold))
+            await asyncio.sleep(5)
+            assert {row.status for row in await b.complete(rows[-8:], lane=hot)} == {"succeeded"}
+            ended_s = asyncio.get_running_loop().time()
+            assert {row.status for row in await first} == {"succeeded"}
+            return ended_s
+
+    assert run_virtual(scenario()) < 20
+    assert set(provider.sent.values()) == {1}
+
+
+class _Shaken(Cap):
+    """Budgets that cannot be told the second time."""
+
+    asked = 0
+
+    def of(self, provider: str, now_ns: int) -> tuple[BudgetCap, ...]:
+        self.asked += 1
+        if self.asked > 1:
+            raise ZeroDivisionError
+        return ()
+
+
+def test_a_defect_that_is_met_while_a_call_waits_for_another_process_ends_the_job_and_does_not_hang_it() -> None:
+    ledger = memory_ledger()
+
+    async def scenario() -> None:
+        async with bench(ScriptedProvider(latency_s=50), ledger) as one, bench(ScriptedProvider(), ledger) as other:
+            holding = asyncio.create_task(one.complete(ROWS[:1]))
+            await asyncio.sleep(1)
+            lane = other.lane()
+            lane.caps = _Shaken(1.0)
+            with pytest.raises(ZeroDivisionError):
+                await asyncio.wait_for(other.complete(ROWS[:1], lane=lane), 600)
+            await holding
+
+    run_virtual(scenario())
