@@ -47,18 +47,19 @@ def test_many_processes_spend_one_dollar_and_the_server_never_sees_more(tmp_path
     (home / "budgets.yaml").write_text(f"labels: {{team=spenders: {{max_cost_usd: {CAP_USD}}}}}", encoding="utf-8")
     with shop() as opened:
         environment = child_environment(opened.url)
-        children = [
-            start_child(
-                home,
-                [write_job(home, number)],
-                environment=environment,
-                options=["--kill", "CallSent:2"] if number < KILLED else [],
-            )
-            for number in range(CHILDREN)
+        kill = ["--kill", "CallSent:12"]
+        killed = [
+            start_child(home, [write_job(home, number)], environment=environment, options=kill)
+            for number in range(KILLED)
         ]
-        told = [child.communicate(timeout=300) for child in children]
-    assert [child.returncode for child in children[:KILLED]] == [-signal.SIGKILL] * KILLED
-    assert [child.returncode for child in children[KILLED:]] == [0] * (CHILDREN - KILLED), told
+        for child in killed:
+            child.communicate(timeout=120)
+        assert [child.returncode for child in killed] == [-signal.SIGKILL] * KILLED
+        others = [
+            start_child(home, [write_job(home, number)], environment=environment) for number in range(KILLED, CHILDREN)
+        ]
+        told = [child.communicate(timeout=300) for child in others]
+        assert [child.returncode for child in others] == [0] * len(others), told
 
     till_usd = opened.cost_usd * DEARER
     clock = WallClock()
