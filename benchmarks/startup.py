@@ -32,7 +32,7 @@ class Started:
 
     name: str
     command: Sequence[str]
-    environment: Mapping[str, str] | None = None
+    environment: Mapping[str, str]
     sends: bool = False  # its one request, in a folder that is new each turn
     used: list[Used] = field(default_factory=list)
     arrivals_s: list[float] = field(default_factory=list)
@@ -63,15 +63,21 @@ def main() -> None:
 
 def _processes(server: Server) -> list[Started]:
     command = str(Path(sys.executable).parent / "llm-jobs")
-    home = {**os.environ, "LLM_JOBS_HOME": str(WORK / "finished" / "home")}
+    plain = _environment()
+    home = {**plain, "LLM_JOBS_HOME": str(WORK / "finished" / "home")}
     imports = "import llm_jobs.operations.executor"
     return [
-        Started(name="Python, nothing", command=[sys.executable, "-c", "pass"]),
-        Started(name="llm-jobs --help", command=[command, "--help"]),
+        Started(name="Python, nothing", command=[sys.executable, "-c", "pass"], environment=plain),
+        Started(name="llm-jobs --help", command=[command, "--help"], environment=plain),
         Started(name="llm-jobs status", command=[command, "status"], environment=home),
-        Started(name="the imports of a run", command=[sys.executable, "-c", imports]),
-        Started(name="a job of one call", command=_job_command(server, WORK / "job"), sends=True),
+        Started(name="the imports of a run", command=[sys.executable, "-c", imports], environment=plain),
+        Started(name="a job of one call", command=_job_command(server, WORK / "job"), environment=plain, sends=True),
     ]
+
+
+def _environment() -> dict[str, str]:
+    """This one, but that what is compiled is kept whatever it says."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def _job_command(server: Server, folder: Path) -> list[str]:
@@ -79,7 +85,7 @@ def _job_command(server: Server, folder: Path) -> list[str]:
 
 
 def _job(server: Server, folder: Path) -> None:
-    run(_job_command(server, folder), log=WORK / "said.txt")
+    run(_job_command(server, folder), log=WORK / "said.txt", environment=_environment())
 
 
 def _table(processes: Sequence[Started]) -> str:
@@ -96,7 +102,7 @@ def _imports(server: Server) -> str:
     """The packages whose modules take longest to import in a run; the measuring itself makes them some half slower."""
     shutil.rmtree(WORK / "job", ignore_errors=True)
     python, *rest = _job_command(server, WORK / "job")
-    run([python, "-X", "importtime", *rest], log=WORK / "said.txt")
+    run([python, "-X", "importtime", *rest], log=WORK / "said.txt", environment=_environment())
     spent_us: Counter[str] = Counter()
     for own_us, package in _IMPORT.findall((WORK / "said.txt").read_text(encoding="utf-8")):
         spent_us[package] += int(own_us)

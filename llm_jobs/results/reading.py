@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm_jobs.arrays import array_of
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.results import columns
 from llm_jobs.results.base import ResultStore
@@ -83,11 +84,10 @@ def _batches(
 
 
 def _conformed(batch: pa.RecordBatch, schema: pa.Schema, result: Stored) -> pa.RecordBatch:
+    submitted_us = None if result.submitted_ns is None else result.submitted_ns // 1000
     added = {
-        columns.JOB: pa.scalar(job_of(result.path), pa.string()),
-        columns.SUBMITTED_AT: pa.scalar(
-            None if result.submitted_ns is None else result.submitted_ns // 1000, columns.UTC_TIME
-        ),
+        columns.JOB: array_of([job_of(result.path)], pa.string()),
+        columns.SUBMITTED_AT: array_of([submitted_us], columns.UTC_TIME),
     }
     arrays = []
     for field in schema:
@@ -95,7 +95,7 @@ def _conformed(batch: pa.RecordBatch, schema: pa.Schema, result: Stored) -> pa.R
         if index >= 0:
             arrays.append(_cast(batch.column(index), field, result))
         elif field.name in added:
-            arrays.append(pa.repeat(added[field.name], batch.num_rows))
+            arrays.append(pa.repeat(added[field.name][0], batch.num_rows))
         else:
             arrays.append(pa.nulls(batch.num_rows, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)

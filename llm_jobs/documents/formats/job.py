@@ -20,7 +20,7 @@ from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.variables import Variables
 
-_NO_PROFILE = ProfileModel()
+_NO_PROFILE = ProfileModel.model_construct()  # builds nothing: see `documents.models`
 
 
 def parse(source: Source, choices: Choices) -> list[ParsedDocument]:
