@@ -15,6 +15,7 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, Locator, Page, ViewportSize, sync_playwright
 
 from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.recording import USAGE_EVERY_S
 from llm_jobs_tests.docs.pages import ROOT
 from llm_jobs_tests.orchestration import page as dagster
 from llm_jobs_tests.orchestration.reading import shown
@@ -24,6 +25,7 @@ NODES = ("job_documents", "inputs", "results", "deliveries", "jobs", "usage", "p
 LINEAGE = "/locations/llm_jobs/asset-groups/llm_jobs/lineage"
 WIDTH_PX, HEIGHT_PX, SCALE, MARGIN_PX = 1300, 800, 1.4, 16
 PATIENCE_MS = 60_000
+TOLD_AGAIN_MS = PATIENCE_MS + 1000 * USAGE_EVERY_S  # what was spent stands so long before it is told again
 CHROMIUM = (
     "--headless",
     "--no-sandbox",
@@ -73,8 +75,8 @@ def node(page: Page, name: str) -> Locator:
 
 
 def picture(page: Page) -> bytes:
-    """The graph alone, as PNG, once the table of jobs has caught up with the results."""
-    page.get_by_text("Unsynced").first.wait_for(state="hidden", timeout=PATIENCE_MS)
+    """The graph alone, as PNG, once the tables of jobs and of what was spent have caught up with the results."""
+    page.get_by_text("Unsynced").first.wait_for(state="hidden", timeout=TOLD_AGAIN_MS)
     boxes = [box for name in NODES if (box := node(page, name).bounding_box()) is not None]
     assert len(boxes) == len(NODES)
     return page.screenshot(clip=around(boxes))
