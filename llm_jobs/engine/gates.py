@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 HOT_PER_COLD = 9
 HEARD_EVERY_S = 0.1  # headers tell the same again and again
+LONGEST_PAUSE_S = 86_400.0 * 32  # what would be longer is a mistake of the server's
 MOST_LEARNED = 1_000  # steps whose calls' usage is remembered
 
 
@@ -151,8 +152,9 @@ class ModelGate:
         if permit is not None:
             self._settle(lane, calls, outcome, permit)
         if isinstance(outcome, RateLimited) and outcome.wait_s and self.limiter is not None:
-            self.limiter.pause(outcome.wait_s)
-            self._emit(QuotaPaused(self._model, outcome.wait_s, "the provider asked for it"))
+            pause_s = min(outcome.wait_s, LONGEST_PAUSE_S)
+            self.limiter.pause(pause_s)
+            self._emit(QuotaPaused(self._model, pause_s, "the provider asked for it"))
         if self.adaptive is not None and not lane.is_fixed:
             self._in_flight -= 1
             self._adapt(self.adaptive, outcome, now_s, now_s - sent_s)
@@ -166,10 +168,10 @@ class ModelGate:
         self, lane: Lane, calls: Sequence[Call], outcome: Sequence[Reply | None] | CallError | None, permit: Permit
     ) -> None:
         if permit.cost is not NOTHING and outcome is not None:
-            permit.settle(NOTHING if isinstance(outcome, CallError) else self._used(lane, calls, outcome, permit.cost))
+            permit.settle(_refused(outcome) if isinstance(outcome, CallError) else self._used(lane, calls, outcome))
         permit.release()
 
-    def _used(self, lane: Lane, calls: Sequence[Call], replies: Sequence[Reply | None], reserved: Cost) -> Cost | None:
+    def _used(self, lane: Lane, calls: Sequence[Call], replies: Sequence[Reply | None]) -> Cost | None:
         prompt, completion = 0, 0
         for call, reply in zip(calls, replies, strict=True):
             if reply is None or reply.usage.prompt_tokens is None:
@@ -221,6 +223,11 @@ class ModelGate:
         if adaptive.limit != self._at_once:
             self._at_once = adaptive.limit
             self._emit(ConcurrencyChanged(self._model, adaptive.limit, adaptive.state().phase))
+
+
+def _refused(error: CallError) -> Cost | None:
+    """A refusal used no tokens. Of what was cut off or ran out of time nobody knows, and the estimate stays."""
+    return None if error.http_status is None else NOTHING
 
 
 def _tokens(replies: Sequence[Reply | None]) -> int | None:

@@ -203,3 +203,17 @@ def test_a_model_that_is_full_does_not_hold_up_the_calls_of_its_job_to_another()
 
     slow_s, quick_s = run_virtual(scenario())
     assert quick_s < 5 < 11 < slow_s
+
+
+def test_a_wait_beyond_reason_pauses_for_as_long_as_any_and_breaks_nothing() -> None:
+    provider = ScriptedProvider(faults={"0": [RateLimited("later", wait_s=1e308, http_status=429)]})
+
+    async def scenario() -> list[str | None]:
+        async with bench(provider) as b:
+            limits = Limits(requests_per_minute=600)
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            lane = b.lane(concurrency=1, max_retries=0)
+            completed = await b.complete(numbered(0, 3), lane=lane, steps=[b.step(gate=gate)])
+            return [row.status for row in completed]
+
+    assert run_virtual(scenario()) == ["rate_limited", "succeeded", "succeeded"]
