@@ -89,11 +89,13 @@ class RenderError(RowError):
 
 
 class CallError(LlmJobsError):
-    """One attempt at a call failed. `http_status` is None where no status was received."""
+    """One attempt at a call failed. `http_status` is None where no status was received; `was_sent` is False where it is
+    certain that the model's server got nothing, so that nothing was paid."""
 
-    def __init__(self, message: str, *, http_status: int | None = None) -> None:
+    def __init__(self, message: str, *, http_status: int | None = None, was_sent: bool = True) -> None:
         super().__init__(message)
         self.http_status = http_status
+        self.was_sent = was_sent
 
 
 class PermanentError(CallError):

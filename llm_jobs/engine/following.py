@@ -26,7 +26,6 @@ from llm_jobs.engine.health import Health, ModelHealth
 from llm_jobs.engine.judging import judge
 from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered, Row, first_candidate
 from llm_jobs.engine.watched import CoolingDown, WatchedProvider
-from llm_jobs.errors import CallError
 from llm_jobs.ledger.base import Answer
 from llm_jobs.providers.base import Provider, Request
 from llm_jobs.providers.rewording import another_draw, continued, larger_limit, with_output_limit
@@ -297,7 +296,7 @@ def said_before(call: Call, answer: Answer) -> Settled | None:
         return None
     try:
         reply = call.provider.read(call.request, answer.answer)
-    except CallError:
+    except Exception:  # noqa: BLE001 - unreadable, or a defect of the provider: then it is as if nothing had been said
         return None
     status, error = judge(call, reply)
     return Settled(

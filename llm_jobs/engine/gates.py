@@ -227,7 +227,7 @@ class ModelGate:
 
 def _refused(error: CallError) -> Cost | None:
     """A refusal used no tokens. Of what was cut off or ran out of time nobody knows, and the estimate stays."""
-    return None if error.http_status is None else NOTHING
+    return None if error.was_sent and error.http_status is None else NOTHING
 
 
 def _tokens(replies: Sequence[Reply | None]) -> int | None:

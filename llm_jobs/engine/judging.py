@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from llm_jobs.engine.calls import Call
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited
 from llm_jobs.ledger.base import Facts, OutcomeStatus
 from llm_jobs.providers.base import Reply
+
+NOTHING_PAID: Mapping[str, Any] = {"prompt_tokens": 0, "completion_tokens": 0, "cost_usd": 0.0}
 
 
 def judge(call: Call, reply: Reply) -> tuple[OutcomeStatus, str | None]:
@@ -51,6 +56,7 @@ def facts_of_failure(error: CallError, latency_s: float) -> Facts:
         http_status=error.http_status,
         error_class=type(error).__name__,
         error=str(error),
+        **({} if error.was_sent else NOTHING_PAID),
     )
 
 

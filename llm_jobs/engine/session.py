@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 from llm_jobs.clock import Clock
@@ -64,12 +64,13 @@ class Session:
 
     async def aclose(self) -> None:
         """Stop sending, commit, give back: in this order."""
-        await self.caller.aclose()
-        await self.recorder.aclose()
-        for gate in self._gates.values():
-            await gate.aclose()
-        for provider in self._providers.values():
-            await provider.aclose()
+        async with AsyncExitStack() as closing:  # each is closed, whatever the one before raised
+            for provider in self._providers.values():
+                closing.push_async_callback(provider.aclose)
+            for gate in self._gates.values():
+                closing.push_async_callback(gate.aclose)
+            closing.push_async_callback(self.recorder.aclose)
+            closing.push_async_callback(self.caller.aclose)
 
 
 @asynccontextmanager

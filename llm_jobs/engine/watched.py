@@ -46,8 +46,7 @@ class WatchedProvider:
         health, now = self._health, asyncio.get_running_loop().time
         was_cooling, admitted = health.coolings > 0, health.admits(now())
         if not admitted and not self._insists:
-            # 503: as with a server that refuses, it is certain that nothing was paid.
-            raise CoolingDown(f"{request.model.name} is cooling down; nothing was sent", http_status=503)
+            raise CoolingDown(f"{request.model.name} is cooling down; nothing was sent", was_sent=False)
         try:
             answered = await self._provider.send(request, call_hash=call_hash, timeout_s=timeout_s)
         except TransientError as error:

@@ -56,12 +56,12 @@ class Watch:
         new = await asyncio.to_thread(ledger.changes_since, self._seen)
         if not new:
             return
-        self._seen = max(change.id or 0 for change in new)
         changed = {change.job_hash for change in new}
         for lane, (submission, job) in list(self._followed.items()):
             if job.hash in changed:
                 changes = await asyncio.to_thread(changes_of, ledger, job.hash)
                 self._apply(lane, submission, job, changes)
+        self._seen = max(change.id or 0 for change in new)  # last: what could not be applied is looked at again
 
 
 @asynccontextmanager

@@ -70,9 +70,9 @@ def unanswered(error: Exception, *, where: str, scrubber: Scrubber) -> CallError
         case Untrusted():
             return PermanentError(f"{where} has no certificate that can be trusted; set SSL_CERT_FILE to its authority")
         case NotConnected():
-            return TransientError(f"no connection to {where}: {told}")
+            return TransientError(f"no connection to {where}: {told}", was_sent=False)
         case ConnectTimeout():
-            return CallTimeout(f"{where} took no connection within {CONNECT_S:g} s")
+            return CallTimeout(f"{where} took no connection within {CONNECT_S:g} s", was_sent=False)
         case TooLarge():
             return _too_large(where, told)
     return TransientError(f"the connection to {where} broke off before the whole answer: {told}")

@@ -38,8 +38,8 @@ def with_output_limit(request: Request, limit: int) -> Body | None:
     stated = output_limit(body)
     if stated is not None and stated >= limit:
         return None
-    places = [place for place in _STATED if _at(body, place) is not None] or [_limit_place(request)]
-    for place in places:
+    places: list[tuple[str, ...]] = [place for place in _STATED if _at(body, place) is not None]
+    for place in places or [_limit_place(request)]:
         body = _with(body, place, limit)
     return body
 

@@ -34,7 +34,6 @@ BYTES_PER_TOKEN = 4
 # Members that bring in text which the request does not hold.
 _ELSEWHERE = frozenset({"previous_response_id", "conversation", "container", "mcp_servers", "web_search_options"})
 _ADDS_PROMPT = frozenset({"tools", "functions", "output_config", "output_format", "response_format"})
-_OWN_TOOLS = frozenset({None, "function", "custom"})
 _TEXT_PARTS = frozenset(
     {
         "text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking", "reasoning", "message",
@@ -59,11 +58,17 @@ def worst_input_tokens(body: Mapping[str, Any], *, payload_bytes: int | None = N
         return None
     tokens = (request_bytes(body) if payload_bytes is None else payload_bytes) + TEMPLATE_TOKENS
     if not _ADDS_PROMPT.isdisjoint(body):
-        if any(tool.get("type") not in _OWN_TOOLS for tool in body.get("tools") or ()):
+        tools = body.get("tools") or []
+        if not isinstance(tools, list) or not all(map(_is_own, tools)):
             return None
         tokens += TOOL_TOKENS
     images = _images(body)
     return None if images is None else tokens + images * IMAGE_TOKENS
+
+
+def _is_own(tool: object) -> bool:
+    """A tool that the caller runs, so that what it says comes in with a later request."""
+    return isinstance(tool, dict) and tool.get("type") in (None, "function", "custom")
 
 
 def estimated_input_tokens(body: Mapping[str, Any], *, payload_bytes: int | None = None) -> int:
@@ -125,7 +130,10 @@ def _images(body: Mapping[str, Any]) -> int | None:
             if found is None:
                 return None
             images += found
-        images += len(turn.get("images") or ())  # Ollama's place for them
+        beside = turn.get("images") or []  # Ollama's place for them
+        if not isinstance(beside, list):
+            return None
+        images += len(beside)
     return images
 
 

@@ -6,8 +6,9 @@ import asyncio
 from typing import Any
 
 from llm_jobs.engine.calls import Lane
-from llm_jobs.engine.gates import ModelGate, Worst
+from llm_jobs.engine.gates import LONGEST_PAUSE_S, ModelGate, Worst
 from llm_jobs.errors import RateLimited
+from llm_jobs.events import QuotaPaused
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import Limits
 from llm_jobs.limits.lines import Line, Priority
@@ -211,9 +212,12 @@ def test_a_wait_beyond_reason_pauses_for_as_long_as_any_and_breaks_nothing() -> 
     async def scenario() -> list[str | None]:
         async with bench(provider) as b:
             limits = Limits(requests_per_minute=600)
-            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits, emit=b.events.append)
             lane = b.lane(concurrency=1, max_retries=0)
-            completed = await b.complete(numbered(0, 3), lane=lane, steps=[b.step(gate=gate)])
-            return [row.status for row in completed]
+            running = asyncio.create_task(b.complete(numbered(0, 3), lane=lane, steps=[b.step(gate=gate)]))
+            await asyncio.sleep(60)
+            b.session.caller.close_lane(lane)
+            assert [event.seconds for event in b.events if isinstance(event, QuotaPaused)] == [LONGEST_PAUSE_S]
+            return [row.status for row in await running]
 
-    assert run_virtual(scenario()) == ["rate_limited", "succeeded", "succeeded"]
+    assert run_virtual(scenario()) == ["rate_limited", "cancelled", "cancelled"]

@@ -117,3 +117,10 @@ def test_embeddings_have_no_output() -> None:
     assert worst_output_tokens(body, None, path="/v1/embeddings") == 0
     assert worst_output_tokens(body, None, path="/api/embed") == 0
     assert worst_output_tokens(body, None, path="/v1/responses") is None
+
+
+@pytest.mark.parametrize(
+    "odd", [{"tools": ["x"]}, {"tools": 5}, {"tools": {"a": 1}}, {"messages": [{"content": "a", "images": 5}]}]
+)
+def test_of_a_request_in_a_shape_that_is_not_known_there_is_no_bound(odd: dict[str, Any]) -> None:
+    assert worst_input_tokens({"model": "m", "messages": [], **odd}) is None
