@@ -27,7 +27,10 @@ from llm_jobs.events import Listener
 from llm_jobs.ledger.base import Answer, Exchange, Facts, OverBudget, Want
 from llm_jobs.providers.base import Reply
 
-POLL_S = 0.1  # how often calls that another process holds are asked about
+POLL_S = 0.1  # how soon calls that another process holds are asked about, and how soon again
+# A vendor's batch may hold a call for a day: each time that nothing was new it is asked about a little later.
+POLL_LATER = 1.2
+LONGEST_POLL_S = 5.0
 POLL_BATCH = 256
 SHORT_BATCH = 16  # of a job's calls that wait for budget: the others would be told the same
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
@@ -44,6 +47,7 @@ class Caller:
         self._flights: dict[str, Flight] = {}
         self._waiting: deque[Flight] = deque()  # held by another process
         self._polling = False
+        self._poll_s = POLL_S
         self._closing = False
         self._lanes: WeakSet[Lane] = WeakSet()  # a job that has ended leaves nothing here
         self._sender = Sender(
@@ -220,6 +224,8 @@ class Caller:
     def _decided(self, flight: Flight, lane: Lane, exchange: Exchange) -> None:
         call_hash = flight.call.call_hash
         lane.wanted -= 1
+        if flight.behind is not None and call_hash not in exchange.busy:
+            self._poll_s = POLL_S  # what held one of them has ended: others may have too
         if (intent_id := exchange.granted.get(call_hash)) is not None:
             flight.intent_id = intent_id
             flight.behind = None
@@ -234,6 +240,7 @@ class Caller:
         else:
             if flight.behind is None:
                 flight.behind = exchange.busy[call_hash]
+                self._poll_s = POLL_S
                 self._tell.waiting(flight, "elsewhere")
             self._waiting.append(flight)
             self._poll_later()
@@ -260,10 +267,12 @@ class Caller:
     def _poll_later(self) -> None:
         if not self._polling:
             self._polling = True
-            self._loop.call_later(POLL_S, self._recorder.tell, self._poll)
+            wait_s = POLL_S if any(lane.short for lane in self._lanes) else self._poll_s
+            self._loop.call_later(wait_s, self._recorder.tell, self._poll)
 
     def _poll(self) -> None:
         self._polling = False
+        self._poll_s = min(self._poll_s * POLL_LATER, LONGEST_POLL_S)
         for _ in range(min(POLL_BATCH, len(self._waiting))):
             flight = self._waiting.popleft()
             if self._is_orphaned(flight):

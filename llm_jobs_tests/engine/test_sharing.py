@@ -197,3 +197,36 @@ def test_a_defect_that_is_met_while_a_call_waits_for_another_process_ends_the_jo
             await holding
 
     run_virtual(scenario())
+
+
+def test_whoever_waits_for_hours_asks_seldom_and_hears_of_the_end_within_seconds() -> None:
+    class Counting:
+        def __init__(self, ledger: Any) -> None:
+            self._ledger = ledger
+            self.exchanges = 0
+
+        def exchange(self, owner_id: int, **asked: Any) -> Any:
+            self.exchanges += 1
+            return self._ledger.exchange(owner_id, **asked)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._ledger, name)
+
+    ledger = memory_ledger()
+    counting: Any = Counting(ledger)
+
+    async def scenario() -> float:
+        slow, waiting = ScriptedProvider(latency_s=7200), ScriptedProvider()
+        async with bench(slow, ledger) as one, bench(waiting, counting) as other:
+            lane = one.lane()
+            lane.timeout_s = 10_000.0
+            first = asyncio.create_task(one.complete([{"x": "a"}], lane=lane))
+            await asyncio.sleep(1)
+            (row,) = await other.complete([{"x": "a"}])
+            await first
+            assert (row.status, row.settled[0].reused) == ("succeeded", True)
+            assert not waiting.sent
+            return asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) < 7200 + 6
+    assert counting.exchanges < 2000
