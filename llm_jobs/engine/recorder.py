@@ -14,7 +14,7 @@ from typing import Any
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
 # An answer is durable within this and one sync, some 10 ms in all; at 2,000 calls/s one commit carries ten calls.
-COMMIT_WINDOW_S = 0.005
+COMMIT_WINDOW_S = 0.004
 OUTCOMES_AT_ONCE = 10  # so many do not wait for the window: answers sometimes come in bursts
 LOOK_UP_BATCH = 500
 HEARTBEAT_S = 15.0

@@ -28,8 +28,6 @@ from llm_jobs.ledger.sqlite_budgets import as_json
 from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, SELECT_ANSWERS, SqliteExchange
 
 _memory_names = itertools.count(1)
-# 32 MB of log: a page that many commits touch is carried over once.
-CHECKPOINT_PAGES = 8_000
 
 
 class SqliteLedger(SqlLedger):
@@ -51,7 +49,6 @@ class SqliteLedger(SqlLedger):
         with classified(url, sqlite3.Error):
             self._hot = connect()
         self._hot.execute("PRAGMA busy_timeout = 0")
-        self._hot.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
         self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive)
 
