@@ -49,6 +49,7 @@ class SqliteLedger(SqlLedger):
         with classified(url, sqlite3.Error):
             self._hot = connect()
         self._hot.execute("PRAGMA busy_timeout = 0")
+        self._hot.execute("PRAGMA wal_autocheckpoint = 250")  # short ones: answers wait while one is made
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
         self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive)
 
