@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from llm_jobs.errors import CallError, RateLimited
 from llm_jobs.events import ConcurrencyChanged, Listener, QuotaPaused, ignore
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
-from llm_jobs.limits.base import NOTHING, Cost, Limits
+from llm_jobs.limits.base import HOT_PER_COLD, NO_LIMITS, NOTHING, Cost, Limits
 from llm_jobs.limits.estimates import LearnedTokens
 from llm_jobs.limits.headers import observed
 from llm_jobs.limits.limiter import Limiter, Permit
@@ -22,9 +22,7 @@ from llm_jobs.providers.base import Reply, Request
 if TYPE_CHECKING:
     from llm_jobs.engine.calls import Call, Lane
 
-HOT_PER_COLD = 9
 HEARD_EVERY_S = 0.1  # headers tell the same again and again
-LONGEST_PAUSE_S = 86_400.0 * 32  # what would be longer is a mistake of the server's
 MOST_LEARNED = 1_000  # steps whose calls' usage is remembered
 
 
@@ -43,7 +41,6 @@ class Worst(NamedTuple):
 
 
 UNKNOWN = Worst(None, None, None)
-NO_LIMITS = Limits()
 
 
 def _unknown(request: Request) -> Worst:
@@ -152,8 +149,7 @@ class ModelGate:
         if permit is not None:
             self._settle(lane, calls, outcome, permit)
         if isinstance(outcome, RateLimited) and outcome.wait_s and self.limiter is not None:
-            pause_s = min(outcome.wait_s, LONGEST_PAUSE_S)
-            self.limiter.pause(pause_s)
+            pause_s = self.limiter.pause(outcome.wait_s)
             self._emit(QuotaPaused(self._model, pause_s, "the provider asked for it"))
         if self.adaptive is not None and not lane.is_fixed:
             self._in_flight -= 1
@@ -191,8 +187,8 @@ class ModelGate:
         return Cost(worst.input_tokens, worst.output_tokens)
 
     def _expected(self, lane: Lane, call: Call, limits: Limits) -> Cost:
-        most = self._output_limit(call.request)
-        prompt, completion = self._learned_of(lane, call).estimate(len(call.request.json()), most)
+        longest = self._output_limit(call.request)
+        prompt, completion = self._learned_of(lane, call).estimate(len(call.request.json()), longest)
         cost = Cost(prompt, completion)
         most, most_written = limits.tokens_per_minute, limits.output_tokens_per_minute
         fits = (most is None or prompt + completion <= most) and (most_written is None or completion <= most_written)

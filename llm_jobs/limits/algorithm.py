@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_jobs.limits.base import Ask, Grant
+from llm_jobs.limits.base import HOT_PER_COLD, Ask, Grant
 from llm_jobs.limits.room import Amounts, Room, amounts
 from llm_jobs.limits.state import (
     CALLS,
@@ -33,7 +33,6 @@ from llm_jobs.limits.state import (
 )
 
 DEMAND_MS = 2_000  # an owner that waits asks more often than this; one that does not is not waited for
-HOT_PER_COLD = 9
 LONGEST_RETRY_MS = 250  # those who wait hear of a pause or of other limits within this time
 SHARED_RETRY_MS = 100  # there is room, or soon will be, but it is another owner's turn
 SHORTEST_RETRY_MS = 20

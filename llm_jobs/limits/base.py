@@ -14,6 +14,8 @@ from typing import Protocol
 # much longer than the window, so that what leaves late and arrives late still meets an allowance of its own.
 VALID_MS = 400
 MARGIN_MS = 1_000
+HOT_PER_COLD = 9  # while cold waits, of ten calls that are let go one is cold
+LONGEST_PAUSE_S = 86_400.0 * 32  # what would be longer is a mistake of the server's
 LEASE_MS = 10_000  # after so long without an exchange an owner is dead, and what it held at once is free again
 
 

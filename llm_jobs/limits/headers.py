@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from llm_jobs.limits.base import Observed, Told
+from llm_jobs.limits.base import LONGEST_PAUSE_S, Observed, Told
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)")
 _SPAN_UNITS_S = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_LONGEST_S = 86_400.0 * 32  # what would be longer is a mistake of the server's
 
 
 def observed(headers: Mapping[str, str], *, now_ns: int) -> Observed | None:
@@ -45,7 +44,7 @@ def retry_after(headers: Mapping[str, str], *, now_ns: int) -> float | None:
     """The seconds that the server asks to wait; None where it does not, 0 for a date that is past."""
     thousandths = _number(headers.get("retry-after-ms"))
     if thousandths is not None:
-        return min(_LONGEST_S, thousandths / 1000)
+        return min(LONGEST_PAUSE_S, thousandths / 1000)
     stated = headers.get("retry-after")
     if stated is None:
         return None
@@ -55,7 +54,7 @@ def retry_after(headers: Mapping[str, str], *, now_ns: int) -> float | None:
             seconds = _until(parsedate_to_datetime(stated), now_ns)
         except ValueError:
             return None
-    return min(_LONGEST_S, seconds)
+    return min(LONGEST_PAUSE_S, seconds)
 
 
 def span_s(text: str) -> float | None:
@@ -64,7 +63,7 @@ def span_s(text: str) -> float | None:
     parts = _SPAN.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return _number(text)
-    return min(_LONGEST_S, sum(float(number) * _SPAN_UNITS_S[unit] for number, unit in parts))
+    return min(LONGEST_PAUSE_S, sum(float(number) * _SPAN_UNITS_S[unit] for number, unit in parts))
 
 
 def _openai(headers: Mapping[str, str], what: str) -> Told | None:
@@ -93,7 +92,7 @@ def _told(remaining_text: str | None, limit_text: str | None, reset_s: float | N
 def _until(moment: datetime, now_ns: int) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(_LONGEST_S, max(0.0, moment.timestamp() - now_ns / 1e9))
+    return min(LONGEST_PAUSE_S, max(0.0, moment.timestamp() - now_ns / 1e9))
 
 
 def _number(text: str | None) -> float | None:

@@ -25,6 +25,7 @@ from functools import partial
 from llm_jobs.errors import PermanentError, SetupError
 from llm_jobs.limits.base import (
     LEASE_MS,
+    LONGEST_PAUSE_S,
     VALID_MS,
     Ask,
     Cost,
@@ -156,16 +157,18 @@ class Limiter:
             self._withdraw(waiter)
             raise
 
-    def pause(self, seconds: float) -> None:
-        """Nobody on this quota sends anything for so long; a shorter pause does not end a longer one. Where there is
-        no limit, only this process pauses: the others hear the same from the server."""
+    def pause(self, seconds: float) -> float:
+        """Nobody on this quota sends anything for so long, or for the longest pause that is believed; returns that. A
+        shorter pause does not end a longer one. Where there is no limit, only this process pauses: the others hear the
+        same from the server."""
+        seconds = min(seconds, LONGEST_PAUSE_S)
         until_s = self._loop.time() + seconds
-        if until_s <= self._paused_until_s:
-            return
-        self._paused_until_s = until_s
-        self._pause_untold = True
-        self._leases.end(FOR_EVER)
-        self._wake(self._loop.time())
+        if until_s > self._paused_until_s:
+            self._paused_until_s = until_s
+            self._pause_untold = True
+            self._leases.end(FOR_EVER)
+            self._wake(self._loop.time())
+        return seconds
 
     def observe(self, observed: Observed) -> None:
         """What the vendor counts. Only ever lowers what may be sent: the rest is the limits' to say."""

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
-from llm_jobs.limits.base import Cost, Run
+from llm_jobs.limits.base import HOT_PER_COLD, Cost, Run
 
 if TYPE_CHECKING:
     from llm_jobs.limits.limiter import Permit
 
 Priority = Literal["hot", "cold"]
 PRIORITIES: tuple[Priority, Priority] = ("hot", "cold")
-HOT_PER_COLD = 9
 UNBOUNDED: Mapping[Priority, int] = {"hot": 1, "cold": 1}
 
 

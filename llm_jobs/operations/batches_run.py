@@ -181,25 +181,13 @@ class _Run:
         return self._report(reason)
 
     def _report(self, reason: str) -> JobReport:
-        submission = self._submission
-        return JobReport(
-            job_hash=submission.job_hash,
-            name=submission.name,
-            status="waiting",
-            rows=0,
-            succeeded=0,
-            failed=0,
-            calls_sent=0,
-            calls_reused=0,
-            prompt_tokens=0,
-            completion_tokens=0,
-            cost_usd=0.0,
-            result=None,
-            sha256=None,
-            seconds=(self._services.clock.now_ns() - self._started_ns) / 1e9,
+        return JobReport.without_result(
+            self._submission,
+            "waiting",
             error=reason,
-            submitter=submission.submitter,
-            document_path=str(self._services.settings.jobs / submission.job_hash),
+            seconds=(self._services.clock.now_ns() - self._started_ns) / 1e9,
+            cost_usd=0.0,
+            document_path=str(self._services.settings.jobs / self._submission.job_hash),
         )
 
 

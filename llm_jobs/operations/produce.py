@@ -116,11 +116,11 @@ class _Production:
         )
 
     async def run(self, watch: Watch, bought: Spend) -> JobReport:
-        with watch.following(self._lane, self._submission, self._job):
+        async with watch.following(self._lane, self._submission, self._job):
             return await self._run(bought)
 
     async def ask(self, watch: Watch, steps: int) -> None:
-        with watch.following(self._lane, self._submission, self._job):
+        async with watch.following(self._lane, self._submission, self._job):
             table = await asyncio.to_thread(self._open_table)
             await self._answer(table, [self._prepared(step) for step in self._job.steps[:steps]], lambda rows: None)
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
+
+from llm_jobs.ledger.base import Submission
 
 JobStatus = Literal["done", "partial", "failed", "waiting"]
 Priority = Literal["hot", "cold"]
@@ -93,6 +95,38 @@ class JobReport:
     input_path: str | None = None
     document_path: str | None = None
     made_with: Mapping[str, object] = field(default_factory=dict)  # facts of the run that made a result of before
+
+    @classmethod
+    def without_result(
+        cls,
+        submission: Submission,
+        status: Literal["failed", "waiting"],
+        *,
+        error: str,
+        seconds: float,
+        cost_usd: float | None,
+        document_path: str,
+    ) -> Self:
+        """A job that came to no result in this run; `error` says why not."""
+        return cls(
+            job_hash=submission.job_hash,
+            name=submission.name,
+            status=status,
+            rows=0,
+            succeeded=0,
+            failed=0,
+            calls_sent=0,
+            calls_reused=0,
+            prompt_tokens=0,
+            completion_tokens=0,
+            cost_usd=cost_usd,
+            result=None,
+            sha256=None,
+            seconds=seconds,
+            error=error,
+            submitter=submission.submitter,
+            document_path=document_path,
+        )
 
     def facts(self) -> dict[str, object]:
         """The members of a line of `llm-jobs run --json`, in their order."""

@@ -163,7 +163,14 @@ async def _run_one(
         reason = _reason(job, error)
         listener(JobBroken(job.hash, job.name, type(error).__name__))
         services.ledger.record_dead_letter(DeadLetter(kind="job", reference=job.name, reason=reason, job_hash=job.hash))
-        return _failed_report(submission, reason, (services.clock.now_ns() - started_ns) / 1e9)
+        return JobReport.without_result(
+            submission,
+            "failed",
+            error=reason,
+            seconds=(services.clock.now_ns() - started_ns) / 1e9,
+            cost_usd=None,
+            document_path=submission.document_name,
+        )
 
 
 def _reason(job: Job, error: Exception) -> str:
@@ -172,28 +179,6 @@ def _reason(job: Job, error: Exception) -> str:
         return str(error)
     LOG.error("job %s (%s) met a defect", job.name, job.hash, exc_info=error)
     return f"unexpected {type(error).__name__}: {error}; this is a defect of llm-jobs, its traceback is in the log"
-
-
-def _failed_report(submission: Submission, error: str, seconds: float) -> JobReport:
-    return JobReport(
-        job_hash=submission.job_hash,
-        name=submission.name,
-        status="failed",
-        rows=0,
-        succeeded=0,
-        failed=0,
-        calls_sent=0,
-        calls_reused=0,
-        prompt_tokens=0,
-        completion_tokens=0,
-        cost_usd=None,
-        result=None,
-        sha256=None,
-        seconds=seconds,
-        error=error,
-        submitter=submission.submitter,
-        document_path=submission.document_name,
-    )
 
 
 def _finished_report(services: Services, submission: Submission, record: ResultRecord) -> JobReport:

@@ -6,11 +6,11 @@ import asyncio
 from typing import Any
 
 from llm_jobs.engine.calls import Lane
-from llm_jobs.engine.gates import LONGEST_PAUSE_S, ModelGate, Worst
+from llm_jobs.engine.gates import ModelGate, Worst
 from llm_jobs.errors import RateLimited
 from llm_jobs.events import QuotaPaused
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
-from llm_jobs.limits.base import Limits
+from llm_jobs.limits.base import LONGEST_PAUSE_S, Limits
 from llm_jobs.limits.lines import Line, Priority
 from llm_jobs.providers.base import Answered
 from llm_jobs_tests.engine.bench import Bench, bench, loop_ms, virtual_limiter
