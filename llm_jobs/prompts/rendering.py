@@ -19,8 +19,8 @@ from jinja2 import meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
 
 from llm_jobs.documents.job import JsonValue, Message
+from llm_jobs.documents.sandbox import BUDGET, MAX_STEPS, MAX_TEXT_CHARS, EmptyValue, PromptEnvironment, printed
 from llm_jobs.errors import DocumentError, Problem, RenderError
-from llm_jobs.prompts.sandbox import BUDGET, MAX_STEPS, MAX_TEXT_CHARS, EmptyValue, PromptEnvironment, printed
 
 Row = Mapping[str, object]
 Fill = Callable[[Row], str]

@@ -21,7 +21,7 @@ from llm_jobs.prompts.rendering import (
     names_in_value,
     undefined_names,
 )
-from llm_jobs.prompts.sandbox import MAX_TEXT_CHARS
+from llm_jobs.documents.sandbox import MAX_TEXT_CHARS
 
 ROW: Mapping[str, Any] = {
     "id": 7,

@@ -1,11 +1,11 @@
-"""The template language of prompts: Jinja2 in its immutable sandbox, strict about what is missing, bounded.
+"""The language of templates and expressions: Jinja2 in its immutable sandbox, strict about what is missing, bounded.
 
 Invariants: what is printed is what the model should read (text as it stands, everything else as JSON writes it, never
 Python's `repr`), nothing empty is printed unasked, and no template can loop for ever or build a text beyond
 `MAX_TEXT_CHARS` by multiplying, joining, padding or recursing. A template is part of a user's own document, so this
 guards against accidents and careless sharing; it is no jail for hostile code, which filters can still slow down.
 
-Compiling messages and naming the row in errors belongs to `rendering`.
+Compiling messages and naming the row in errors belongs to `prompts.rendering`; expressions to `expressions`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WIDE_FORMAT = re.compile(r"%[^a-zA-Z%]*(\d{6,}|\*)")
 
 
 class EmptyValue(Exception):
-    """A template printed None or NaN. `rendering` finds out which expression it was."""
+    """A template printed None or NaN. `prompts.rendering` finds out which expression it was."""
 
 
 def printed(value: object) -> str:
