@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
 from llm_jobs.documents.schedules import check_cron, check_timezone
+from llm_jobs.documents.strict import Model
 
 LATER_KEYS = {
     "stack": "prompting stacks",
@@ -65,18 +66,6 @@ def _later(name: str, known: tuple[str, ...]) -> BeforeValidator:
 def _as_member(key: str) -> BeforeValidator:
     """Text stands for a mapping with one member."""
     return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
-
-
-class Model(BaseModel):
-    """Frozen, strict, and closed: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
-
-    def merged(self, changes: Self | None) -> Self:
-        """This section with the keys that `changes` states."""
-        if changes is None:
-            return self
-        return self.model_copy(update={key: getattr(changes, key) for key in changes.model_fields_set})
 
 
 def _listed(value: Any) -> Any:
