@@ -11,8 +11,12 @@ from typing import Any
 from llm_jobs.documents.job import (
     Budget,
     Candidate,
+    CompoundStep,
     Endpoint,
+    FilterStep,
     FollowUp,
+    GraphStep,
+    GroupStep,
     Input,
     Job,
     Message,
@@ -23,34 +27,77 @@ from llm_jobs.documents.job import (
     PromptStep,
     RequestStep,
     Schedule,
+    SplitStep,
     Step,
+    SweepStep,
+    TaskStep,
+    asking_steps,
 )
+
+_KINDS: dict[str, type[GraphStep]] = {
+    "prompt": PromptStep,
+    "request": RequestStep,
+    "task": TaskStep,
+    "filter": FilterStep,
+    "compound": CompoundStep,
+    "group": GroupStep,
+    "split": SplitStep,
+    "sweep": SweepStep,
+}
 
 
 def job_to_json(job: Job) -> bytes:
     """The whole job, policy included, as UTF-8 JSON."""
     members = asdict(job)
-    for step, value in zip(job.steps, members["steps"], strict=True):
-        value["kind"] = "prompt" if isinstance(step, PromptStep) else "request"
+    members["steps"] = [_tagged(step) for step in job.steps] if not job.graph else []
+    members["graph"] = [_tagged(step) for step in job.graph]
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def job_from_json(text: bytes) -> Job:
     """The job that `job_to_json` wrote. The hash is taken as recorded, not computed again."""
     members = json.loads(text)
-    members["steps"] = tuple(_step(step) for step in members["steps"])
+    members["graph"] = graph = tuple(_graph_step(step) for step in members.get("graph", ()))
+    members["steps"] = asking_steps(graph) or tuple(_step(step) for step in members["steps"])
     members["input"] = Input(**{**members["input"], "rows": tuple(members["input"]["rows"])})
     members["policy"] = _policy(members["policy"])
     return Job(**members)
 
 
+def _tagged(step: GraphStep) -> dict[str, Any]:
+    """The step's members, and under `kind` (which a compound says itself) which class it is of."""
+    members = asdict(step)
+    if isinstance(step, CompoundStep):
+        members["steps"] = [_tagged(inner) for inner in step.steps]
+    return (
+        members
+        | {"kind": next(kind for kind, made in _KINDS.items() if isinstance(step, made))}
+        | ({"compound": step.kind} if isinstance(step, CompoundStep) else {})
+    )
+
+
+def _graph_step(members: dict[str, Any]) -> GraphStep:
+    if members["kind"] in ("prompt", "request"):
+        return _step(members)
+    made = _KINDS[members.pop("kind")]
+    if made is CompoundStep:
+        members["kind"] = members.pop("compound")
+        members["steps"] = tuple(_graph_step(inner) for inner in members["steps"])
+    for name in ("needs", "by", "values"):
+        if members.get(name) is not None:
+            members[name] = tuple(members[name])
+    return made(**members)
+
+
 def _step(members: dict[str, Any]) -> Step:
     members["model"] = ModelRef(**members["model"])
+    if members.get("needs") is not None:
+        members["needs"] = tuple(members["needs"])
     if members.pop("kind") == "prompt":
         members["messages"] = tuple(Message(**message) for message in members["messages"])
         if (choice := members.get("choice")) is not None:
             candidates = tuple(_candidate(candidate) for candidate in choice["candidates"])
-            members["choice"] = ModelChoice(kind=choice["kind"], candidates=candidates)
+            members["choice"] = ModelChoice(**{**choice, "candidates": candidates})
         return PromptStep(**members)
     if members["endpoint"] is not None:
         members["endpoint"] = Endpoint(**members["endpoint"])

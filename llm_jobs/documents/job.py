@@ -5,7 +5,7 @@ Two parts: what is asked (`steps`, `input`, `sample`, `epoch`: identity) and how
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -79,16 +79,18 @@ class Candidate:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelChoice:
     """Which model answers. weighted: one of the set, by its weight, whatever their order; fallback: the first that
-    answers."""
+    answers; each: the one that the row's column `column` names."""
 
-    kind: Literal["weighted", "fallback"]
+    kind: Literal["weighted", "fallback", "each"]
     candidates: tuple[Candidate, ...]
+    column: str | None = None
 
     def identity(self) -> dict[str, object]:
         members = [self._candidate(candidate) for candidate in self.candidates]
         if self.kind == "weighted":
             members.sort(key=canonical_json)
-        return {"kind": self.kind, "candidates": members}
+        named = {} if self.column is None else {"column": self.column}
+        return {"kind": self.kind, "candidates": members, **named}
 
     def _candidate(self, candidate: Candidate) -> dict[str, object]:
         members: dict[str, object] = {
@@ -114,6 +116,8 @@ class PromptStep:
     templated: bool = True
     choice: ModelChoice | None = None
     native: bool = True  # False: the schema is not sent; answers are checked against it here all the same
+    needs: tuple[str, ...] | None = None  # steps that come before it; None: the one before it
+    when: str | None = None  # asked only of rows of which this holds
 
     @property
     def models(self) -> tuple[ModelRef, ...]:
@@ -138,7 +142,7 @@ class PromptStep:
             members["templated"] = False
         if not self.native:
             members["native"] = False
-        return members
+        return members | _place(self.needs, self.when)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +190,137 @@ def _model_identity(model: ModelRef) -> dict[str, object]:
     return members
 
 
-Step = PromptStep | RequestStep
+def _place(needs: tuple[str, ...] | None, when: str | None) -> dict[str, object]:
+    """Where a step stands in its graph, as far as that is not where a step stands anyway: after the one before it."""
+    members: dict[str, object] = {}
+    if needs is not None:
+        members["needs"] = sorted(needs)
+    if when is not None:
+        members["when"] = when
+    return members
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskStep:
+    """Computes columns from each row by a registered task.
+
+    One output without a name of its own is the column `name`; each other is the column `name.output`. A recorded task
+    is asked through the ledger as a call is: once for the same inputs, whatever job asks.
+    """
+
+    name: str
+    task: str  # as the registry names it
+    version: str  # of what it computes: another version computes anew
+    inputs: Mapping[str, JsonValue]  # texts in it are templates
+    outputs: Mapping[str, Mapping[str, JsonValue]]  # JSON Schema of each, as the task declares it; "" is the step's own
+    digest: str | None = None  # of the code that a user wrote
+    recorded: bool = False
+    needs: tuple[str, ...] | None = None
+    when: str | None = None
+
+    def identity(self) -> dict[str, object]:
+        members: dict[str, object] = {
+            "kind": "task",
+            "name": self.name,
+            "task": self.task,
+            "version": self.version,
+            "inputs": dict(self.inputs),
+        }
+        if self.digest is not None:
+            members["digest"] = self.digest
+        return members | _place(self.needs, self.when)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilterStep:
+    """Keeps the rows of which `where` holds; the others are no rows of the result."""
+
+    name: str
+    where: str
+    needs: tuple[str, ...] | None = None
+
+    def identity(self) -> dict[str, object]:
+        return {"kind": "filter", "name": self.name, "where": self.where} | _place(self.needs, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompoundStep:
+    """Steps as one. all: each of them.  first: one after the other until one succeeds, whose answer becomes the column
+    `name`.  loop: all of them again until `until` holds, at most `at_most` times."""
+
+    name: str
+    kind: Literal["all", "first", "loop"]
+    steps: tuple[RowStep, ...]
+    until: str | None = None
+    at_most: int = 1
+    needs: tuple[str, ...] | None = None
+    when: str | None = None
+
+    def identity(self) -> dict[str, object]:
+        members: dict[str, object] = {
+            "kind": self.kind,
+            "name": self.name,
+            "steps": [step.identity() for step in self.steps],
+        }
+        if self.kind == "loop":
+            members |= {"until": self.until, "at_most": self.at_most}
+        return members | _place(self.needs, self.when)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupStep:
+    """One row per group of the rows so far: the columns `by`, and `rows`, the rows of the group, for templates. No
+    column in `by`: one group of all rows. `aggregate`: column -> expression over `rows`."""
+
+    name: str
+    by: tuple[str, ...] = ()
+    aggregate: Mapping[str, str] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, object]:
+        members: dict[str, object] = {"kind": "group", "name": self.name, "by": list(self.by)}
+        if self.aggregate:
+            members["aggregate"] = dict(self.aggregate)
+        return members
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitStep:
+    """One row per item of the list in `column`: the row's columns without it, and the item as the column `name`."""
+
+    name: str
+    column: str
+
+    def identity(self) -> dict[str, object]:
+        return {"kind": "split", "name": self.name, "column": self.column}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SweepStep:
+    """Each row once per value: `values` in the column `column`."""
+
+    name: str
+    column: str
+    values: tuple[JsonValue, ...]
+
+    def identity(self) -> dict[str, object]:
+        return {"kind": "sweep", "name": self.name, "column": self.column, "values": list(self.values)}
+
+
+Step = PromptStep | RequestStep  # asks a model
+RowStep = Step | TaskStep | FilterStep | CompoundStep  # row by row: the rows stay
+TableStep = GroupStep | SplitStep | SweepStep  # makes other rows
+GraphStep = RowStep | TableStep
+
+
+def asking_steps(graph: Iterable[GraphStep]) -> tuple[Step, ...]:
+    """The steps of a graph that ask a model, those within others too, in order."""
+    found: list[Step] = []
+    for step in graph:
+        if isinstance(step, CompoundStep):
+            found += asking_steps(step.steps)
+        elif isinstance(step, PromptStep | RequestStep):
+            found.append(step)
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,8 +422,9 @@ class Job:
     """What to ask, of which model, about which rows, plus policy. `hash` is its identity and partition key."""
 
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[Step, ...]  # all that ask a model, in order
     input: Input
+    graph: tuple[GraphStep, ...] = ()  # the whole of a job that is more than its `steps` one after the other
     policy: Policy = field(default_factory=Policy)
     sample: int = 1  # answers asked for per row and step
     epoch: str | None = None
@@ -318,7 +453,7 @@ def job_hash(job: Job) -> str:
     members: dict[str, object] = {
         "version": IDENTITY_VERSION,
         "input": job.input.identity(),
-        "steps": [step.identity() for step in job.steps],
+        "steps": [step.identity() for step in job.graph or job.steps],
     }
     if job.sample != 1:
         members["sample"] = job.sample
