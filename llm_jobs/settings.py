@@ -24,6 +24,7 @@ class Settings:
     max_document_bytes: int = 256 * 1024 * 1024
     script_timeout_s: float = 60.0
     allowed_roots: tuple[Path, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()  # `host` or `host:port` that inputs and outputs of documents may name
     preview: bool = True  # may rows be shown in Dagster's metadata
     hold_above_usd: float | None = None  # documents in the inbox that may cost more wait for approval; None: none does
 
@@ -48,6 +49,18 @@ class Settings:
         return self.home / "recurring"
 
     @property
+    def documents(self) -> Path:
+        return self.home / "documents"
+
+    @property
+    def templates(self) -> Path:
+        return self.home / "templates"
+
+    @property
+    def stacks(self) -> Path:
+        return self.home / "stacks"
+
+    @property
     def scripts(self) -> Path:
         return self.home / "scripts"
 
@@ -62,7 +75,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], *, working_directory: Path) -> Settings:
         """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_LIMITS_URL`,
-        `LLM_JOBS_ALLOWED_ROOTS`, `LLM_JOBS_PREVIEW` (`off`: no row is shown in Dagster's metadata),
+        `LLM_JOBS_ALLOWED_ROOTS`, `LLM_JOBS_ALLOWED_HOSTS` (separated by commas), `LLM_JOBS_PREVIEW` (`off`: no row is
+        shown in Dagster's metadata),
         `LLM_JOBS_HOLD_ABOVE_USD` (what is no amount is 0: everything that costs is held).
 
         The home folder defaults to `data/` of the project that `working_directory` is in, else `data/` under it.
@@ -71,6 +85,7 @@ class Settings:
         home = Path(stated).expanduser() if stated else project_folder(working_directory) / "data"
         home = (working_directory / home).resolve()
         roots = environment.get("LLM_JOBS_ALLOWED_ROOTS", "")
+        hosts = environment.get("LLM_JOBS_ALLOWED_HOSTS", "")
         database_url = environment.get("LLM_JOBS_DATABASE_URL") or f"sqlite:///{home / 'ledger.db'}"
         is_shared = not database_url.startswith("sqlite:")
         return cls(
@@ -80,6 +95,7 @@ class Settings:
             limits_url=environment.get("LLM_JOBS_LIMITS_URL")
             or (database_url if is_shared else f"sqlite:///{home / 'limits.db'}"),
             allowed_roots=tuple(Path(root).resolve() for root in roots.split(":") if root),
+            allowed_hosts=tuple(host.strip().lower() for host in hosts.split(",") if host.strip()),
             preview=environment.get("LLM_JOBS_PREVIEW", "on") != "off",
             hold_above_usd=_usd(environment, "LLM_JOBS_HOLD_ABOVE_USD"),
         )

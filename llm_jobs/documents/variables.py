@@ -3,7 +3,8 @@
 * In the fields of `FILLED` (paths, endpoints, models, labels, ...) NAME is replaced by its value when the document is
   read, if NAME is allowed: given by the caller, or listed in the environment variable LLM_JOBS_DOCUMENT_VARIABLES.
   What was used is recorded with the job.
-* In the fields of `CREDENTIALS` (`api_key`) it stays a name, which the provider looks up at the moment of the call.
+* In the fields of `CREDENTIALS` (`api_key`, connections, authorisation) it stays a name, which is looked up at the
+  moment of the call.
 * Everywhere else (prompts, rows, parameters) it is refused, so that what reaches the model stands in the document.
   `$${NAME}` is the text `${NAME}`, and `${` without a name is text anyway.
 """
@@ -30,6 +31,11 @@ FILLED: tuple[KeyPath, ...] = (
     ("job", "epoch"),
     ("job", "input", "path"),
     ("job", "output", "path"),
+    ("job", "output", "table"),
+    ("job", "output", "endpoint"),
+    ("job", "output", "*", "path"),
+    ("job", "output", "*", "table"),
+    ("job", "output", "*", "endpoint"),
     ("job", "prompts", "*", "model"),
     ("job", "prompts", "*", "models", "*", "name"),
     ("job", "prompts", "*", "fallback", "*"),
@@ -47,6 +53,11 @@ FILLED: tuple[KeyPath, ...] = (
     ("job", "profiles", "*", "epoch"),
     ("job", "profiles", "*", "input", "path"),
     ("job", "profiles", "*", "output", "path"),
+    ("job", "profiles", "*", "output", "table"),
+    ("job", "profiles", "*", "output", "endpoint"),
+    ("job", "profiles", "*", "output", "*", "path"),
+    ("job", "profiles", "*", "output", "*", "table"),
+    ("job", "profiles", "*", "output", "*", "endpoint"),
     ("configuration", "LLM_name"),
     ("configuration", "model"),
     ("configuration", "endpoint"),
@@ -54,7 +65,17 @@ FILLED: tuple[KeyPath, ...] = (
     ("configuration", "on_status", "*", "*", "model"),
     ("prompt", "data", "input", "path"),
 )
-CREDENTIALS: tuple[KeyPath, ...] = (("job", "prompts", "*", "api_key"), ("configuration", "api_key"))
+_SECTIONS: tuple[KeyPath, ...] = tuple(
+    (*above, *section)
+    for above in (("job",), ("job", "profiles", "*"))
+    for section in (("input",), ("output",), ("output", "*"))
+)
+_OF_CONNECTIONS: tuple[KeyPath, ...] = (("connection",), ("auth",), ("auth", "*"), ("headers", "*"))
+CREDENTIALS: tuple[KeyPath, ...] = (
+    ("job", "prompts", "*", "api_key"),
+    ("configuration", "api_key"),
+    *((*section, *key) for section in _SECTIONS for key in _OF_CONNECTIONS),
+)
 
 _REFERENCE = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME_ALONE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
