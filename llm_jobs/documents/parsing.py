@@ -22,6 +22,7 @@ MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 
 _FIRST_LINE_BYTES = 4 * 1024 * 1024
 _LINES_SUFFIXES = (".jsonl", ".ndjson")
+_NAMED = ("job", "pipeline", "template")  # what a document holds that has a name
 _TOP_KEYS = ("job", "configuration", "prompt")
 # The key by which a format that this version does not read is known, and what it is.
 _LATER_FORMATS = {
@@ -80,6 +81,18 @@ def detect(file: str | PurePath, content: bytes) -> FormatName:
     if _is_batch(name, content):
         return "batch"
     return _format(_read(name, decode(name, content, max_bytes=MAX_DOCUMENT_BYTES)))
+
+
+def stated_name(file: str | PurePath, content: bytes) -> str | None:
+    """The name that a document gives what it holds; None where it gives none or cannot be read."""
+    name = fspath(file)
+    try:
+        value = _read(name, decode(name, content, max_bytes=MAX_DOCUMENT_BYTES)).value
+    except DocumentError:
+        return None
+    held = next((value[key] for key in _NAMED if key in value), None) if isinstance(value, dict) else None
+    stated = held.get("name") if isinstance(held, dict) else None
+    return stated if isinstance(stated, str) else None
 
 
 def _is_batch(name: str, content: bytes) -> bool:

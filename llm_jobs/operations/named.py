@@ -1,4 +1,9 @@
-"""From what a user names to jobs: a document's file, or the name or hash of a job that was submitted before."""
+"""From what a user names to jobs: a document's file, a document that is kept under a name, or the name or hash of a job
+that was submitted before.
+
+A name is looked for in this order: a file, the home folder's `documents/` and `recurring/`, the jobs that were
+submitted, `examples/`. A kept document comes before the jobs that were made of it, so that editing it has effect.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +15,12 @@ from tempfile import TemporaryDirectory
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
+from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, ReadDocument, read_document, record
 from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.finding import document_names, example_document, kept_document
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import with_document
 
@@ -29,8 +36,8 @@ class Named:
 
 def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRIDES) -> Named:
     """The jobs that `named` means; records nothing. Raises DocumentError or NotFound."""
-    path = services.working_directory / named
-    if path.is_file():
+    path = _document(services, named)
+    if path is not None:
         document = read_document(services, path, overrides)
         return Named(jobs=document.jobs, document=document, path=path)
     submission = _submission(services, named)
@@ -41,6 +48,24 @@ def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRID
     job = job_from_json(submission.job)
     url = with_document(services, submission, job.input).url
     return Named(jobs=(job,), document=None, path=Path(url) if url and job.input.kind == "batch" else None)
+
+
+def _document(services: Services, named: str) -> Path | None:
+    path = services.working_directory / named
+    if path.is_file():
+        return path
+    if kept := kept_document(services.settings, named):
+        return kept
+    example = example_document(services.settings, named)
+    return None if example is None or _is_submitted(services, named) else example
+
+
+def _is_submitted(services: Services, named: str) -> bool:
+    try:
+        find_job(services, named)
+    except NotFound:
+        return False
+    return True
 
 
 def accept_named(
@@ -77,7 +102,9 @@ def _submission(services: Services, named: str, *, answered: bool = False) -> Su
     try:
         return find_job(services, named, answered=answered)
     except NotFound as error:
-        raise NotFound(f"there is no file {named!r}, and {error}") from None
+        kept = did_you_mean(named, document_names(services.settings), otherwise="")
+        hint = f"; among the documents that are kept, {kept}" if kept else ""
+        raise NotFound(f"there is no file {named!r}, and {error}{hint}") from None
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""Documents that are run by name: those of `documents/` and `recurring/` in the home folder, and of `examples/` beside
+it. A document's name is its file's, with or without the suffix, or the one that it gives its job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from llm_jobs.documents.parsing import stated_name
+from llm_jobs.errors import DocumentError, Problem
+from llm_jobs.settings import Settings
+
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")
+MOST_NAMED_BYTES = 1024 * 1024  # of a document that is looked into for its name
+
+
+def kept_document(settings: Settings, name: str) -> Path | None:
+    """The document that `documents/` or `recurring/` holds under `name`. Raises DocumentError where there are two."""
+    return _found(name, [settings.documents, settings.recurring])
+
+
+def example_document(settings: Settings, name: str) -> Path | None:
+    """The document of `examples/` beside the home folder of that name. Raises DocumentError where there are two."""
+    return _found(name, [settings.home.parent / "examples"])
+
+
+def named_document(settings: Settings, name: str) -> Path | None:
+    """The document of that name, kept or an example. Raises DocumentError where there are two."""
+    return kept_document(settings, name) or example_document(settings, name)
+
+
+def document_names(settings: Settings) -> list[str]:
+    """What may be run by name, by the names of the files."""
+    folders = [settings.documents, settings.recurring, settings.home.parent / "examples"]
+    return sorted({path.stem for folder in folders for path in _documents(folder)})
+
+
+def _found(name: str, folders: list[Path]) -> Path | None:
+    if not name or re.search(r"[/\\\0]", name):
+        return None
+    paths = [path for folder in folders for path in _documents(folder)]
+    found = [path for path in paths if name in (path.name, path.stem)]
+    found = found or [path for path in paths if _says(path, name)]
+    if len(found) > 1:
+        problem = Problem(
+            what=f"{len(found)} documents are named {name!r}: {', '.join(map(str, found))}",
+            rule="a name means one document",
+            remedy="rename one of them, or write the path",
+        )
+        raise DocumentError([problem])
+    return found[0] if found else None
+
+
+def _documents(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.is_file())
+
+
+def _says(path: Path, name: str) -> bool:
+    """Whether the document names its job so. One that cannot be read is named by its file alone."""
+    if path.suffix == ".jsonl" or path.stat().st_size > MOST_NAMED_BYTES:
+        return False
+    content = path.read_bytes()
+    return name.encode() in content and stated_name(path, content) == name
