@@ -33,6 +33,7 @@ from llm_jobs.documents.job import (
     TaskStep,
     asking_steps,
 )
+from llm_jobs.documents.table_sources import input_members
 
 _KINDS: dict[str, type[GraphStep]] = {
     "prompt": PromptStep,
@@ -59,7 +60,7 @@ def job_from_json(text: bytes) -> Job:
     members = json.loads(text)
     members["graph"] = graph = tuple(_graph_step(step) for step in members.get("graph", ()))
     members["steps"] = asking_steps(graph) or tuple(_step(step) for step in members["steps"])
-    members["input"] = Input(**{**members["input"], "rows": tuple(members["input"]["rows"])})
+    members["input"] = Input(**input_members(members["input"]))
     members["policy"] = _policy(members["policy"])
     return Job(**members)
 

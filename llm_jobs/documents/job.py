@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
+from llm_jobs.documents.table_sources import ApiSource, InputFile, QuerySource
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Operation = Literal["chat", "responses", "embeddings"]
-InputKind = Literal["inline", "file", "batch"]
-FileFormat = Literal["csv", "json", "jsonl", "parquet"]
+InputKind = Literal["inline", "file", "batch", "query", "api"]
+FileFormat = Literal["csv", "tsv", "json", "jsonl", "parquet"]
 Mode = Literal["online", "batch"]
 AnswerStatus = Literal["truncated", "refused", "filtered", "empty", "invalid"]  # of answers that are no success
 
@@ -330,6 +331,10 @@ class Input:
     inline: `rows` holds it and `digest` is `identity.rows_digest(rows)`. A prompt without a table has one empty row.
     file:   `url` is an absolute path or an fsspec URL; `digest` is the SHA-256 of its bytes.
     batch:  the rows are the lines of the document itself, read from `url`; `digest` is `identity.rows_digest` of them.
+    query:  `query` says what is read from where, as of `as_of_ns`; `digest` is that of the question.
+    api:    the same, of `api`.
+
+    Several files are one table: `url` is their pattern, `files` are they, and `digest` is that of their digests.
     """
 
     kind: InputKind
@@ -338,14 +343,22 @@ class Input:
     url: str | None = None
     format: FileFormat | None = None
     types: Mapping[str, str] = field(default_factory=dict)  # declared column types (CSV columns are text otherwise)
+    files: tuple[InputFile, ...] = ()
+    query: QuerySource | None = None
+    api: ApiSource | None = None
+    as_of_ns: int | None = None  # which reading of a query or an API: the submission's time, or the tick's
+    batch_size: int | None = None  # rows that are fetched at once; never identity
 
     def identity(self) -> dict[str, object]:
+        members: dict[str, object] = {"rows": self.digest}
         if self.kind == "file":
-            members: dict[str, object] = {"file": self.digest, "format": self.format}
-            if self.types:
-                members["types"] = dict(self.types)
-            return members
-        return {"rows": self.digest}
+            members = {"file": self.digest, "format": self.format}
+        asked = self.query or self.api
+        if asked is not None:
+            members = {**asked.identity(), "as_of": None if self.as_of_ns is None else str(self.as_of_ns)}
+        if self.types:
+            members["types"] = dict(self.types)
+        return members
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
