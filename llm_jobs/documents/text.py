@@ -16,9 +16,9 @@ from json import dumps
 
 from llm_jobs.documents.identity import LARGEST_EXACT_INTEGER
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.origins import KeyPath as KeyPath
+from llm_jobs.documents.origins import Origin, Place
 from llm_jobs.errors import DocumentError, Problem
-
-KeyPath = tuple[str | int, ...]
 
 MAX_DEPTH = 100
 SHOWN_VALUE_CHARS = 80
@@ -35,6 +35,7 @@ class Lines:
 
     line: int
     children: Mapping[str | int, Lines]
+    origin: Origin | None = None  # of this value and of what it holds, where it was composed from elsewhere
 
 
 NO_CHILDREN: Mapping[str | int, Lines] = {}
@@ -50,13 +51,27 @@ class Source:
 
     def line_of(self, path: KeyPath) -> int:
         """The line of the value at `path`, or of the nearest part above it that exists."""
-        here = self.lines
-        for part in path:
+        return self.place_of(path).line or 1
+
+    def place_of(self, path: KeyPath) -> Place:
+        """Where the value at `path` was written; of one that is not there, where the nearest part above it was."""
+        here, origin, below_origin = self.lines, self.lines.origin, 0
+        for depth, part in enumerate(path, start=1):
             below = here.children.get(part)
             if below is None:
                 break
             here = below
-        return here.line
+            if here.origin is not None:
+                origin, below_origin = here.origin, depth
+        if origin is None:
+            return Place(kind="document", file=self.file, line=here.line, path=path)
+        return Place(
+            kind=origin.kind,
+            file=origin.file,
+            line=here.line or None,
+            path=(*origin.path, *path[below_origin:]),
+            name=origin.name,
+        )
 
     def problem(
         self,
@@ -69,11 +84,12 @@ class Source:
     ) -> Problem:
         """A Problem at `path`. A credential's value is left out."""
         shown = None if value is None or is_credential(path) else shown_value(value)
+        place = self.place_of(path)
         return Problem(
             what=what,
-            file=self.file,
-            line=self.line_of(path),
-            key=dotted(path) or None,
+            file=place.file,
+            line=place.line,
+            key=dotted(place.path) or None,
             value=shown,
             rule=rule,
             remedy=remedy,
