@@ -23,7 +23,7 @@ def order_of(step: Step, weights: Sequence[Weight]) -> Order:
     """How the models of `step` are ordered for a question. Places are those of its candidates. `weights`: what the
     catalogue says of each now, for those whose weight the step leaves open."""
     choice = step.choice if isinstance(step, PromptStep) else None
-    if not isinstance(step, PromptStep) or choice is None or choice.kind == "fallback":
+    if not isinstance(step, PromptStep) or choice is None or choice.kind != "weighted":
         listed = range(len(choice.candidates) if choice else 0)
         return lambda rendered, sample: listed
     return _weighted(step, choice, weights)

@@ -26,6 +26,7 @@ from llm_jobs.engine.health import Health, ModelHealth
 from llm_jobs.engine.judging import judge
 from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered, Row, first_candidate
 from llm_jobs.engine.watched import CoolingDown, WatchedProvider
+from llm_jobs.errors import RowError
 from llm_jobs.ledger.base import Answer
 from llm_jobs.providers.base import Provider, Request
 from llm_jobs.providers.rewording import another_draw, continued, larger_limit, with_output_limit
@@ -38,6 +39,7 @@ MeansOf = Callable[[ModelRef], Means]
 
 WEIGHTED = "weighted"
 FIRST = "first"
+EACH = "each"
 COOLING = "cooling down"
 ANSWERED = "answered before"
 # A row's failures after which the next model of a list is asked. What was erased or not sent is not asked elsewhere.
@@ -123,7 +125,8 @@ class FollowedStep(PreparedStep):
         self._models = [self._model(candidate) for candidate in self._choice.candidates] if self._choice else []
         self._order = order_of(step, [model.asker.means.weight for model in self._models])
         self._takes_any = self._choice is not None and (
-            self._choice.kind == "fallback" or any(one.weight is None for one in self._choice.candidates)
+            self._choice.kind == "fallback"
+            or (self._choice.kind == "weighted" and any(one.weight is None for one in self._choice.candidates))
         )
         self._alone = None if self._choice else _Model(first_candidate(step), self.first, ModelHealth())
         self._named = {
@@ -147,8 +150,22 @@ class FollowedStep(PreparedStep):
         if self._alone is not None:
             call = self._alone.asker.call(self._alone.asker.request(rendered), sample)
             return _asked(call, self._alone, None, rendered, sample, tried=frozenset())
+        if self._choice is not None and self._choice.kind == "each":
+            return self._ask_named(row, rendered, sample)
         order = self._order(rendered, sample)
         return self._ask_one_of(order, rendered, sample, frozenset(), self._first_reason, passing=True)
+
+    def _ask_named(self, row: Row, rendered: Rendered, sample: int) -> Asked:
+        """The model that the row names; no other is asked in its place."""
+        assert self._choice is not None
+        named = row.get(self._choice.column or "")
+        place = next((place for place, model in enumerate(self._models) if model.name == named), None)
+        if place is None:
+            raise RowError(
+                f"the column {self._choice.column} names the model {named!r}, which is not in the step's list"
+            )
+        every = frozenset(range(len(self._models)))
+        return self._ask_one_of([place], rendered, sample, every, EACH, passing=True)
 
     def follow_up(self, asked: Asked, settled: Settled) -> Asked | None:
         """The call that follows one that has ended; None where the row ends with it. Raises RowError."""

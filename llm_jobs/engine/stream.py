@@ -29,6 +29,10 @@ OPEN_ROWS = 16_384  # one slow row holds back the rows behind it; this many may 
 LEAST_UNDONE_ROWS = 1024
 UNDONE_ROWS_PER_CALL = 8
 SAID = frozenset(get_args(AnswerStatus))
+DROPPED = "dropped"  # a filter left the row out: it is no row of the result
+# What travels in a row beside its columns, whose names begin otherwise.
+CARRIED = "\0carried"  # status and error of a row that failed in the table before: it is not asked
+MISSING = "\0missing"  # how many rows of a group failed in the table before
 
 LookUp = Callable[[str, Callable[[Answer | None], None]], None]
 
@@ -121,7 +125,7 @@ class RowStream:
 
     def _ask(self, row: OpenRow, index: int) -> None:
         if self._lane.closed:
-            self._finish(row, "cancelled", "not asked: the job was stopped or its time was over")
+            self._stop(row, index, "cancelled", "not asked: the job was stopped or its time was over")
             return
         step = self._steps[index]
         try:
@@ -130,16 +134,16 @@ class RowStream:
                 return
             call = step.call(row.values, row.sample)
         except RowError as error:
-            self._refuse(row, error)
+            self._refuse(row, index, error)
             return
-        row.model, row.model_reason = step.step.model.name, None
+        self._note_model(row, index, step.step.model.name, None)
         self._caller.ask(call, self._lane, lambda settled: self._answered(row, index, settled))
 
-    def _refuse(self, row: OpenRow, error: RowError) -> None:
+    def _refuse(self, row: OpenRow, index: int, error: RowError) -> None:
         if self._stops_at_bad_rows and self._failure is None:
             self._failure = error
             self._wake.set()
-        self._finish(row, "invalid_input", str(error))
+        self._stop(row, index, "invalid_input", str(error))
 
     def _ask_followed(self, row: OpenRow, index: int, step: FollowedStep) -> None:
         """Where any model's recorded answer will do, nothing is asked again because another is preferred now. Raises
@@ -162,7 +166,7 @@ class RowStream:
 
     def _follow(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked) -> None:
         """Ask, or go on from what was said before: a row whose chain of calls ended well is not asked again."""
-        row.model, row.model_reason = asked.asked_of, asked.reason
+        self._note_model(row, index, asked.asked_of, asked.reason)
         if self._look_up is None or not step.has_rules:
             self._send(row, index, step, asked)
         else:
@@ -210,20 +214,35 @@ class RowStream:
             return False
         if after is None or after.call.call_hash in known:
             return False
-        row.settled.append(settled)
+        self._keep(row, index, settled)
         self._follow(row, index, step, after)
         return True
 
     def _answered(self, row: OpenRow, index: int, settled: Settled) -> None:
-        row.settled.append(settled)
+        self._keep(row, index, settled)
         if settled.reply is not None:
             self._take(row, self._steps[index], settled.facts.status, settled.reply.output)
         if settled.facts.status != "succeeded":
-            self._finish(row, settled.facts.status, settled.facts.error)
-        elif index + 1 < len(self._steps):
+            self._stop(row, index, settled.facts.status, settled.facts.error)
+        else:
+            self._went(row, index)
+
+    def _note_model(self, row: OpenRow, index: int, model: str, reason: str | None) -> None:
+        row.model, row.model_reason = model, reason
+
+    def _keep(self, row: OpenRow, index: int, settled: Settled) -> None:
+        row.settled.append(settled)
+
+    def _went(self, row: OpenRow, index: int) -> None:
+        """A step succeeded: the next one follows."""
+        if index + 1 < len(self._steps):
             self._ask(row, index + 1)
         else:
             self._finish(row, "succeeded", None)
+
+    def _stop(self, row: OpenRow, index: int, status: str, error: str | None) -> None:
+        """A step did not succeed: the row ends with it."""
+        self._finish(row, status, error)
 
     def _take(self, row: OpenRow, step: PreparedStep, status: str, output: JsonValue) -> None:
         """The answer becomes columns; one that is no success is kept as it is where the column can hold it."""
@@ -246,7 +265,9 @@ class RowStream:
     def _drain(self) -> list[OpenRow]:
         done: list[OpenRow] = []
         while self._open and self._open[0].status is not None:
-            done.append(self._open.popleft())
+            row = self._open.popleft()
+            if row.status != DROPPED:
+                done.append(row)
         return done
 
 

@@ -1,0 +1,210 @@
+"""What a group, a split or a sweep makes of rows: rows in, other rows out, with the schema of what they show.
+
+A row that failed before is not lost: split and sweep pass it on as it is, to be a failed row of the result, and a
+group says how many of its rows are missing. Both travel in the row under names that no column can have.
+
+Split and sweep stream. A group needs all rows: they are held as one Arrow table, the columns without the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+
+import pyarrow as pa
+
+from llm_jobs.documents.job import GroupStep, JsonValue, SplitStep, SweepStep, TableStep
+from llm_jobs.engine.stream import CARRIED, MISSING
+from llm_jobs.errors import DocumentError, Problem
+from llm_jobs.results.columns import ERROR, PREFIX, STATUS
+
+Row = dict[str, JsonValue]
+ROWS = "rows"  # what a template calls the rows of its group
+_CHUNK = 16_384
+_GROUP = "\0group"
+# YAML name -> pyarrow's aggregation (https://arrow.apache.org/docs/cpp/compute.html#grouped-aggregations)
+AGGREGATIONS: Mapping[str, str] = {
+    "count": "count",
+    "distinct": "count_distinct",
+    "first": "first",
+    "last": "last",
+    "list": "list",
+    "max": "max",
+    "mean": "mean",
+    "min": "min",
+    "stddev": "stddev",
+    "sum": "sum",
+}
+
+
+def shown_columns(fields: Iterable[pa.Field]) -> list[pa.Field]:
+    """The columns of a table that are no facts."""
+    return [field for field in fields if not field.name.startswith(PREFIX)]
+
+
+def reshaped_schema(step: TableStep, before: Sequence[pa.Field]) -> list[pa.Field]:
+    """The columns of the rows that `step` makes of rows with the columns `before` (facts left out). Raises
+    DocumentError for a column that is not there."""
+    by_name = {field.name: field for field in before}
+    if isinstance(step, SweepStep):
+        kind = pa.array(list(step.values)).type
+        return [*(field for field in before if field.name != step.column), pa.field(step.column, kind)]
+    if isinstance(step, SplitStep):
+        listed = _known(step.name, step.column, by_name)
+        kind = listed.type.value_type if pa.types.is_list(listed.type) else pa.string()
+        return [*(field for field in before if field.name not in (step.column, step.name)), pa.field(step.name, kind)]
+    keys = [_known(step.name, name, by_name) for name in step.by]
+    return [*keys, *(_aggregated(step, name, text, by_name) for name, text in step.aggregate.items())]
+
+
+def reshaped(step: TableStep, before: Sequence[pa.Field], rows: Iterable[Row], *, whole: bool = True) -> Iterator[Row]:
+    """The rows that `step` makes of completed rows. `whole` False: nobody reads the rows of a group."""
+    if isinstance(step, SweepStep):
+        return _swept(step, rows)
+    if isinstance(step, SplitStep):
+        return _split(step, rows)
+    return _grouped(step, before, rows, whole=whole)
+
+
+def _carried(row: Row) -> Row | None:
+    """A row that failed before, as it goes on; None for one that did not."""
+    status = row.get(STATUS)
+    if CARRIED in row or status in (None, "succeeded"):
+        return row if CARRIED in row else None
+    return {**_shown(row), CARRIED: [status, row.get(ERROR)]}
+
+
+def _shown(row: Row) -> Row:
+    return {name: value for name, value in row.items() if not name.startswith(PREFIX)}
+
+
+def _swept(step: SweepStep, rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        if (carried := _carried(row)) is not None:
+            yield carried
+            continue
+        shown = _shown(row)
+        for value in step.values:
+            yield {**shown, step.column: value}
+
+
+def _split(step: SplitStep, rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        if (carried := _carried(row)) is not None:
+            yield carried
+            continue
+        shown = _shown(row)
+        items = shown.pop(step.column, None)
+        for item in items if isinstance(items, list) else []:
+            yield {**shown, step.name: item}
+
+
+def _grouped(step: GroupStep, before: Sequence[pa.Field], rows: Iterable[Row], *, whole: bool) -> Iterator[Row]:
+    """Groups in the order in which their first rows came."""
+    schema = pa.schema(before)
+    numbers: dict[str, int] = {}
+    missing: dict[int, int] = {}
+    keys: list[Row] = []
+    chunks: list[pa.Table] = []
+    taken = iter(rows)
+    while chunk := list(islice(taken, _CHUNK)):
+        kept, groups = [], []
+        for row in chunk:
+            key = {name: row.get(name) for name in step.by}
+            text = repr(list(key.values()))
+            number = numbers.setdefault(text, len(numbers))
+            if number == len(keys):
+                keys.append(key)
+            if row.get(STATUS) in (None, "succeeded") and CARRIED not in row:
+                kept.append(row)
+                groups.append(number)
+            else:
+                missing[number] = missing.get(number, 0) + 1
+        table = pa.Table.from_pylist(kept, schema=schema)
+        chunks.append(table.append_column(_GROUP, pa.array(groups, pa.int64())))
+    if not step.by and not keys:
+        keys.append({})
+    if chunks or keys:
+        yield from _groups(step, keys, missing, chunks, schema, whole=whole)
+
+
+def _groups(
+    step: GroupStep,
+    keys: Sequence[Row],
+    missing: Mapping[int, int],
+    chunks: Sequence[pa.Table],
+    schema: pa.Schema,
+    *,
+    whole: bool,
+) -> Iterator[Row]:
+    empty = schema.append(pa.field(_GROUP, pa.int64())).empty_table()
+    table = pa.concat_tables([*chunks, empty]).sort_by(_GROUP) if whole else pa.concat_tables([*chunks, empty])
+    sizes = dict.fromkeys(range(len(keys)), 0)
+    for counted in table.group_by(_GROUP, use_threads=False).aggregate([([], "count_all")]).to_pylist():
+        sizes[counted[_GROUP]] = counted["count_all"]
+    aggregates = _aggregates(step, table)
+    place = 0
+    for number, key in enumerate(keys):
+        made: Row = {**key, **aggregates.get(number, _nothing(step))}
+        if whole:
+            made[ROWS] = table.slice(place, sizes[number]).drop_columns([_GROUP]).to_pylist()
+            place += sizes[number]
+        if number in missing:
+            made[MISSING] = missing[number]
+        yield made
+
+
+def _aggregates(step: GroupStep, table: pa.Table) -> dict[int, Row]:
+    if not step.aggregate:
+        return {}
+    wanted = []
+    for text in step.aggregate.values():
+        function, column = aggregation(text)
+        wanted.append(([], "count_all") if column is None else (column, AGGREGATIONS[function]))
+    found = table.group_by(_GROUP, use_threads=False).aggregate(wanted)
+    columns = [found.column(at + 1).to_pylist() for at in range(len(wanted))]
+    numbers = found.column(0).to_pylist() if found.column_names[0] == _GROUP else found.column(_GROUP).to_pylist()
+    names = list(step.aggregate)
+    return {
+        number: dict(zip(names, values, strict=True))
+        for number, values in zip(numbers, zip(*columns, strict=True), strict=True)
+    }
+
+
+def _nothing(step: GroupStep) -> Row:
+    """The aggregates of a group without rows."""
+    return {name: 0 if text.startswith(("count", "distinct")) else None for name, text in step.aggregate.items()}
+
+
+def aggregation(text: str) -> tuple[str, str | None]:
+    """`mean(correct)` as its function and column; `count` counts rows."""
+    function, _, column = text.removesuffix(")").partition("(")
+    return function, column or None
+
+
+def _aggregated(step: GroupStep, name: str, text: str, by_name: Mapping[str, pa.Field]) -> pa.Field:
+    function, column = aggregation(text)
+    if column is None or function in ("count", "distinct"):
+        if column is not None:
+            _known(step.name, column, by_name)
+        return pa.field(name, pa.int64())
+    kind = _known(step.name, column, by_name).type
+    if function in ("mean", "stddev"):
+        return pa.field(name, pa.float64())
+    if function == "list":
+        return pa.field(name, pa.list_(kind))
+    if function == "sum":
+        return pa.field(name, pa.float64() if pa.types.is_floating(kind) else pa.int64())
+    return pa.field(name, kind)
+
+
+def _known(step: str, column: str, by_name: Mapping[str, pa.Field]) -> pa.Field:
+    if column in by_name:
+        return by_name[column]
+    problem = Problem(
+        what=f"step {step} reads a column that its table does not have",
+        value=column,
+        rule=f"there are: {', '.join(by_name) or 'no columns'}",
+        remedy="name one of these",
+    )
+    raise DocumentError([problem])

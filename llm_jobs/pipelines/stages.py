@@ -1,0 +1,154 @@
+"""A job's graph as tables one after the other, each with steps that leave its rows as they are. Pure.
+
+A job's tables form a chain: its input, then whatever a group, split or sweep makes of the rows before it. Between two
+such steps every step works row by row, and may need any other of the same table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from llm_jobs.documents.expressions import Expression, compile_expression
+from llm_jobs.documents.job import (
+    CompoundStep,
+    FilterStep,
+    GraphStep,
+    GroupStep,
+    RequestStep,
+    RowStep,
+    SplitStep,
+    SweepStep,
+    TableStep,
+)
+from llm_jobs.engine.graph import Compound, Keeping, Node, Plan, Work
+from llm_jobs.errors import DocumentError, Problem
+
+Prepare = Callable[[RowStep], Work]
+Columns = Callable[[RowStep], tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One table of a job: how it is made of the one before (None: it is the input), and the steps over its rows."""
+
+    made_by: TableStep | None
+    steps: tuple[RowStep, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its table, where it is kept beside the result: the last step's."""
+        return self.steps[-1].name if self.steps else self.made_by.name if self.made_by else "input"
+
+
+def stages_of(graph: Sequence[GraphStep]) -> list[Stage]:
+    """The tables of a graph, in order. A table without steps of its own is there too."""
+    stages: list[Stage] = []
+    made_by: TableStep | None = None
+    steps: list[RowStep] = []
+    for step in graph:
+        if isinstance(step, GroupStep | SplitStep | SweepStep):
+            stages.append(Stage(made_by=made_by, steps=tuple(steps)))
+            made_by, steps = step, []
+        else:
+            steps.append(step)
+    stages.append(Stage(made_by=made_by, steps=tuple(steps)))
+    return stages
+
+
+def plan_of(steps: Sequence[RowStep], *, prepare: Prepare, columns: Columns) -> Plan:
+    """The plan for the rows of one table. `prepare` makes a step that is no compound or filter ready; `columns` says
+    what a step adds. Raises DocumentError for a graph that has no order."""
+    builder = _Builder(prepare, columns)
+    members = builder.add(steps, sequential=True)
+    return Plan(nodes=tuple(builder.nodes), members=members)
+
+
+class _Builder:
+    def __init__(self, prepare: Prepare, columns: Columns) -> None:
+        self.nodes: list[Node] = []
+        self._prepare = prepare
+        self._columns = columns
+
+    def add(self, steps: Sequence[RowStep], *, sequential: bool) -> tuple[int, ...]:
+        """Number the steps of one level, those of its compounds before each compound; returns their numbers."""
+        placed = [self._add_one(step) for step in steps]
+        by_name = {step.name: index for step, index in zip(steps, placed, strict=True)}
+        needs = {
+            index: self._needs(step, index, by_name, placed[at - 1] if sequential and at else None)
+            for at, (step, index) in enumerate(zip(steps, placed, strict=True))
+        }
+        _check_order(steps, [needs[index] for index in placed], placed)
+        for index in placed:
+            after = tuple(other for other in placed if needs[other] >> index & 1)
+            node = self.nodes[index]
+            self.nodes[index] = Node(
+                name=node.name,
+                work=node.work,
+                needs=needs[index],
+                after=after,
+                when=node.when,
+                columns=node.columns,
+            )
+        return tuple(placed)
+
+    def _add_one(self, step: RowStep) -> int:
+        work, columns = self._work(step)
+        when = None if isinstance(step, FilterStep | RequestStep) else _expression(step.when, step.name)
+        self.nodes.append(Node(name=step.name, work=work, when=when, columns=columns))
+        return len(self.nodes) - 1
+
+    def _work(self, step: RowStep) -> tuple[Work, tuple[str, ...]]:
+        if isinstance(step, FilterStep):
+            return Keeping(where=compile_expression(step.where, where=f"the filter {step.name}")), ()
+        if isinstance(step, CompoundStep):
+            first = len(self.nodes)
+            members = self.add(step.steps, sequential=step.kind != "first")
+            within = ((1 << len(self.nodes)) - 1) & ~((1 << first) - 1)
+            until = _expression(step.until, step.name)
+            columns = (step.name,) if step.kind == "first" else ()
+            compound = Compound(kind=step.kind, members=members, within=within, until=until, at_most=step.at_most)
+            return compound, columns
+        return self._prepare(step), self._columns(step)
+
+    def _needs(self, step: RowStep, index: int, by_name: dict[str, int], before: int | None) -> int:
+        named = None if isinstance(step, RequestStep) else step.needs
+        if named is None:
+            return 0 if before is None else 1 << before
+        needs = 0
+        for name in named:
+            needs |= 1 << by_name[name]
+        return needs
+
+
+def _expression(text: str | None, step: str) -> Expression | None:
+    return None if text is None else compile_expression(text, where=f"the condition of step {step}")
+
+
+def _check_order(steps: Sequence[RowStep], needs: Sequence[int], placed: Sequence[int]) -> None:
+    """Raise DocumentError where steps wait for each other, naming them in their order."""
+    waiting = dict(zip(placed, needs, strict=True))
+    done = 0
+    while free := [index for index, mask in waiting.items() if not mask & ~done]:
+        for index in free:
+            done |= 1 << index
+            del waiting[index]
+    if waiting:
+        names = dict(zip(placed, [step.name for step in steps], strict=True))
+        raise DocumentError([_cycle(_path(waiting, names))])
+
+
+def _path(waiting: dict[int, int], names: dict[int, str]) -> list[str]:
+    """A cycle among steps that wait, from one of them back to itself."""
+    path = [next(iter(waiting))]
+    while path.count(path[-1]) < 2:
+        path.append(next(other for other in waiting if waiting[path[-1]] >> other & 1))
+    return [names[index] for index in path[path.index(path[-1]) :]]
+
+
+def _cycle(path: Sequence[str]) -> Problem:
+    return Problem(
+        what=f"steps wait for each other: {' -> '.join(path)}",
+        rule="a step comes after those that it needs",
+        remedy="leave one of these needs out",
+    )
