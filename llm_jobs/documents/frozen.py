@@ -34,6 +34,7 @@ from llm_jobs.documents.job import (
     asking_steps,
 )
 from llm_jobs.documents.table_sources import input_members
+from llm_jobs.documents.watched import watching_from
 
 _KINDS: dict[str, type[GraphStep]] = {
     "prompt": PromptStep,
@@ -122,6 +123,7 @@ def _policy(members: Mapping[str, Any]) -> Policy:
             "schedule": Schedule(**schedule) if schedule else None,
             "budget": Budget(**budget) if budget else None,
             "on_status": on_status,
+            "watching": watching_from(members.get("watching")),
         }
     )
 

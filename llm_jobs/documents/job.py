@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
+from llm_jobs.documents.watched import Watching
 from llm_jobs.documents.table_sources import ApiSource, InputFile, QuerySource
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
@@ -424,6 +425,7 @@ class Policy:
     step_modes: Mapping[str, Mode] = field(default_factory=dict)  # by step, where it differs from the job's
     # By step and status; followed in order, each as often as it says. A status that is not there ends the row.
     on_status: Mapping[str, Mapping[AnswerStatus, tuple[FollowUp, ...]]] = field(default_factory=dict)
+    watching: Watching | None = None  # metrics, log and alerts that the document asks for
 
     def mode_of(self, step: str) -> Mode:
         """How the calls of a step are asked."""

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
 from llm_jobs.documents.schedules import check_cron, check_timezone
 from llm_jobs.documents.strict import Model
+from llm_jobs.documents.watching import AlertModel, LoggingModel, MonitoringModel
 
 LATER_KEYS = {
     "stack": "prompting stacks",
@@ -24,9 +25,6 @@ LATER_KEYS = {
     "phases": "phases",
     "triggers": "triggers",
     "conditions": "conditions",
-    "monitoring": "metrics stated in documents",
-    "logging": "logging stated in documents",
-    "alerts": "alerts",
     "on_complete": "notifications",
     "batch_strategy": "batch strategies",
     "query": "database inputs",
@@ -279,6 +277,9 @@ class JobModel(Model):
     execution: ExecutionModel = Field(default_factory=ExecutionModel)
     error_handling: ErrorHandlingModel = Field(default_factory=ErrorHandlingModel)
     schedule: ScheduleModel | None = None
+    monitoring: MonitoringModel | None = None
+    logging: LoggingModel | None = None
+    alerts: list[AlertModel] = Field(default_factory=list)
     profiles: dict[str, ProfileModel] = Field(default_factory=dict)
     epoch: str | None = None
     sample: Annotated[int, Field(ge=1, le=1000)] = 1

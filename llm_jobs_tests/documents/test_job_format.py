@@ -10,6 +10,7 @@ from llm_jobs.documents.choices import read_parameters
 from llm_jobs.documents.job import JsonValue, Message, Output, Policy, Schedule
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.documents.watched import Watching
 from llm_jobs.errors import DocumentError, Problem
 
 JOB = """\
@@ -115,6 +116,7 @@ def test_every_key_of_a_job_arrives_where_it_belongs() -> None:
         on_input_error="fail",
         output=Output(destination="file", path="out/answers.json", format="json"),
         schedule=Schedule(cron="0 9 * * 1-5", timezone="Europe/Berlin", enabled=False),
+        watching=Watching(tells_undelivered=True),
     )
 
 
@@ -259,9 +261,6 @@ SECTIONS = [
     ("phases: []", "job.phases", "phases, which this version does not read yet", "later version"),
     ("triggers: []", "job.triggers", "does not read yet", "later version"),
     ("conditions: []", "job.conditions", "does not read yet", "later version"),
-    ("monitoring: {}", "job.monitoring", "does not read yet", "later version"),
-    ("logging: {}", "job.logging", "does not read yet", "later version"),
-    ("alerts: []", "job.alerts", "does not read yet", "later version"),
     ("input: {source: postgresql, path: x.csv}", "job.input.source", "postgresql is not read", "save it as a file"),
     ("input: {path: x.csv, query: q}", "job.input.query", "database inputs", "later version"),
     ("input: {source: fil, path: x.csv}", "job.input.source", "not one of", "did you mean 'file'?"),

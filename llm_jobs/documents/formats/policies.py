@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.formats.asking import Rules, rules_of
+from llm_jobs.documents.formats.watching import watching_of
 from llm_jobs.documents.job import Budget, Mode, Output, Policy, Schedule
 from llm_jobs.documents.models import (
     BudgetModel,
@@ -26,6 +27,7 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
     execution = job.execution.merged(profile.execution)
     handling = job.error_handling.merged(profile.error_handling)
     output = profile.output or job.output
+    budget = budget_of(profile.budget or job.budget)
     policy = Policy(
         version=job.version,
         description=job.description,
@@ -39,10 +41,11 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         on_input_error=handling.on_input_error.strategy if handling.on_input_error else "skip",
         output=_output(output, ("job", "output"), checks),
         schedule=_schedule(job.schedule),
-        budget=budget_of(profile.budget or job.budget),
+        budget=budget,
         mode=profile.mode or job.mode,
         step_modes=_step_modes(job, profile),
         on_status=_on_status(job, profile, checks),
+        watching=watching_of(job, handling, output, budget, checks),
     )
     return policy, _notes(job, profile, handling)
 
@@ -105,6 +108,4 @@ def _notes(job: JobModel, profile: ProfileModel, handling: ErrorHandlingModel) -
         notes.append("batch_size changes nothing: rows are streamed one by one")
     if handling.on_input_error and handling.on_input_error.log is False:
         notes.append("on_input_error.log: false changes nothing: a skipped row is always recorded with its reason")
-    if handling.on_output_error and handling.on_output_error.alert:
-        notes.append("on_output_error.alert changes nothing in this version: a failed delivery fails its run")
     return tuple(notes)
