@@ -33,6 +33,7 @@ from llm_jobs.documents.job import (
     TaskStep,
     asking_steps,
 )
+from llm_jobs.documents.launch_rules import launch_rules_from
 from llm_jobs.documents.table_sources import input_members
 from llm_jobs.documents.watched import watching_from
 
@@ -124,6 +125,7 @@ def _policy(members: Mapping[str, Any]) -> Policy:
             "budget": Budget(**budget) if budget else None,
             "on_status": on_status,
             "watching": watching_from(members.get("watching")),
+            "launch": launch_rules_from(members.get("launch")),
         }
     )
 

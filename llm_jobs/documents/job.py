@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
+from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.documents.watched import Watching
 from llm_jobs.documents.table_sources import ApiSource, InputFile, QuerySource
 
@@ -426,6 +427,7 @@ class Policy:
     # By step and status; followed in order, each as often as it says. A status that is not there ends the row.
     on_status: Mapping[str, Mapping[AnswerStatus, tuple[FollowUp, ...]]] = field(default_factory=dict)
     watching: Watching | None = None  # metrics, log and alerts that the document asks for
+    launch: LaunchRules = NO_RULES
 
     def mode_of(self, step: str) -> Mode:
         """How the calls of a step are asked."""

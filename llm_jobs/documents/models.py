@@ -15,16 +15,16 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from pydantic_core import PydanticCustomError
 
 from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
+from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.documents.schedules import check_cron, check_timezone
 from llm_jobs.documents.strict import Model
+from llm_jobs.documents.triggers import Conditions, Names, Triggers
 from llm_jobs.documents.watching import AlertModel, LoggingModel, MonitoringModel
 
 LATER_KEYS = {
     "stack": "prompting stacks",
     "stack_version": "prompting stacks",
     "phases": "phases",
-    "triggers": "triggers",
-    "conditions": "conditions",
     "on_complete": "notifications",
     "batch_strategy": "batch strategies",
     "query": "database inputs",
@@ -34,7 +34,6 @@ LATER_KEYS = {
     "method": "API outputs",
     "pipeline": "pipelines",
     "template": "job templates",
-    "depends_on": "dependencies between jobs",
 }
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -283,6 +282,10 @@ class JobModel(Model):
     profiles: dict[str, ProfileModel] = Field(default_factory=dict)
     epoch: str | None = None
     sample: Annotated[int, Field(ge=1, le=1000)] = 1
+    triggers: Triggers | None = None
+    conditions: Conditions | None = None
+    depends_on: Names | None = None
+    on_partial: OnPartial | None = None
 
 
 class JobDocument(Model):

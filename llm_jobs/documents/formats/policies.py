@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.formats.asking import Rules, rules_of
+from llm_jobs.documents.formats.launching import launch_rules_of
 from llm_jobs.documents.formats.watching import watching_of
 from llm_jobs.documents.job import Budget, Mode, Output, Policy, Schedule
 from llm_jobs.documents.models import (
@@ -46,6 +47,7 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         step_modes=_step_modes(job, profile),
         on_status=_on_status(job, profile, checks),
         watching=watching_of(job, handling, output, budget, checks),
+        launch=launch_rules_of(job, checks),
     )
     return policy, _notes(job, profile, handling)
 
