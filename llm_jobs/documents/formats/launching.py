@@ -97,7 +97,7 @@ def _window(condition: ConditionModel, zone: str, at: KeyPath, checks: Checks) -
     start_s, end_s = (_seconds(str(getattr(condition, key)), (*at, key), checks) for key in ("start", "end"))
     if start_s is None or end_s is None:
         return []
-    if start_s == end_s or start_s == _DAY_S:
+    if start_s in (end_s, _DAY_S):
         checks.refuse(
             (*at, "end" if start_s == end_s else "start"),
             "the window has no length" if start_s == end_s else "no window begins at the end of the day",
