@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from llm_jobs.documents.inputs import InputErrorModel, InputModel
 from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
 from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.documents.schedules import check_cron, check_timezone
@@ -26,10 +27,6 @@ LATER_KEYS = {
     "stack_version": "prompting stacks",
     "phases": "phases",
     "on_complete": "notifications",
-    "batch_strategy": "batch strategies",
-    "query": "database inputs",
-    "connection": "database inputs",
-    "auth": "API inputs",
     "table": "database outputs",
     "method": "API outputs",
     "pipeline": "pipelines",
@@ -179,20 +176,6 @@ class PromptModel(Model):
     api_key: str | None = None
 
 
-ColumnType = Literal["text", "integer", "number", "boolean"]
-
-
-class InputModel(Model):
-    """The table. `batch_size` is checked and changes nothing: rows are streamed one by one."""
-
-    source: Annotated[Literal["file", "inline"] | None, _later("source", ("file", "inline"))] = None
-    rows: list[dict[str, Any]] | None = Field(default=None, min_length=1)
-    path: str | None = None
-    format: FileFormat | None = None
-    types: dict[str, ColumnType] = Field(default_factory=dict)
-    batch_size: _Positive | None = None
-
-
 class OutputModel(Model):
     destination: Annotated[Literal["file"], _later("destination", ("file",))] = "file"
     path: str
@@ -211,11 +194,6 @@ class PromptFailureModel(Model):
     strategy: Literal["retry"] = "retry"
     max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
     backoff: Literal["exponential"] = "exponential"
-
-
-class InputErrorModel(Model):
-    strategy: Literal["skip", "fail"] = "skip"
-    log: bool = True
 
 
 class OutputErrorModel(Model):
