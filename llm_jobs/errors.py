@@ -9,6 +9,8 @@ LlmJobsError
 ├── IntegrityError          a digest does not match what was recorded
 ├── RowError                one row cannot be asked; its neighbours go on
 │   └── RenderError         a template does not fit the row: a missing or empty column, too long a text
+├── MessageNotSent          a message to people did not leave; it may when it is sent again
+│   └── MessageRefused      the same message would be refused again
 └── CallError               one call to a model failed
     ├── PermanentError      the same request would fail again: never retried
     └── TransientError      may succeed when repeated: retried with backoff
@@ -86,6 +88,14 @@ class RowError(LlmJobsError):
 
 class RenderError(RowError):
     """A prompt's template cannot be filled from one row."""
+
+
+class MessageNotSent(LlmJobsError):
+    """A message to people did not leave; it may when it is sent again."""
+
+
+class MessageRefused(MessageNotSent):
+    """The same message would be refused again."""
 
 
 class CallError(LlmJobsError):

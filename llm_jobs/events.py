@@ -221,6 +221,25 @@ class JobFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class JobMeasured:
+    """The metrics that a job's document asks for, as they stand now. Told every few seconds, and at the job's end."""
+
+    job_hash: str
+    name: str
+    metrics: Mapping[str, float] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRaised:
+    """A condition of the job's document began to hold. `metrics`: those that it reads."""
+
+    job_hash: str
+    name: str
+    condition: str
+    metrics: Mapping[str, float] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class JobBroken:
     """The job stopped without a result; nothing more will be told of it. `error` is the class of the error."""
 
@@ -249,6 +268,8 @@ Event = (
     | ResultLinked
     | ResultRecorded
     | JobFinished
+    | JobMeasured
+    | AlertRaised
     | JobBroken
 )
 Listener = Callable[[Event], None]
