@@ -7,10 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import get_args
 from urllib.parse import urlsplit
 
 from llm_jobs.documents.job import FileFormat, JsonValue
-from llm_jobs.documents.models import InputModel
 from llm_jobs.documents.parsed import ParsedInput, ScriptRef
 from llm_jobs.documents.text import KeyPath, Source, is_credential
 from llm_jobs.documents.variables import credential_name
@@ -19,12 +19,14 @@ from llm_jobs.errors import Problem
 FACT_PREFIX = "llm_"
 FORMAT_OF_SUFFIX: Mapping[str, FileFormat] = {
     ".csv": "csv",
+    ".tsv": "tsv",
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+COMPRESSED = (".gz", ".zst", ".bz2", ".xz")
 NO_TABLE = ParsedInput(kind="inline", rows=({},))
 
 _RESERVED_PARAMETERS = frozenset({"input", "messages", "model", "stream"})
@@ -80,40 +82,19 @@ class Checks:
             elif not name.strip():
                 self.refuse(at, "a column without a name", rule="each column has a name", remedy="name it")
 
-    def table(self, model: InputModel | None, at: KeyPath) -> ParsedInput | None:
-        """The table of an `input` section; None where there is no such section."""
-        if model is None:
-            return None
-        if (model.rows is None) == (model.path is None):
-            what = "no table is given" if model.rows is None else "two tables are given: rows and a file"
-            self.refuse(at, what, rule="either rows or path", remedy="write `rows:` or `path:`, one of the two")
-            return NO_TABLE
-        if model.rows is not None:
-            self._inline(model, at)
-            return ParsedInput(kind="inline", rows=tuple(model.rows), at=at)
-        if model.source == "inline":
-            self.refuse((*at, "path"), "an inline table has no path", rule="inline: rows", remedy="write source: file")
-        assert model.path is not None
-        path_format = model.format or self.format_of(model.path, (*at, "path"))
-        return ParsedInput(kind="file", path=model.path, format=path_format, types=model.types, at=at)
-
-    def _inline(self, model: InputModel, at: KeyPath) -> None:
-        for key, is_given in (("format", model.format is not None), ("types", bool(model.types))):
-            if is_given:
-                self.refuse((*at, key), f"{key} is said of rows in line", rule="it is for files", remedy="remove it")
-        if model.source == "file":
-            self.refuse((*at, "rows"), "a file table has no rows", rule="file: path", remedy="write source: inline")
-
     def format_of(self, path: str, at: KeyPath) -> FileFormat | None:
-        """The format of a file by its name."""
-        found = FORMAT_OF_SUFFIX.get(PurePosixPath(urlsplit(path).path or path).suffix.lower())
+        """The format of a file by its name, a suffix that tells its compression left out."""
+        name = PurePosixPath(urlsplit(path).path if "://" in path else path)
+        suffixes = [suffix.lower() for suffix in name.suffixes[-2:]]
+        told = suffixes[:-1] if suffixes and suffixes[-1] in COMPRESSED else suffixes[-1:]
+        found = FORMAT_OF_SUFFIX.get(told[-1]) if told else None
         if found is None:
             self.refuse(
                 at,
                 "the name does not tell the file's format",
                 value=path,
-                rule=f"known are {', '.join(FORMAT_OF_SUFFIX)}",
-                remedy="write `format:` beside it: csv, json, jsonl or parquet",
+                rule=f"known are {', '.join(FORMAT_OF_SUFFIX)}, each also with {', '.join(COMPRESSED)}",
+                remedy=f"write `format:` beside it: {', '.join(get_args(FileFormat))}",
             )
         return found
 

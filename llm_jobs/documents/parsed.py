@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_jobs.documents.job import FileFormat, JsonValue, Message, Operation, Policy
+from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
 
@@ -86,13 +87,14 @@ ParsedStep = ParsedPrompt | ParsedRequests
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedInput:
-    """The table. inline: `rows`; file: `path` and `format`; batch: the lines of the document, digested.
+    """The table. inline: `rows`; file: `path` and `format`; batch: the lines of the document, digested; query, api: what
+    is asked of a server.
 
     A relative `path` of a document is relative to `beside`: the document's folder, or, for a file given beside the
     document (`--input`), the working directory.
     """
 
-    kind: Literal["inline", "file", "batch"]
+    kind: InputKind
     rows: tuple[Mapping[str, JsonValue], ...] = ()
     path: str | None = None
     format: FileFormat | None = None
@@ -100,6 +102,9 @@ class ParsedInput:
     beside: Literal["document", "working_directory"] = "document"
     digest: str | None = None  # of a batch file: identity.rows_digest of its lines
     row_count: int | None = None  # of a batch file
+    query: QuerySource | None = None
+    api: ApiSource | None = None
+    batch_size: int | None = None  # rows that are fetched at once
     at: KeyPath = field(default=(), compare=False)
 
 

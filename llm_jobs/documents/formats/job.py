@@ -13,6 +13,7 @@ from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, overridden, per_model, unknown_parameters
 from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.formats.policies import policy_of
+from llm_jobs.documents.input_checks import table_of
 from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.models import InputModel, JobDocument, JobModel, ProfileModel, PromptModel
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt
@@ -172,11 +173,11 @@ class _JobParser:
         model, at = self.job.input, ("job", "input")
         changes = self.profile.input
         if changes is not None and self.choices.profile is not None:
-            if changes.rows is not None or changes.path is not None:  # another table altogether
+            if DEFINING.keys() & changes.model_fields_set:  # another table altogether
                 model, at = changes, ("job", "profiles", self.choices.profile, "input")  # type: ignore[assignment]
             else:
                 model = (model or InputModel()).merged(changes)
-        return self.checks.table(model, at) or NO_TABLE
+        return table_of(model, at, self.checks) or NO_TABLE
 
     def _check_names(self, steps: tuple[ParsedPrompt, ...]) -> None:
         seen: set[str] = set()

@@ -25,6 +25,7 @@ from llm_jobs.documents.choices import Choices, not_for, overridden, per_model, 
 from llm_jobs.documents.formats.asking import rules_of
 from llm_jobs.documents.formats.job import override_table
 from llm_jobs.documents.formats.policies import budget_of
+from llm_jobs.documents.input_checks import table_of
 from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.models import ConfigurationModel, PairDocument, PairPromptModel
 from llm_jobs.documents.parsed import ANSWER_COLUMN, ParsedDocument, ParsedInput, ParsedPrompt, ScriptRef
@@ -109,7 +110,7 @@ class _PairParser:
         if self.choices.input_override is not None:
             return override_table(self.choices.input_override, self.checks)
         model = self.prompt.data.input if self.prompt.data else None
-        return self.checks.table(model, ("prompt", "data", "input"))
+        return table_of(model, ("prompt", "data", "input"), self.checks)
 
     def _model(self) -> str | None:
         configuration = self.configuration
