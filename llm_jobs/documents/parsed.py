@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_jobs.documents.job import FileFormat, JsonValue, Message, Operation, Policy
+from llm_jobs.documents.job import FileFormat, InputKind, JsonValue, Message, Operation, Policy
 from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem

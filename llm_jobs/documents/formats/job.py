@@ -13,7 +13,7 @@ from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, overridden, per_model, unknown_parameters
 from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.formats.policies import policy_of
-from llm_jobs.documents.input_checks import table_of
+from llm_jobs.documents.input_checks import DEFINING, table_of
 from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.models import InputModel, JobDocument, JobModel, ProfileModel, PromptModel
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt
