@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm_jobs.deliveries.formats import write_table
-from llm_jobs.documents.job import Output
+from llm_jobs.documents.destinations import FileOutput
 from llm_jobs.errors import DocumentError, ImmutableError, Problem
 from llm_jobs.files import Draft
 
@@ -49,7 +49,7 @@ class Delivered:
     is_new: bool
 
 
-def destination(output: Output, subject: Subject, *, base: Path, roots: Sequence[Path]) -> Path:
+def destination(output: FileOutput, subject: Subject, *, base: Path, roots: Sequence[Path]) -> Path:
     """Where a result goes: placeholders filled in, relative to `base`, links followed.
 
     Raises DocumentError for an unknown placeholder and for a place that is under none of `roots`.
@@ -75,7 +75,7 @@ def destination(output: Output, subject: Subject, *, base: Path, roots: Sequence
     return place
 
 
-def deliver(result: BinaryIO, output: Output, subject: Subject, *, base: Path, roots: Sequence[Path]) -> Delivered:
+def deliver(result: BinaryIO, output: FileOutput, subject: Subject, *, base: Path, roots: Sequence[Path]) -> Delivered:
     """Copy `result`, a stored Parquet file, to the place that `output` names, in its format. Streams.
 
     Raises ImmutableError where another file is in that place, DocumentError as `destination`.
@@ -86,7 +86,7 @@ def deliver(result: BinaryIO, output: Output, subject: Subject, *, base: Path, r
     return _compare(result, output, place) if place.exists() else _place(result, output, place)
 
 
-def _place(result: BinaryIO, output: Output, place: Path) -> Delivered:
+def _place(result: BinaryIO, output: FileOutput, place: Path) -> Delivered:
     draft = Draft(place)
     try:
         with draft.path.open("wb") as file:
@@ -99,7 +99,7 @@ def _place(result: BinaryIO, output: Output, place: Path) -> Delivered:
     return measured.delivered(place, rows, is_new=True)
 
 
-def _compare(result: BinaryIO, output: Output, place: Path) -> Delivered:
+def _compare(result: BinaryIO, output: FileOutput, place: Path) -> Delivered:
     """What lies in `place`, if that is what would be delivered there."""
     measured = _Measured(None)
     done = measured.delivered(place, _write(result, measured, output), is_new=False)
@@ -133,7 +133,7 @@ class _Measured(io.RawIOBase):
         return Delivered(path=path, sha256=digest, size_bytes=self._size_bytes, rows=rows, is_new=is_new)
 
 
-def _write(result: BinaryIO, stream: _Measured, output: Output) -> int:
+def _write(result: BinaryIO, stream: _Measured, output: FileOutput) -> int:
     """Parquet is copied byte by byte: a result and its delivery have one digest."""
     file = pq.ParquetFile(result)
     if output.format == "parquet":
@@ -144,5 +144,5 @@ def _write(result: BinaryIO, stream: _Measured, output: Output) -> int:
     return write_table(batches, cast(BinaryIO, stream), output.format)
 
 
-def _problem(output: Output, what: str, rule: str, remedy: str) -> Problem:
+def _problem(output: FileOutput, what: str, rule: str, remedy: str) -> Problem:
     return Problem(what=what, key="output.path", value=output.path, rule=rule, remedy=remedy)

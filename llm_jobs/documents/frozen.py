@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from llm_jobs.documents.destinations import output_error_from, outputs_from
 from llm_jobs.documents.job import (
     Budget,
     Candidate,
@@ -22,7 +23,6 @@ from llm_jobs.documents.job import (
     Message,
     ModelChoice,
     ModelRef,
-    Output,
     Policy,
     PromptStep,
     RequestStep,
@@ -112,15 +112,16 @@ def _candidate(members: Mapping[str, Any]) -> Candidate:
 
 
 def _policy(members: Mapping[str, Any]) -> Policy:
-    output, schedule, budget = members["output"], members["schedule"], members.get("budget")
+    schedule, budget = members["schedule"], members.get("budget")
     on_status = {
         step: {status: tuple(_follow_up(rule) for rule in rules) for status, rules in by_status.items()}
         for step, by_status in members.get("on_status", {}).items()
     }
     return Policy(
         **{
-            **members,
-            "output": Output(**output) if output else None,
+            **{name: value for name, value in members.items() if name != "output"},
+            "outputs": outputs_from(members),
+            "on_output_error": output_error_from(members.get("on_output_error")),
             "schedule": Schedule(**schedule) if schedule else None,
             "budget": Budget(**budget) if budget else None,
             "on_status": on_status,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm_jobs.documents.destinations import Output, OutputError
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.documents.watched import Watching
@@ -364,15 +365,6 @@ class Input:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Output:
-    """Where a copy of the result is delivered."""
-
-    destination: Literal["file"]
-    path: str
-    format: Literal["csv", "json", "jsonl", "parquet"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Schedule:
     cron: str
     timezone: str = "UTC"
@@ -419,7 +411,8 @@ class Policy:
     timeout_s: float = 300.0  # one attempt
     job_timeout_s: float | None = None
     on_input_error: Literal["skip", "fail"] = "skip"
-    output: Output | None = None
+    outputs: tuple[Output, ...] = ()
+    on_output_error: OutputError = OutputError()
     schedule: Schedule | None = None
     budget: Budget | None = None
     mode: Mode = "online"

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from llm_jobs.documents.inputs import InputErrorModel, InputModel
 from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
 from llm_jobs.documents.launch_rules import OnPartial
+from llm_jobs.documents.outputs import OutputErrorModel, Outputs
 from llm_jobs.documents.schedules import check_cron, check_timezone
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.triggers import Conditions, Names, Triggers
@@ -26,9 +27,6 @@ LATER_KEYS = {
     "stack": "prompting stacks",
     "stack_version": "prompting stacks",
     "phases": "phases",
-    "on_complete": "notifications",
-    "table": "database outputs",
-    "method": "API outputs",
     "pipeline": "pipelines",
     "template": "job templates",
 }
@@ -176,12 +174,6 @@ class PromptModel(Model):
     api_key: str | None = None
 
 
-class OutputModel(Model):
-    destination: Annotated[Literal["file"], _later("destination", ("file",))] = "file"
-    path: str
-    format: FileFormat | None = None
-
-
 class ExecutionModel(Model):
     concurrency: Annotated[int, Field(ge=1, le=10_000)] | None = None
     group: Annotated[int, Field(ge=1, le=2048)] = 1
@@ -194,11 +186,6 @@ class PromptFailureModel(Model):
     strategy: Literal["retry"] = "retry"
     max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
     backoff: Literal["exponential"] = "exponential"
-
-
-class OutputErrorModel(Model):
-    strategy: Literal["fail"] = "fail"
-    alert: bool = False
 
 
 class ErrorHandlingModel(Model):
@@ -226,7 +213,7 @@ class ProfileModel(Model):
     input: InputModel | None = None
     execution: ExecutionModel | None = None
     error_handling: ErrorHandlingModel | None = None
-    output: OutputModel | None = None
+    output: Outputs | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     priority: Literal["hot", "cold"] | None = None
     budget: BudgetModel | None = None
@@ -250,7 +237,7 @@ class JobModel(Model):
     fallback: Fallback | None = None
     input: InputModel | None = None
     prompts: list[PromptModel] = Field(min_length=1)
-    output: OutputModel | None = None
+    output: Outputs | None = None
     execution: ExecutionModel = Field(default_factory=ExecutionModel)
     error_handling: ErrorHandlingModel = Field(default_factory=ErrorHandlingModel)
     schedule: ScheduleModel | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llm_jobs.deliveries.files import Subject
 from llm_jobs.deliveries.files import deliver as deliver_file
+from llm_jobs.documents.destinations import FileOutput
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.ledger.base import Receipt, ResultRecord
 from llm_jobs.operations.describe import LARGEST_LISTING, submitted_job
@@ -17,7 +18,8 @@ def deliver(services: Services, job_hash: str) -> DeliveryReport | None:
 
     Raises ImmutableError where the destination holds something else, DocumentError where it may not be written.
     """
-    output = job_from_json(newest_submission(services, job_hash).job).policy.output
+    outputs = job_from_json(newest_submission(services, job_hash).job).policy.outputs
+    output = next((output for output in outputs if isinstance(output, FileOutput)), None)
     record = _newest(services, job_hash)
     if output is None or record is None:
         return None
@@ -46,7 +48,7 @@ def undelivered(services: Services) -> list[SubmittedJob]:
     found = []
     for job_hash, records in services.ledger.results(hashes).items():
         submission = newest_submission(services, job_hash)
-        if job_from_json(submission.job).policy.output is not None and not _has_receipt(services, records[0]):
+        if job_from_json(submission.job).policy.outputs and not _has_receipt(services, records[0]):
             found.append(submitted_job(services, submission))
     return found
 

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.formats.asking import Rules, rules_of
 from llm_jobs.documents.formats.launching import launch_rules_of
+from llm_jobs.documents.formats.outputs import output_error_of, outputs_of
 from llm_jobs.documents.formats.watching import watching_of
-from llm_jobs.documents.job import Budget, Mode, Output, Policy, Schedule
+from llm_jobs.documents.job import Budget, Mode, Policy, Schedule
 from llm_jobs.documents.models import (
     BudgetModel,
     ErrorHandlingModel,
     ExecutionModel,
     JobModel,
-    OutputModel,
     ProfileModel,
     ScheduleModel,
 )
@@ -40,7 +40,10 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         timeout_s=_DEFAULT.timeout_s if execution.timeout is None else execution.timeout,
         job_timeout_s=execution.job_timeout,
         on_input_error=handling.on_input_error.strategy if handling.on_input_error else "skip",
-        output=_output(output, ("job", "output"), checks),
+        outputs=outputs_of(output, ("job", "profiles") if profile.output else ("job", "output"), checks),
+        on_output_error=output_error_of(
+            handling.on_output_error, ("job", "error_handling", "on_output_error"), checks
+        ),
         schedule=_schedule(job.schedule),
         budget=budget,
         mode=profile.mode or job.mode,
@@ -89,13 +92,6 @@ def _max_retries(execution: ExecutionModel, handling: ErrorHandlingModel, checks
             remedy="remove one of the two",
         )
     return numbers.pop() if numbers else _DEFAULT.max_retries
-
-
-def _output(model: OutputModel | None, at: KeyPath, checks: Checks) -> Output | None:
-    if model is None:
-        return None
-    file_format = model.format or checks.format_of(model.path, (*at, "path"))
-    return Output(destination=model.destination, path=model.path, format=file_format or "jsonl")
 
 
 def _schedule(model: ScheduleModel | None) -> Schedule | None:

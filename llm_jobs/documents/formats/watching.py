@@ -9,6 +9,7 @@ from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.job import Budget
 from llm_jobs.documents.models import ErrorHandlingModel, JobModel
+from llm_jobs.documents.outputs import OutputErrorModel
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.documents.variables import credential_name
@@ -36,7 +37,7 @@ def watching_of(
         log=_log(job.logging, checks),
         alerts=(*alerts, *_handled(handling, alerts)),
         tells_end=_tells_end(outputs),
-        tells_undelivered=bool(handling.on_output_error and handling.on_output_error.alert),
+        tells_undelivered=_is_told(handling.on_output_error),
     )
     return None if watching == Watching() else watching
 
@@ -45,6 +46,11 @@ def _tells_end(outputs: object) -> bool:
     """Whether one of the document's outputs says `on_complete: notify`."""
     listed = outputs if isinstance(outputs, list) else [outputs]
     return any(getattr(output, "on_complete", None) == "notify" for output in listed)
+
+
+def _is_told(model: OutputErrorModel | None) -> bool:
+    """Whether the channels are told of a delivery that fails."""
+    return model is not None and (model.alert or model.strategy == "alert")
 
 
 def _handled(handling: ErrorHandlingModel, alerts: Sequence[Alert]) -> list[Alert]:
