@@ -45,6 +45,10 @@ class Settings:
         return self.home / "rejected"
 
     @property
+    def reports(self) -> Path:
+        return self.home / "reports"
+
+    @property
     def recurring(self) -> Path:
         return self.home / "recurring"
 

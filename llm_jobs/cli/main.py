@@ -27,6 +27,7 @@ COMMANDS = {
     "priority": Listed(module="priority", help="Put a submitted job before others, or behind them."),
     "budgets": Listed(module="budgets", help="Show what each budget has spent, what is reserved, and its cap."),
     "results": Listed(module="results", help="Print or save the newest result of a job."),
+    "report": Listed(module="report", help="Make one HTML page of a result: figures, plots, prompts, rows and answers."),
     "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
     "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),
     "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),

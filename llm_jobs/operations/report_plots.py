@@ -1,0 +1,97 @@
+"""The plots of a report: statuses, tokens, latency and cost of one result, or of two over the same axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from llm_jobs.observability.plots import Panel, Series, svg
+from llm_jobs.operations import timeline
+from llm_jobs.results.columns import COMPLETION_TOKENS, COST_USD, LATENCY_S, PROMPT_TOKENS
+from llm_jobs.results.over_time import Slice
+from llm_jobs.results.survey import Survey
+
+SLICES = 40
+BUCKETS = 32
+Column = tuple[Survey, str]
+
+
+def plots(surveys: Mapping[str, Survey], over_time: Sequence[Slice]) -> list[str]:
+    """SVG texts for the results `surveys`, by the name of their job. `over_time`: what was bought for the only one."""
+    drawn = [plot for name, survey in surveys.items() for plot in _statuses(name if len(surveys) > 1 else "", survey)]
+    drawn += _histogram(
+        "tokens per row", _columns(surveys, prompt=PROMPT_TOKENS, completion=COMPLETION_TOKENS), unit=""
+    )
+    drawn += _histogram("latency per row", _columns(surveys, rows=LATENCY_S), unit=" s")
+    drawn += _cost(surveys)
+    if len(over_time) > 1:
+        drawn.append(svg(timeline.panels(over_time)[:1], timeline.ticks(over_time)))
+    return drawn
+
+
+def _columns(surveys: Mapping[str, Survey], **named: str) -> dict[str, Column]:
+    """What a histogram counts, by what its legend says."""
+    return {
+        what if len(surveys) == 1 else name if len(named) == 1 else f"{what}, {name}": (survey, column)
+        for name, survey in surveys.items()
+        for what, column in named.items()
+    }
+
+
+def _statuses(name: str, survey: Survey) -> Iterator[str]:
+    if survey.rows:
+        counts = survey.statuses_by_place(SLICES)
+        series = [Series(name=status, values=counts[status]) for status in reversed(counts)]
+        title = "statuses in the order of the rows" + (name and f", {name}")
+        yield svg([Panel(title=title, kind="bars", series=series, unit="rows")], _places(survey))
+
+
+def _places(survey: Survey) -> list[str]:
+    return [f"row {number:,}" for number in range(0, survey.rows, survey.slice_rows(SLICES))]
+
+
+def _histogram(title: str, asked: Mapping[str, Column], *, unit: str) -> Iterator[str]:
+    """How many rows have which value. The last bucket has all that lies beyond the highest 99th percentile, too."""
+    tops = {name: found[0] for name, (survey, column) in asked.items() if (found := survey.quantiles(column, [0.99]))}
+    if not tops:
+        return
+    width = _width(max(tops.values()), whole=not unit)
+    buckets = int(max(tops.values()) / width) + 2
+    series = [
+        Series(name=name, values=asked[name][0].histogram(asked[name][1], width=width, buckets=buckets))
+        for name in tops
+    ]
+    ticks = [f"{number * width:g}{unit}" for number in range(buckets)]
+    yield svg([Panel(title=title, kind="bars" if len(series) == 1 else "lines", series=series, unit="rows")], ticks)
+
+
+def _width(top: float, *, whole: bool) -> float:
+    """A round width of which at most BUCKETS reach `top`: 1, 2 or 5 times a power of ten."""
+    rough = max(top, 1e-6) / BUCKETS
+    power: float = 10.0 ** math.floor(math.log10(rough))
+    width = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    return max(1.0, width) if whole else width
+
+
+def _cost(surveys: Mapping[str, Survey]) -> Iterator[str]:
+    """Where the money went, unless nothing was spent."""
+    longest = max(surveys.values(), key=lambda survey: survey.rows)
+    ticks = _places(longest)
+    series = [
+        Series(name="of the rows there" if len(surveys) == 1 else name, values=_costs(survey, longest, len(ticks)))
+        for name, survey in surveys.items()
+        if survey.total(COST_USD)
+    ]
+    if series:
+        panel = Panel(
+            title="cost in the order of the rows",
+            kind="bars" if len(surveys) == 1 else "lines",
+            series=series,
+            unit="$",
+        )
+        yield svg([panel], ticks)
+
+
+def _costs(survey: Survey, longest: Survey, places: int) -> list[float | None]:
+    found = survey.totals_by_place(COST_USD, longest.slice_rows(SLICES))
+    return found + [None] * (places - len(found))

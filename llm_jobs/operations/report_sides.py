@@ -1,0 +1,90 @@
+"""Rows of results as the sides of a report: the answers, the facts, and from the ledger what was sent for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.ledger.base import Facts, ResultRecord, Submission
+from llm_jobs.observability.report_model import Side
+from llm_jobs.observability.texts import dollars
+from llm_jobs.operations.columns import output_columns
+from llm_jobs.operations.services import Services
+from llm_jobs.results import columns
+
+_FACTS = {
+    "model asked": columns.MODEL,
+    "model that answered": columns.MODEL_ANSWERED,
+    "why this model": columns.MODEL_REASON,
+    "finish reason": columns.FINISH_REASON,
+    "prompt tokens": columns.PROMPT_TOKENS,
+    "completion tokens": columns.COMPLETION_TOKENS,
+    "of these cached": columns.CACHED_TOKENS,
+    "of these reasoning": columns.REASONING_TOKENS,
+    "cost in this result (USD)": columns.COST_USD,
+    "latency (s)": columns.LATENCY_S,
+    "attempts": columns.ATTEMPTS,
+    "reused": columns.REUSED,
+    "sample": columns.SAMPLE,
+    "answered at": columns.ANSWERED_AT,
+    "call": columns.CALL_HASH,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """The newest result of a job, and which of its columns are answers."""
+
+    submission: Submission
+    record: ResultRecord
+    inputs: tuple[str, ...]
+    answers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, submission: Submission, record: ResultRecord, names: Sequence[str]) -> Sheet:
+        """`names`: the columns of the result."""
+        steps = job_from_json(submission.job).steps
+        outputs = {name for step in steps for name in output_columns(step)}
+        own = [name for name in names if not name.startswith(columns.PREFIX)]
+        return cls(
+            submission=submission,
+            record=record,
+            inputs=tuple(name for name in own if name not in outputs),
+            answers=tuple(name for name in own if name in outputs),
+        )
+
+
+def side(services: Services, sheet: Sheet, number: int, row: Mapping[str, Any]) -> Side:
+    """Row `number` of a result, with every attempt at its last call."""
+    call_hash = row[columns.CALL_HASH]
+    attempts = services.ledger.attempts(call_hash) if call_hash else ()
+    tokens = [row[name] for name in (columns.PROMPT_TOKENS, columns.COMPLETION_TOKENS) if row[name] is not None]
+    return Side(
+        number=number,
+        status=row[columns.STATUS],
+        answers={name: row[name] for name in sheet.answers},
+        error=row[columns.ERROR],
+        raw=row[columns.RAW],
+        request=attempts[-1][2] if attempts else None,
+        tries=[_try(facts) for _, facts, _, _ in attempts],
+        tokens=sum(tokens) if tokens else None,
+        cost_usd=row[columns.COST_USD],
+        latency_s=row[columns.LATENCY_S],
+        facts=[(label, str(row[name])) for label, name in _FACTS.items() if row.get(name) is not None],
+    )
+
+
+def utc(time_ns: int | None) -> str:
+    """A time for people, in UTC; empty where there is none."""
+    if time_ns is None:
+        return ""
+    return datetime.fromtimestamp(time_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _try(facts: Facts) -> str:
+    took = "" if facts.latency_s is None else f", {facts.latency_s:.3f} s"
+    reason = f": {facts.error}" if facts.error else ""
+    return f"{facts.status}{took}, {dollars(facts.cost_usd)}{reason}"
