@@ -17,7 +17,7 @@ from llm_jobs.documents.variables import credential_name
 if TYPE_CHECKING:
     from llm_jobs.documents.checks import Checks
 
-KINDS: Mapping[str | None, str] = {
+KINDS: Mapping[str, str] = {
     "inline": "inline",
     "file": "file",
     "database": "query",
@@ -60,19 +60,34 @@ def _kind(model: InputModel, at: KeyPath, checks: Checks) -> str | None:
     kinds = {DEFINING[key] for key in DEFINING.keys() & model.model_fields_set}
     if isinstance(model.rows, str):  # the pointer of an API
         kinds.discard("inline")
-    stated = KINDS.get(model.source)
+    stated = KINDS[model.source] if model.source else None
     if stated is None and len(kinds) != 1:
         found = sorted(CALLED[kind] for kind in kinds)
         what = f"two tables are given: {' and '.join(found)}" if kinds else "no table is given"
         checks.refuse(at, what, rule="one of rows, path, query and endpoint", remedy="write one of these")
         return None
     kind = stated or next(iter(kinds))
-    if kind not in kinds:
-        key = next(key for key, of in DEFINING.items() if of == kind)
+    if kind in kinds:
+        return kind
+    key = next(key for key, of in DEFINING.items() if of == kind)
+    rule = f"{CALLED[kind]} is said under `{key}`"
+    if len(kinds) == 1:
+        [other] = kinds
+        _refuse_contradiction(model, other, at, checks, rule=rule)
+    else:
         what = f"no table is given: the source is {model.source} and there is no {key}"
-        checks.refuse(at, what, rule=f"{CALLED[kind]} is said under `{key}`", remedy=f"write `{key}:`")
-        return None
-    return kind
+        checks.refuse(at, what, rule=rule, remedy=f"write `{key}:`")
+    return None
+
+
+def _refuse_contradiction(model: InputModel, kind: str, at: KeyPath, checks: Checks, *, rule: str) -> None:
+    """The source is one, and the key that is given another's."""
+    key = next(key for key, of in DEFINING.items() if of == kind)
+    source = next(name for name, of in KINDS.items() if of == kind)
+    article = "an" if str(model.source)[0] in "aio" else "a"
+    checks.refuse(
+        (*at, key), f"{article} {model.source} table has no {key}", rule=rule, remedy=f"write source: {source}"
+    )
 
 
 def _refuse_key(key: str, kind: str, at: KeyPath, checks: Checks) -> None:

@@ -87,8 +87,8 @@ ParsedStep = ParsedPrompt | ParsedRequests
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedInput:
-    """The table. inline: `rows`; file: `path` and `format`; batch: the lines of the document, digested; query, api: what
-    is asked of a server.
+    """The table. inline: `rows`; file: `path` and `format`; batch: the lines of the document, digested; query and api:
+    what is asked of a server.
 
     A relative `path` of a document is relative to `beside`: the document's folder, or, for a file given beside the
     document (`--input`), the working directory.

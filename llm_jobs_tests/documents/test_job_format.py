@@ -259,7 +259,7 @@ SECTIONS = [
     # (a line below `job:`, key, part of what, part of the remedy); the line is 7
     ("stack: s", "job.stack", "prompting stacks, which this version does not read yet", "later version"),
     ("phases: []", "job.phases", "phases, which this version does not read yet", "later version"),
-    ("input: {source: postgresql, path: x.csv}", "job.input.source", "postgresql is not read", "save it as a file"),
+    ("input: {source: postgresql, path: x.csv}", "job.input.source", "a postgresql table has no path", "source: file"),
     ("input: {path: x.csv, query: q}", "job.input.query", "database inputs", "later version"),
     ("input: {source: fil, path: x.csv}", "job.input.source", "not one of", "did you mean 'file'?"),
     ("input: {source: file}", "job.input", "no table is given", "`rows:` or `path:`"),
