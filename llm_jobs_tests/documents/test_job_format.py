@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from llm_jobs.documents.choices import read_parameters
-from llm_jobs.documents.job import JsonValue, Message, Output, Policy, Schedule
+from llm_jobs.documents.destinations import FileOutput
+from llm_jobs.documents.job import JsonValue, Message, Policy, Schedule
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.documents.watched import Watching
@@ -114,7 +115,7 @@ def test_every_key_of_a_job_arrives_where_it_belongs() -> None:
         timeout_s=30,
         job_timeout_s=600.5,
         on_input_error="fail",
-        output=Output(destination="file", path="out/answers.json", format="json"),
+        outputs=(FileOutput(path="out/answers.json", format="json"),),
         schedule=Schedule(cron="0 9 * * 1-5", timezone="Europe/Berlin", enabled=False),
         watching=Watching(tells_undelivered=True),
     )
@@ -277,9 +278,8 @@ SECTIONS = [
     ("input: {rows: [{'': 1}]}", "job.input.rows[0]['']", "without a name", "name it"),
     ("input: {rows: [{a: 'x ${HOME}'}]}", "job.input.rows[0].a", "is not filled in here", "$${HOME}"),
     ("output: {path: x.txt}", "job.output.path", "does not tell the file's format", "`format:`"),
-    ("output: {destination: database, path: x.csv}", "job.output.destination", "database is not read", "choose"),
-    ("output: {destination: file}", "job.output.path", "is missing", "add 'path'"),
-    ("output: {path: x.csv, on_complete: notify}", "job.output.on_complete", "notifications", "later version"),
+    ("output: {destination: database, path: x.csv}", "job.output.path", "said of the destination database", "file"),
+    ("output: {destination: file}", "job.output", "is missing", "add 'path'"),
     ("execution: {concurency: 3}", "job.execution.concurency", "unknown key", "did you mean 'concurrency'?"),
     ("execution: {concurrency: 0}", "job.execution.concurrency", "greater than or equal to 1", "larger"),
     ("execution: {timeout: 0}", "job.execution.timeout", "greater than 0", "larger"),
@@ -375,8 +375,7 @@ class TestVariables:
         environment = {"LLM_JOBS_DOCUMENT_VARIABLES": "STAGE, UNUSED", "STAGE": "dev", "OTHER": "y"}
         document = parsed(self.TEXT, environment=environment, variables={"FOLDER": "/out"})
         assert document.policy.labels == {"stage": "x-dev"}
-        assert document.policy.output is not None
-        assert document.policy.output.path == "/out/${x}.csv"
+        assert document.policy.outputs == (FileOutput(path="/out/${x}.csv", format="csv"),)
         assert document.variables == {"STAGE": "dev", "FOLDER": "/out"}
 
     @pytest.mark.parametrize(
