@@ -26,10 +26,11 @@ NEVER = {
     "psycopg",
     "redis",
     "requests",
+    "sqlalchemy",
     "transformers",
 }
 # What a process needs that opens the ledger, or reads a document or a table.
-LEDGER = {"sqlalchemy", "pydantic", "yaml", "filelock", "psutil"}
+LEDGER = {"pydantic", "yaml", "filelock", "psutil"}
 TABLES = {"pyarrow", "numpy"}
 PROMPTS = {"jinja2"}
 

@@ -5,115 +5,110 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, distinct, exists, func, select, text, union
-
 from llm_jobs.ledger.base import Facts, LedgerAudit, Spend
-from llm_jobs.ledger.finished import PARAMETERS_AT_ONCE
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import FACT_COLUMNS, facts_of
-from llm_jobs.ledger.tables import answers, budgets, erasures, intents, outcomes, payloads, reservations, submissions
 
 PAGE_ROWS = 1000
 
 # The condition of the partial index, word for word: otherwise SQLite would not use it.
-_WITHOUT_ANSWER = text("(late OR status <> 'succeeded')")
-
-_recorded = exists().where(outcomes.c.intent_id == intents.c.id)
-_erased = exists().where(erasures.c.kind == "call", erasures.c.reference == outcomes.c.call_hash)
-_has_body = exists().where(payloads.c.intent_id == outcomes.c.intent_id)
-_in_answers = exists().where(answers.c.call_hash == outcomes.c.call_hash)
-_supported = exists().where(
-    outcomes.c.intent_id == answers.c.intent_id,
-    outcomes.c.call_hash == answers.c.call_hash,
-    outcomes.c.status == "succeeded",
+WITHOUT_ANSWER = "(o.late OR o.status <> 'succeeded')"
+# The intents of a call (its hash is given twice) that have an outcome: `answers` and the partial index on `outcomes`
+# hold one part each.
+OUTCOMES_OF_CALL = f"""
+SELECT a.intent_id FROM answers a WHERE a.call_hash = ?
+UNION SELECT o.intent_id FROM outcomes o WHERE o.call_hash = ? AND {WITHOUT_ANSWER}
+"""
+_UNRECORDED = """
+SELECT i.id, i.call_hash, i.job_hash, i.model, i.intended_ns, i.owner_id FROM intents i
+WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.intent_id = i.id)
+"""
+_ATTEMPTS = f"""
+SELECT o.intent_id, p.request, p.answer, {", ".join(f"o.{name}" for name in FACT_COLUMNS)}
+FROM outcomes o LEFT JOIN payloads p ON p.intent_id = o.intent_id
+WHERE o.intent_id IN ({OUTCOMES_OF_CALL}) ORDER BY o.intent_id
+"""
+_LATE_OF_JOB = f"""
+SELECT count(*) FROM outcomes o JOIN intents i ON i.id = o.intent_id
+WHERE {WITHOUT_ANSWER} AND o.status = 'succeeded' AND i.job_hash = ?
+"""
+_SPEND = """
+SELECT i.job_hash, count(*) AS attempts, count(DISTINCT i.call_hash) AS calls, sum(o.prompt_tokens) AS prompt_tokens,
+    sum(o.completion_tokens) AS completion_tokens, sum(o.cost_usd) AS cost_usd,
+    sum(CASE WHEN o.cost_usd IS NULL THEN 1 ELSE 0 END) AS unpriced
+FROM intents i JOIN outcomes o ON o.intent_id = i.id WHERE i.job_hash IN {jobs} GROUP BY i.job_hash
+"""
+_LATE = "SELECT intent_id FROM outcomes WHERE late"
+_PAID_TWICE = "SELECT call_hash FROM outcomes WHERE status = 'succeeded' GROUP BY call_hash HAVING count(*) > 1"
+# What must not be there, in the words of the report, with the kind of thing that each row names.
+_CONTRADICTIONS = (
+    (
+        "answers without a successful outcome",
+        "call",
+        """SELECT a.call_hash FROM answers a WHERE NOT EXISTS (SELECT 1 FROM outcomes o
+        WHERE o.intent_id = a.intent_id AND o.call_hash = a.call_hash AND o.status = 'succeeded')""",
+    ),
+    (
+        "outcomes of another call's intent",
+        "call",
+        """SELECT o.call_hash FROM outcomes o WHERE NOT EXISTS (SELECT 1 FROM intents i
+        WHERE i.id = o.intent_id AND i.call_hash = o.call_hash)""",
+    ),
+    (
+        "successes that are no answer",
+        "call",
+        """SELECT o.call_hash FROM outcomes o WHERE o.status = 'succeeded'
+        AND NOT EXISTS (SELECT 1 FROM answers a WHERE a.call_hash = o.call_hash)""",
+    ),
+    (
+        "outcomes without bodies that nobody erased",
+        "call",
+        """SELECT o.call_hash FROM outcomes o
+        WHERE NOT EXISTS (SELECT 1 FROM payloads p WHERE p.intent_id = o.intent_id)
+        AND NOT EXISTS (SELECT 1 FROM erasures e WHERE e.kind = 'call' AND e.reference = o.call_hash)""",
+    ),
+    (
+        "budgets that hold other than what is set aside",
+        "budget",
+        """SELECT b.budget FROM budgets b LEFT JOIN (
+            SELECT r.budget, sum(r.worst_pico_usd) AS pico_usd, sum(r.worst_tokens) AS tokens FROM reservations r
+            WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.intent_id = r.intent_id) GROUP BY r.budget
+        ) s ON s.budget = b.budget
+        WHERE b.reserved_pico_usd <> coalesce(s.pico_usd, 0) OR b.reserved_tokens <> coalesce(s.tokens, 0)""",
+    ),
 )
-_of_its_intent = exists().where(intents.c.id == outcomes.c.intent_id, intents.c.call_hash == outcomes.c.call_hash)
-
-_set_aside = (
-    select(
-        reservations.c.budget,
-        func.sum(reservations.c.worst_pico_usd).label("pico_usd"),
-        func.sum(reservations.c.worst_tokens).label("tokens"),
-    )
-    .where(~exists().where(outcomes.c.intent_id == reservations.c.intent_id))
-    .group_by(reservations.c.budget)
-    .subquery()
-)
-_unbalanced = (
-    select(budgets.c.budget)
-    .outerjoin(_set_aside, _set_aside.c.budget == budgets.c.budget)
-    .where(
-        (budgets.c.reserved_pico_usd != func.coalesce(_set_aside.c.pico_usd, 0))
-        | (budgets.c.reserved_tokens != func.coalesce(_set_aside.c.tokens, 0))
-    )
-)
 
 
-def select_unrecorded(connection: Connection, *, job_hash: str | None, after_id: int) -> Sequence[Any]:
+def select_unrecorded(plain: Plain, *, job_hash: str | None, after_id: int) -> Sequence[Any]:
     """The next page of intents without outcome: id, call_hash, job_hash, model, intended_ns, owner_id."""
-    columns = (intents.c.id, intents.c.call_hash, intents.c.job_hash, intents.c.model, intents.c.intended_ns)
-    query = select(*columns, intents.c.owner_id).where(intents.c.id > after_id, ~_recorded)
-    if job_hash is not None:
-        query = query.where(intents.c.job_hash == job_hash)
-    return connection.execute(query.order_by(intents.c.id).limit(PAGE_ROWS)).all()
+    of_job = "" if job_hash is None else " AND i.job_hash = ?"
+    values = [after_id] if job_hash is None else [after_id, job_hash]
+    return plain.named(f"{_UNRECORDED} AND i.id > ?{of_job} ORDER BY i.id LIMIT {PAGE_ROWS}", values)
 
 
-def outcomes_of_call(call_hash: str) -> Select[tuple[int]]:
-    """The intents of a call that have an outcome. `answers` and the partial index on `outcomes` hold one part each."""
-    answered = select(answers.c.intent_id).where(answers.c.call_hash == call_hash)
-    others = select(outcomes.c.intent_id).where(outcomes.c.call_hash == call_hash, _WITHOUT_ANSWER)
-    return select(union(answered, others).subquery().c.intent_id)
-
-
-def select_attempts(connection: Connection, call_hash: str) -> list[tuple[int, Facts, bytes, bytes | None]]:
+def select_attempts(plain: Plain, call_hash: str) -> list[tuple[int, Facts, bytes, bytes | None]]:
     """Recorded attempts, oldest first; the bodies of an erased one are b"" and None."""
-    columns = [outcomes.c[name] for name in FACT_COLUMNS]
-    query = (
-        select(outcomes.c.intent_id, payloads.c.request, payloads.c.answer, *columns)
-        .outerjoin(payloads, payloads.c.intent_id == outcomes.c.intent_id)
-        .where(outcomes.c.intent_id.in_(outcomes_of_call(call_hash)))
-        .order_by(outcomes.c.intent_id)
-    )
     codec = PayloadCodec()
     return [
         (row[0], facts_of(row[3:]), codec.unpack_optional(row[1]) or b"", codec.unpack_optional(row[2]))
-        for row in connection.execute(query)
+        for row in plain.rows(_ATTEMPTS, (call_hash, call_hash))
     ]
 
 
-def count_late(connection: Connection, job_hash: str) -> int:
+def count_late(plain: Plain, job_hash: str) -> int:
     """Answers that this job's attempts bought after the call had one already. Reads the partial index alone."""
-    query = (
-        select(func.count())
-        .select_from(outcomes.join(intents, intents.c.id == outcomes.c.intent_id))
-        .where(_WITHOUT_ANSWER, outcomes.c.status == "succeeded", intents.c.job_hash == job_hash)
-    )
-    return int(connection.execute(query).scalar_one())
+    return int(plain.scalar(_LATE_OF_JOB, (job_hash,)))
 
 
-def select_spend(connection: Connection, job_hashes: Sequence[str]) -> Iterator[tuple[str, Spend]]:
+def select_spend(plain: Plain, job_hashes: Sequence[str]) -> Iterator[tuple[str, Spend]]:
     """What each job's recorded attempts used."""
-    unpriced = func.sum(case((outcomes.c.cost_usd.is_(None), 1), else_=0))
-    query = (
-        select(
-            intents.c.job_hash,
-            func.count().label("attempts"),
-            func.count(distinct(intents.c.call_hash)).label("calls"),
-            func.sum(outcomes.c.prompt_tokens).label("prompt_tokens"),
-            func.sum(outcomes.c.completion_tokens).label("completion_tokens"),
-            func.sum(outcomes.c.cost_usd).label("cost_usd"),
-            unpriced.label("unpriced"),
-        )
-        .join(outcomes, outcomes.c.intent_id == intents.c.id)
-        .group_by(intents.c.job_hash)
-    )
-    for start in range(0, len(job_hashes), PARAMETERS_AT_ONCE):
-        some = query.where(intents.c.job_hash.in_(job_hashes[start : start + PARAMETERS_AT_ONCE]))
-        for row in connection.execute(some):
+    for some in portions(job_hashes):
+        for row in plain.named(_SPEND.format(jobs=marks(len(some))), some):
             yield row.job_hash, _spend(row)
 
 
-def _spend(row: Row[Any]) -> Spend:
+def _spend(row: Any) -> Spend:
     return Spend(
         attempts=row.attempts,
         calls=row.calls,
@@ -124,48 +119,25 @@ def _spend(row: Row[Any]) -> Spend:
     )
 
 
-def audit(connection: Connection) -> LedgerAudit:
+def audit(plain: Plain) -> LedgerAudit:
     """Counts and contradictions, each found by one query over the whole record."""
-    counted = (select(func.count()).select_from(table) for table in (submissions, intents, outcomes, answers))
-    totals = [connection.execute(query).scalar_one() for query in counted]
-    more_than_once = (
-        select(outcomes.c.call_hash)
-        .where(outcomes.c.status == "succeeded")
-        .group_by(outcomes.c.call_hash)
-        .having(func.count() > 1)
-    )
     return LedgerAudit(
-        submissions=totals[0],
-        intents=totals[1],
-        outcomes=totals[2],
-        answers=totals[3],
-        late=_count(connection, select(outcomes.c.intent_id).where(outcomes.c.late)),
-        paid_twice=_count(connection, more_than_once),
-        unrecorded=_count(connection, select(intents.c.id).where(~_recorded)),
-        inconsistencies=tuple(_contradictions(connection)),
+        submissions=_count(plain, "SELECT id FROM submissions"),
+        intents=_count(plain, "SELECT id FROM intents"),
+        outcomes=_count(plain, "SELECT intent_id FROM outcomes"),
+        answers=_count(plain, "SELECT call_hash FROM answers"),
+        late=_count(plain, _LATE),
+        paid_twice=_count(plain, _PAID_TWICE),
+        unrecorded=_count(plain, _UNRECORDED),
+        inconsistencies=tuple(_contradictions(plain)),
     )
 
 
-def _contradictions(connection: Connection) -> Iterator[str]:
-    checks: tuple[tuple[str, Select[Any]], ...] = (
-        ("answers without a successful outcome", select(answers.c.call_hash).where(~_supported)),
-        ("outcomes of another call's intent", select(outcomes.c.call_hash).where(~_of_its_intent)),
-        (
-            "successes that are no answer",
-            select(outcomes.c.call_hash).where(outcomes.c.status == "succeeded", ~_in_answers),
-        ),
-        ("outcomes without bodies that nobody erased", select(outcomes.c.call_hash).where(~_has_body, ~_erased)),
-    )
-    for what, query in checks:
-        yield from _found(connection, what, query, "call")
-    yield from _found(connection, "budgets that hold other than what is set aside", _unbalanced, "budget")
+def _contradictions(plain: Plain) -> Iterator[str]:
+    for what, kind, query in _CONTRADICTIONS:
+        if count := _count(plain, query):
+            yield f"{count} {what}, for example {kind} {plain.scalar(f'{query} LIMIT 1')}"
 
 
-def _found(connection: Connection, what: str, query: Select[Any], kind: str) -> Iterator[str]:
-    if count := _count(connection, query):
-        first = connection.execute(query.limit(1)).scalar_one()
-        yield f"{count} {what}, for example {kind} {first}"
-
-
-def _count(connection: Connection, query: Select[Any]) -> int:
-    return int(connection.execute(select(func.count()).select_from(query.subquery())).scalar_one())
+def _count(plain: Plain, query: str) -> int:
+    return int(plain.scalar(f"SELECT count(*) FROM ({query}) found"))

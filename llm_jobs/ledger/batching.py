@@ -7,14 +7,13 @@ batch's own rows only. Waiting jobs are rows of `tasks`, which is state: losing 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, insert, or_, select, text, update
-
 from llm_jobs.clock import Clock
 from llm_jobs.errors import LlmJobsError
+from llm_jobs.ledger.audits import WITHOUT_ANSWER
 from llm_jobs.ledger.base import Spend
 from llm_jobs.ledger.batch_records import (
     Batch,
@@ -27,32 +26,55 @@ from llm_jobs.ledger.batch_records import (
 )
 from llm_jobs.ledger.owners import is_alive
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import FACT_COLUMNS, OWNER_COLUMNS, OwnerRow, facts_of, from_json, owner_of, to_json
-from llm_jobs.ledger.tables import batch_events, batches, claims, intents, outcomes, owners, payloads, tasks
 
-ASKED_AT_ONCE = 500
 TASK_KIND = "batch"
 _WAITS, _OVER = "waiting", "over"
 _BATCH_COLUMNS = (
     *("provider", "model", "base_url", "path", "job_hash", "submission_id", "owner_id", "token", "calls", "bytes"),
     "sha256",
 )
-_OWNER = [owners.c[name] for name in OWNER_COLUMNS]
-# The condition of the partial index, word for word: otherwise SQLite would not use it.
-_WITHOUT_ANSWER = text("(late OR status <> 'succeeded')")
+_OWNERS = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners"
+_HAS_EVENT = "EXISTS (SELECT 1 FROM batch_events e WHERE e.batch_id = b.id AND e.kind = '{}')"
+_BATCHES = "SELECT b.*, o.closed_ns FROM batches b JOIN owners o ON o.id = b.owner_id"
+_UNFINISHED = (
+    f"(o.closed_ns IS NULL OR {_HAS_EVENT.format('submitted')} AND {_HAS_EVENT.format('lost')}"
+    f" AND NOT {_HAS_EVENT.format('collected')})"
+)
+# A batch's intents, by the range of ids that they lie in: they have no index by owner.
+_OF_BATCH = "i.id BETWEEN ? AND ? AND i.owner_id = ?"
+_CALLS = (
+    f"SELECT i.call_hash, i.id, o.intent_id FROM intents i LEFT JOIN outcomes o ON o.intent_id = i.id WHERE {_OF_BATCH}"
+)
+_SPEND = f"""
+SELECT count(*), sum(o.prompt_tokens), sum(o.completion_tokens), sum(o.cost_usd),
+    sum(CASE WHEN o.cost_usd IS NULL THEN 1 ELSE 0 END)
+FROM outcomes o JOIN intents i ON i.id = o.intent_id WHERE {_OF_BATCH} AND o.completion_tokens IS NOT NULL
+"""
+_ABANDONED = f"""
+{_OWNERS} WHERE kind = 'batch' AND closed_ns IS NULL
+AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.owner_id = owners.id) ORDER BY id
+"""
+_REFUSALS = f"""
+SELECT o.call_hash, o.intent_id, o.recorded_ns, p.answer, {", ".join(f"o.{name}" for name in FACT_COLUMNS)}
+FROM outcomes o LEFT JOIN payloads p ON p.intent_id = o.intent_id
+WHERE {WITHOUT_ANSWER} AND o.final AND o.status <> 'succeeded' AND o.call_hash IN {{hashes}}
+ORDER BY o.intent_id
+"""
 
 
 class Batching(ABC):
-    """The methods of `BatchLedger`, for a ledger that SQLAlchemy speaks to."""
+    """The methods of `BatchLedger`, for a ledger that speaks plain SQL."""
 
     _clock: Clock
     _owner_timeout_s: float
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[Connection]: ...
+    def _reading(self) -> AbstractContextManager[Plain]: ...
 
     @abstractmethod
-    def _writing(self) -> AbstractContextManager[Connection]: ...
+    def _writing(self) -> AbstractContextManager[Plain]: ...
 
     @abstractmethod
     def _shared_now_ns(self) -> int: ...
@@ -63,13 +85,13 @@ class Batching(ABC):
     def record_batch(self, batch: Batch) -> int:
         values = {name: getattr(batch, name) for name in _BATCH_COLUMNS}
         values |= {"details": to_json(batch.details), "recorded_ns": self._clock.now_ns()}
-        open_owner = select(owners.c.id).where(owners.c.id == batch.owner_id, owners.c.closed_ns.is_(None))
-        with self._writing() as connection:
-            if connection.execute(open_owner.with_for_update()).first() is None:
+        with self._writing() as plain:
+            lock = " FOR UPDATE" if plain.dialect == "postgresql" else ""
+            if not plain.rows(f"SELECT id FROM owners WHERE id = ? AND closed_ns IS NULL{lock}", (batch.owner_id,)):
                 raise LlmJobsError(
                     f"the calls of a batch of job {batch.job_hash} were given to others before it was made"
                 )
-            return int(connection.execute(insert(batches).values(values).returning(batches.c.id)).scalar_one())
+            return plain.insert_numbered("batches", values)
 
     def record_batch_event(self, event: BatchEvent) -> None:
         values = {
@@ -80,24 +102,25 @@ class Batching(ABC):
             "details": to_json(event.details) if event.details else None,
             "recorded_ns": self._clock.now_ns(),
         }
-        with self._writing() as connection:
-            connection.execute(insert(batch_events).values(values))
+        with self._writing() as plain:
+            plain.insert("batch_events", values)
 
     def batches(
         self, *, job_hash: str | None = None, ids: Sequence[int] | None = None, unfinished: bool = False
     ) -> Sequence[BatchState]:
-        query = select(batches, owners.c.closed_ns).join(owners, owners.c.id == batches.c.owner_id)
+        conditions: list[str] = [_UNFINISHED] if unfinished else []
+        values: list[object] = []
         if job_hash is not None:
-            query = query.where(batches.c.job_hash == job_hash)
+            conditions.append("b.job_hash = ?")
+            values.append(job_hash)
         if ids is not None:
-            query = query.where(batches.c.id.in_(list(ids)))
-        if unfinished:
-            given_up = and_(_event("submitted"), _event("lost"), ~_event("collected"))
-            query = query.where(or_(owners.c.closed_ns.is_(None), given_up))
-        with self._reading() as connection:
-            rows = connection.execute(query.order_by(batches.c.id)).all()
-            events = _events(connection, [row.id for row in rows])
-            runs = {row.owner_id: self._submitter_runs(_owner(connection, row.owner_id)) for row in rows}
+            conditions.append(f"b.id IN {marks(len(ids))}" if ids else "1 = 0")
+            values.extend(ids)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        with self._reading() as plain:
+            rows = plain.named(f"{_BATCHES}{where} ORDER BY b.id", values)
+            events = _events(plain, [row.id for row in rows])
+            runs = {row.owner_id: self._submitter_runs(owner_row(plain, row.owner_id)) for row in rows}
         return [
             BatchState(
                 batch=_batch(row),
@@ -109,29 +132,13 @@ class Batching(ABC):
         ]
 
     def batch_calls(self, batch: Batch) -> Mapping[str, BatchCall]:
-        query = (
-            select(intents.c.call_hash, intents.c.id, outcomes.c.intent_id)
-            .outerjoin(outcomes, outcomes.c.intent_id == intents.c.id)
-            .where(_of(batch))
-        )
-        with self._reading() as connection:
-            rows = connection.execute(query)
-            return {row[0]: BatchCall(intent_id=row[1], recorded=row[2] is not None) for row in rows}
+        with self._reading() as plain:
+            rows = plain.rows(_CALLS, _of(batch))
+        return {row[0]: BatchCall(intent_id=row[1], recorded=row[2] is not None) for row in rows}
 
     def batch_spend(self, batch: Batch) -> Spend:
-        query = (
-            select(
-                func.count(),
-                func.sum(outcomes.c.prompt_tokens),
-                func.sum(outcomes.c.completion_tokens),
-                func.sum(outcomes.c.cost_usd),
-                func.sum(case((outcomes.c.cost_usd.is_(None), 1), else_=0)),
-            )
-            .join(intents, intents.c.id == outcomes.c.intent_id)
-            .where(_of(batch), outcomes.c.completion_tokens.is_not(None))
-        )
-        with self._reading() as connection:
-            count, prompt, completion, cost_usd, unpriced = connection.execute(query).one()
+        with self._reading() as plain:
+            [(count, prompt, completion, cost_usd, unpriced)] = plain.rows(_SPEND, _of(batch))
         return Spend(
             attempts=count,
             calls=count,
@@ -142,46 +149,37 @@ class Batching(ABC):
         )
 
     def claimed_by(self, owner_id: int) -> Mapping[str, int]:
-        query = select(claims.c.call_hash, claims.c.intent_id).where(claims.c.owner_id == owner_id)
-        with self._reading() as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+        with self._reading() as plain:
+            return dict(plain.rows("SELECT call_hash, intent_id FROM claims WHERE owner_id = ?", (owner_id,)))
 
     def abandoned_owners(self) -> Sequence[int]:
-        has_batch = exists().where(batches.c.owner_id == owners.c.id)
-        query = select(*_OWNER).where(owners.c.kind == "batch", owners.c.closed_ns.is_(None), ~has_batch)
-        with self._reading() as connection:
-            rows = [OwnerRow(*row) for row in connection.execute(query.order_by(owners.c.id))]
+        with self._reading() as plain:
+            rows = [OwnerRow(*row) for row in plain.rows(_ABANDONED)]
         return [row.id for row in rows if not self._submitter_runs(row)]
 
     def holders(self, call_hashes: Sequence[str]) -> Mapping[str, int]:
-        query = select(claims.c.call_hash, claims.c.owner_id)
-        with self._reading() as connection:
+        with self._reading() as plain:
             return {
                 row[0]: row[1]
-                for some in _portions(list(call_hashes))
-                for row in connection.execute(query.where(claims.c.call_hash.in_(some)))
+                for some in portions(call_hashes)
+                for row in plain.rows(
+                    f"SELECT call_hash, owner_id FROM claims WHERE call_hash IN {marks(len(some))}", some
+                )
             }
 
     def owners_alive(self, owner_ids: Sequence[int]) -> frozenset[int]:
-        query = select(*_OWNER).where(owners.c.id.in_(list(owner_ids)))
-        with self._reading() as connection:
-            rows = [OwnerRow(*row) for row in connection.execute(query)] if owner_ids else []
+        if not owner_ids:
+            return frozenset()
+        with self._reading() as plain:
+            rows = [OwnerRow(*row) for row in plain.rows(f"{_OWNERS} WHERE id IN {marks(len(owner_ids))}", owner_ids)]
         return frozenset(row.id for row in rows if self._is_alive(row))
 
     def refusals(self, call_hashes: Sequence[str]) -> Mapping[str, Sequence[Refusal]]:
         found: dict[str, list[Refusal]] = {}
-        facts = [outcomes.c[name] for name in FACT_COLUMNS]
-        columns = (outcomes.c.call_hash, outcomes.c.intent_id, outcomes.c.recorded_ns, payloads.c.answer)
-        query = (
-            select(*columns, *facts)
-            .outerjoin(payloads, payloads.c.intent_id == outcomes.c.intent_id)
-            .where(_WITHOUT_ANSWER, outcomes.c.final, outcomes.c.status != "succeeded")
-        )
         codec = PayloadCodec()
-        with self._reading() as connection:
-            for some in _portions(list(call_hashes)):
-                rows = connection.execute(query.where(outcomes.c.call_hash.in_(some)).order_by(outcomes.c.intent_id))
-                for row in rows:
+        with self._reading() as plain:
+            for some in portions(call_hashes):
+                for row in plain.rows(_REFUSALS.format(hashes=marks(len(some))), some):
                     found.setdefault(row[0], []).append(
                         Refusal(
                             intent_id=row[1],
@@ -204,22 +202,26 @@ class Batching(ABC):
             "changed_ns": now_ns,
             "details": to_json({"reason": waiting.reason, "owners": waiting.owners, "calls": waiting.calls}),
         }
-        with self._writing() as connection:
-            connection.execute(delete(tasks).where(_task_of(waiting.job_hash)))
-            connection.execute(insert(tasks).values(values))
+        with self._writing() as plain:
+            plain.run("DELETE FROM tasks WHERE kind = ? AND reference = ?", (TASK_KIND, waiting.job_hash))
+            plain.insert("tasks", values)
 
     def end_waiting(self, job_hash: str) -> None:
-        with self._writing() as connection:
-            connection.execute(update(tasks).where(_task_of(job_hash)).values(state=_OVER))
+        with self._writing() as plain:
+            values = (_OVER, TASK_KIND, job_hash)
+            plain.run("UPDATE tasks SET state = ? WHERE kind = ? AND reference = ?", values)
 
     def waiting(self, job_hashes: Sequence[str] | None = None) -> Mapping[str, Waiting]:
-        query = select(tasks).where(tasks.c.kind == TASK_KIND)
-        with self._reading() as connection:
+        query = "SELECT * FROM tasks WHERE kind = ?"
+        with self._reading() as plain:
             if job_hashes is None:
-                rows = list(connection.execute(query))
+                rows = plain.named(query, (TASK_KIND,))
             else:
-                some = _portions(list(job_hashes))
-                rows = [row for part in some for row in connection.execute(query.where(tasks.c.reference.in_(part)))]
+                rows = [
+                    row
+                    for some in portions(job_hashes)
+                    for row in plain.named(f"{query} AND reference IN {marks(len(some))}", (TASK_KIND, *some))
+                ]
         return {row.reference: _waiting(row) for row in rows}
 
     def _submitter_runs(self, row: OwnerRow | None) -> bool:
@@ -232,40 +234,27 @@ class Batching(ABC):
         )
 
 
-def _event(kind: BatchEventKind) -> Any:
-    return exists().where(batch_events.c.batch_id == batches.c.id, batch_events.c.kind == kind)
-
-
-def _of(batch: Batch) -> Any:
-    """The batch's intents, by the range of ids that they lie in: they have no index by owner."""
+def _of(batch: Batch) -> tuple[int, int, int]:
+    """The values of `_OF_BATCH`."""
     runs = batch.details["intents"]
-    return and_(intents.c.id.between(runs[0][0], runs[-1][1]), intents.c.owner_id == batch.owner_id)
+    return runs[0][0], runs[-1][1], batch.owner_id
 
 
-def _task_of(job_hash: str) -> Any:
-    return and_(tasks.c.kind == TASK_KIND, tasks.c.reference == job_hash)
+def owner_row(plain: Plain, owner_id: int) -> OwnerRow | None:
+    """The owner, if there ever was one with this id."""
+    rows = plain.rows(f"{_OWNERS} WHERE id = ?", (owner_id,))
+    return OwnerRow(*rows[0]) if rows else None
 
 
-def _portions(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (values[start : start + ASKED_AT_ONCE] for start in range(0, len(values), ASKED_AT_ONCE))
-
-
-def _owner(connection: Connection, owner_id: int) -> OwnerRow | None:
-    row = connection.execute(select(*_OWNER).where(owners.c.id == owner_id)).first()
-    return None if row is None else OwnerRow(*row)
-
-
-def _events(connection: Connection, batch_ids: Sequence[int]) -> dict[int, list[BatchEvent]]:
+def _events(plain: Plain, batch_ids: Sequence[int]) -> dict[int, list[BatchEvent]]:
     found: dict[int, list[BatchEvent]] = {}
-    for start in range(0, len(batch_ids), ASKED_AT_ONCE):
-        some = batch_ids[start : start + ASKED_AT_ONCE]
-        query = select(batch_events).where(batch_events.c.batch_id.in_(some)).order_by(batch_events.c.id)
-        for row in connection.execute(query):
+    for some in portions(batch_ids):
+        for row in plain.named(f"SELECT * FROM batch_events WHERE batch_id IN {marks(len(some))} ORDER BY id", some):
             found.setdefault(row.batch_id, []).append(_batch_event(row))
     return found
 
 
-def _batch_event(row: Row[Any]) -> BatchEvent:
+def _batch_event(row: Any) -> BatchEvent:
     return BatchEvent(
         batch_id=row.batch_id,
         kind=cast("BatchEventKind", row.kind),
@@ -276,12 +265,12 @@ def _batch_event(row: Row[Any]) -> BatchEvent:
     )
 
 
-def _batch(row: Row[Any]) -> Batch:
+def _batch(row: Any) -> Batch:
     values = {name: getattr(row, name) for name in _BATCH_COLUMNS}
     return Batch(**values, details=from_json(row.details), id=row.id, recorded_ns=row.recorded_ns)
 
 
-def _waiting(row: Row[Any]) -> Waiting:
+def _waiting(row: Any) -> Waiting:
     told = from_json(row.details)
     return Waiting(
         job_hash=row.reference,

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import Connection, delete, insert, select
+from llm_jobs.ledger.audits import OUTCOMES_OF_CALL
+from llm_jobs.ledger.plain import Plain
 
-from llm_jobs.ledger.audits import outcomes_of_call
-from llm_jobs.ledger.tables import documents, erasures, payloads, submissions
+_BODIES_OF_CALL = f"DELETE FROM payloads WHERE intent_id IN ({OUTCOMES_OF_CALL})"
+_BODIES_OF_JOB = "DELETE FROM documents WHERE submission_id IN (SELECT id FROM submissions WHERE job_hash = ?)"
 
 
 def erase_bodies(
-    connection: Connection, kind: Literal["call", "job"], references: Sequence[str], *, who: str, why: str, now_ns: int
+    plain: Plain, kind: Literal["call", "job"], references: Sequence[str], *, who: str, why: str, now_ns: int
 ) -> int:
     """Name `references` (call hashes for `call`, job hashes for `job`) as erased and delete their bodies."""
     deleted = 0
     for reference in dict.fromkeys(references):
         values = {"kind": kind, "reference": reference, "who": who, "why": why, "recorded_ns": now_ns}
-        connection.execute(insert(erasures).values(values))
+        plain.insert("erasures", values)
         if kind == "call":
-            statement = delete(payloads).where(payloads.c.intent_id.in_(outcomes_of_call(reference)))
+            deleted += plain.run(_BODIES_OF_CALL, (reference, reference))
         else:
-            submitted = select(submissions.c.id).where(submissions.c.job_hash == reference)
-            statement = delete(documents).where(documents.c.submission_id.in_(submitted))
-        deleted += connection.execute(statement).rowcount
+            deleted += plain.run(_BODIES_OF_JOB, (reference,))
     return deleted

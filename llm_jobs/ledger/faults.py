@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError, InterfaceError
-
 from llm_jobs.errors import ImmutableError, LlmJobsError, SetupError
 from llm_jobs.ledger.append_only import MESSAGE
+
+URL_REMEDY = "LLM_JOBS_DATABASE_URL is sqlite:///path/to/ledger.db or postgresql://user@host/database"
 
 _TAKEN_STATES = {"23001", "23505"}  # restrict_violation (our triggers), unique_violation
 _MISSING_STATES = {"23502", "23503"}  # not_null_violation (the hash of no intent), foreign_key_violation
@@ -24,14 +24,12 @@ _SETUP_REMEDIES = (
 
 
 @contextmanager
-def classified(url: str, driver_error: type[Exception]) -> Iterator[None]:
-    """Raise what the database raises as ImmutableError, SetupError or LlmJobsError."""
+def classified(url: str, *errors: type[Exception]) -> Iterator[None]:
+    """Raise what the driver or SQLAlchemy raises, `errors`, as ImmutableError, SetupError or LlmJobsError."""
     try:
         yield
-    except DBAPIError as error:
-        raise translate(error.orig or error, url) from error
-    except driver_error as error:
-        raise translate(error, url) from error
+    except errors as error:
+        raise translate(getattr(error, "orig", None) or error, url) from error
 
 
 def translate(error: BaseException, url: str) -> LlmJobsError:
@@ -46,10 +44,6 @@ def translate(error: BaseException, url: str) -> LlmJobsError:
     for signs, remedy in _SETUP_REMEDIES:
         if state in signs or any(sign in text for sign in signs):
             return SetupError(f"ledger {url}: {remedy} ({text})")
-    if isinstance(error, InterfaceError) or type(error).__name__ in {
-        "OperationalError",
-        "InterfaceError",
-        "AdminShutdown",
-    }:
+    if type(error).__name__ in {"OperationalError", "InterfaceError", "AdminShutdown"}:
         return SetupError(f"ledger {url}: the database cannot be used; check that it runs and run again ({text})")
     return LlmJobsError(f"ledger {url}: {text}")

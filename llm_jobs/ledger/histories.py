@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
-
-from llm_jobs.ledger.audits import outcomes_of_call
+from llm_jobs.ledger.audits import OUTCOMES_OF_CALL
 from llm_jobs.ledger.base import Trace
+from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import FACT_COLUMNS, facts_of
-from llm_jobs.ledger.tables import answers, claims, intents, outcomes
 
-_INTENT = (intents.c.id, intents.c.job_hash, intents.c.model, intents.c.attempt, intents.c.intended_ns)
-_FACTS = tuple(outcomes.c[name] for name in FACT_COLUMNS)
+_INTENT_COLUMNS = ("id", "job_hash", "model", "attempt", "intended_ns")
+_TRACES = f"""
+SELECT {", ".join(f"i.{name}" for name in _INTENT_COLUMNS)}, o.recorded_ns, a.intent_id,
+    {", ".join(f"o.{name}" for name in FACT_COLUMNS)}
+FROM intents i LEFT JOIN outcomes o ON o.intent_id = i.id
+LEFT JOIN answers a ON a.intent_id = i.id AND a.call_hash = i.call_hash
+WHERE i.id IN ({OUTCOMES_OF_CALL} UNION SELECT c.intent_id FROM claims c WHERE c.call_hash = ?) AND i.call_hash = ?
+ORDER BY i.id
+"""
 
 
-def select_traces(connection: Connection, call_hash: str) -> list[Trace]:
+def select_traces(plain: Plain, call_hash: str) -> list[Trace]:
     """Attempts, oldest first. One whose owner died before it was recorded is not among them: `unrecorded` lists it."""
-    ids = outcomes_of_call(call_hash).union(select(claims.c.intent_id).where(claims.c.call_hash == call_hash))
-    query = (
-        select(*_INTENT, outcomes.c.recorded_ns, answers.c.intent_id.label("answer"), *_FACTS)
-        .outerjoin(outcomes, outcomes.c.intent_id == intents.c.id)
-        .outerjoin(answers, (answers.c.intent_id == intents.c.id) & (answers.c.call_hash == call_hash))
-        .where(intents.c.id.in_(ids), intents.c.call_hash == call_hash)
-        .order_by(intents.c.id)
-    )
-    return [_trace(row) for row in connection.execute(query)]
+    return [_trace(row) for row in plain.rows(_TRACES, (call_hash,) * 4)]
 
 
-def _trace(row: Row[Any]) -> Trace:
+def _trace(row: Sequence[Any]) -> Trace:
+    number, job_hash, model, attempt, intended_ns, recorded_ns, answer, *facts = row
     return Trace(
-        intent_id=row.id,
-        job_hash=row.job_hash,
-        model=row.model,
-        attempt=row.attempt,
-        intended_ns=row.intended_ns,
-        recorded_ns=row.recorded_ns,
-        facts=None if row.recorded_ns is None else facts_of(row[7:]),
-        is_answer=row.answer is not None,
+        intent_id=number,
+        job_hash=job_hash,
+        model=model,
+        attempt=attempt,
+        intended_ns=intended_ns,
+        recorded_ns=recorded_ns,
+        facts=None if recorded_ns is None else facts_of(facts),
+        is_answer=answer is not None,
     )

@@ -1,8 +1,8 @@
 """The schema and its history: an ordered list of migrations, each frozen text, applied once and noted.
 
 Tables of record never change (docs/decisions/0001-ledger-migrations.md): a later migration adds tables, nullable
-columns or indexes. `tables.py` describes the outcome of all of them for queries; a test compares the two. What keeps
-the tables of record append-only is in `append_only.py`.
+columns or indexes. Queries are plain SQL in the modules by subject. What keeps the tables of record append-only is in
+`append_only.py`.
 """
 
 from __future__ import annotations

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, event
+from sqlalchemy import URL, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from llm_jobs.clock import Clock
+from llm_jobs.errors import SetupError
 from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import Answer, Exchange, Outcome, Want
-from llm_jobs.ledger.faults import classified
+from llm_jobs.ledger.faults import URL_REMEDY, classified
 from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.postgres_budgets import Hot
 from llm_jobs.ledger.postgres_exchange import SELECT_ANSWERS, Batch, prepare, transact
 from llm_jobs.ledger.records import answer_of
@@ -25,7 +28,21 @@ from llm_jobs.ledger.sql import SqlLedger
 
 _MIGRATION_LOCK = 0x6C6C6D6A  # any number, the same in every version
 _TRIES = 5
+_READ_ONLY = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _RETRYABLE_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected: rolled back whole
+
+
+def parsed(url: str) -> URL:
+    """The URL of a ledger in PostgreSQL. Raises SetupError for any other."""
+    try:
+        found = make_url(url)
+    except (ArgumentError, ValueError):  # its text holds the URL or a part, and the URL may hold a password
+        raise SetupError(f"the ledger's URL cannot be read; {URL_REMEDY}") from None
+    if "@" in f"{found.host}{found.database if found.host else ''}":  # what follows the first @ would be shown
+        raise SetupError(f"the ledger's URL has more than one @; write %40 for an @ in the password; {URL_REMEDY}")
+    if found.get_backend_name() != "postgresql":
+        raise SetupError(f"the ledger cannot be kept in {found.get_backend_name()!r}; {URL_REMEDY}")
+    return found
 
 
 class PostgresLedger(SqlLedger):
@@ -34,10 +51,11 @@ class PostgresLedger(SqlLedger):
     dialect: Dialect = "postgresql"
 
     def __init__(self, url: URL, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> None:
-        engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, max_overflow=28)
-        event.listen(engine, "connect", _commit_durably)
+        self._engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, max_overflow=28)
+        event.listen(self._engine, "connect", _commit_durably)
+        self._driver: Any = self._engine.dialect.import_dbapi()
         shown = URL.create("postgresql", host=url.host, port=url.port, database=url.database)
-        super().__init__(engine, url=str(shown), clock=clock, owner_timeout_s=owner_timeout_s)
+        super().__init__(url=str(shown), driver_error=self._driver.Error, clock=clock, owner_timeout_s=owner_timeout_s)
         self._lock = threading.Lock()
         self._codec = PayloadCodec()
         self._hot: Hot | None = None
@@ -59,27 +77,46 @@ class PostgresLedger(SqlLedger):
             finally:
                 connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATION_LOCK})")
 
-    def _begin(self, connection: Connection, *, writing: bool) -> None:
-        if not writing:
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    @contextmanager
+    def _reading(self) -> Iterator[Plain]:
+        with self._plain() as plain:
+            plain.run(_READ_ONLY)
+            yield plain
+
+    @contextmanager
+    def _writing(self) -> Iterator[Plain]:
+        with self._plain() as plain:
+            yield plain
+            plain.run("COMMIT")
+
+    @contextmanager
+    def _plain(self) -> Iterator[Plain]:
+        """A connection of the pool, which rolls back what is not committed."""
+        with classified(self.url, self._driver_error, DBAPIError), closing(self._engine.raw_connection()) as pooled:
+            try:
+                yield Plain(pooled.driver_connection, self.dialect)
+            except self._driver_error:
+                if pooled.driver_connection is not None and pooled.driver_connection.closed:
+                    pooled.invalidate()
+                raise
 
     def _shared_now_ns(self) -> int:
         """This process's clock, set by the server's once: machines whose clocks differ agree on who is alive."""
         if self._clock_is_behind_ns is None:
-            with self._reading() as connection:
-                seconds = connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one()
+            with self._reading() as plain:
+                seconds = plain.scalar("SELECT extract(epoch FROM clock_timestamp())")
             self._clock_is_behind_ns = int(seconds * 1_000_000_000) - self._clock.now_ns()
         return self._clock.now_ns() + self._clock_is_behind_ns
 
     def _scrub(self) -> None:
-        with classified(self.url, self._driver_error), self._engine.connect() as connection:
+        with classified(self.url, self._driver_error, DBAPIError), self._engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM payloads, documents")
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         codec = PayloadCodec()
-        with self._reading() as connection:
-            rows = connection.exec_driver_sql(SELECT_ANSWERS, (list(call_hashes),))
-            return {row[0]: answer_of(row, codec) for row in rows}
+        with self._reading() as plain:
+            rows = plain.rows(SELECT_ANSWERS, (list(call_hashes),))
+        return {row[0]: answer_of(row, codec) for row in rows}
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
         if not outcomes and not wants:

@@ -6,67 +6,46 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, select
-
 from llm_jobs.ledger.base import BudgetState, UsageRow
 from llm_jobs.ledger.budgets import Account
+from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import from_json
-from llm_jobs.ledger.tables import budgets, intents, outcomes, submissions
 
-_AMOUNTS = (
-    budgets.c.spent_pico_usd,
-    budgets.c.spent_tokens,
-    budgets.c.reserved_pico_usd,
-    budgets.c.reserved_tokens,
-)
 _DAY_S = 86_400
-_GROUP = (
-    (outcomes.c.recorded_ns // (_DAY_S * 1_000_000_000)).label("day"),
-    intents.c.provider,
-    intents.c.model,
-    intents.c.job_hash,
-    intents.c.submission_id,
-)
 _SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "latency_s")
+_BUDGETS = "SELECT budget, spent_pico_usd, spent_tokens, reserved_pico_usd, reserved_tokens FROM budgets"
+_USAGE = f"""
+SELECT o.recorded_ns / {_DAY_S * 1_000_000_000} AS day, i.provider, i.model, i.job_hash, i.submission_id,
+    count(*) AS attempts, sum(CASE WHEN o.final THEN 1 ELSE 0 END) AS calls,
+    sum(CASE WHEN o.cost_usd IS NULL THEN 1 ELSE 0 END) AS unpriced, count(o.latency_s) AS timed,
+    {", ".join(f"sum(o.{name}) AS {name}" for name in _SUMMED)}
+FROM outcomes o JOIN intents i ON i.id = o.intent_id {{where}}
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
 
 
-def select_budgets(connection: Connection, keys: Sequence[str]) -> dict[str, BudgetState]:
+def select_budgets(plain: Plain, keys: Sequence[str]) -> dict[str, BudgetState]:
     """The state of each budget; one that nothing was counted for is empty."""
-    rows = connection.execute(select(budgets.c.budget, *_AMOUNTS).where(budgets.c.budget.in_(list(keys))))
-    found = {row[0]: Account(*row[1:]).state for row in rows}
+    found = {
+        row[0]: Account(*row[1:]).state
+        for some in portions(keys)
+        for row in plain.rows(f"{_BUDGETS} WHERE budget IN {marks(len(some))}", some)
+    }
     return {key: found.get(key, BudgetState()) for key in keys}
 
 
-def select_usage(connection: Connection, *, since_ns: int | None, until_ns: int | None) -> list[UsageRow]:
+def select_usage(plain: Plain, *, since_ns: int | None, until_ns: int | None) -> list[UsageRow]:
     """Recorded attempts by day, model and submission, oldest day first. Reads every attempt."""
-    query = (
-        select(
-            *_GROUP,
-            func.count().label("attempts"),
-            _count(outcomes.c.final).label("calls"),
-            _count(outcomes.c.cost_usd.is_(None)).label("unpriced"),
-            func.count(outcomes.c.latency_s).label("timed"),
-            *(func.sum(outcomes.c[name]).label(name) for name in _SUMMED),
-        )
-        .join(intents, intents.c.id == outcomes.c.intent_id)
-        .group_by(*_GROUP)
-        .order_by(*_GROUP)
-    )
-    if since_ns is not None:
-        query = query.where(outcomes.c.recorded_ns >= since_ns)
-    if until_ns is not None:
-        query = query.where(outcomes.c.recorded_ns < until_ns)
-    rows = connection.execute(query).all()
-    who = select(submissions.c.id, submissions.c.submitter, submissions.c.labels)
-    submitted = {row.id: row for row in connection.execute(who)} if rows else {}
+    bounds = {"o.recorded_ns >= ?": since_ns, "o.recorded_ns < ?": until_ns}
+    stated = {bound: value for bound, value in bounds.items() if value is not None}
+    where = f"WHERE {' AND '.join(stated)}" if stated else ""
+    rows = plain.named(_USAGE.format(where=where), list(stated.values()))
+    who = plain.named("SELECT id, submitter, labels FROM submissions") if rows else []
+    submitted = {row.id: row for row in who}
     return [_usage(row, submitted[row.submission_id]) for row in rows]
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.sum(case((condition, 1), else_=0))
-
-
-def _usage(row: Row[Any], submitted: Any) -> UsageRow:
+def _usage(row: Any, submitted: Any) -> UsageRow:
     sums = {name: getattr(row, name) for name in _SUMMED}
     tokens = {name: int(value) for name, value in sums.items() if name.endswith("_tokens") and value is not None}
     return UsageRow(

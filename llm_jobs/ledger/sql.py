@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, get_args
-
-from sqlalchemy import Connection, Engine, delete, insert, select, update
+from typing import get_args
 
 from llm_jobs.clock import Clock
 from llm_jobs.documents.job import AnswerStatus
@@ -40,29 +38,31 @@ from llm_jobs.ledger.base import (
     UsageRow,
     Want,
 )
-from llm_jobs.ledger.batching import Batching
+from llm_jobs.ledger.batching import Batching, owner_row
 from llm_jobs.ledger.faults import classified
 from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
 from llm_jobs.ledger.owners import is_alive
+from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import OWNER_COLUMNS, OwnerRow, owner_of
-from llm_jobs.ledger.tables import claims, owners, schema_versions
 from llm_jobs.ledger.truncations import select_unsuccessful
 
-_OWNER = [owners.c[name] for name in OWNER_COLUMNS]
+_LIVE_RUNS = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners WHERE run_id IS NOT NULL AND closed_ns IS NULL ORDER BY id"
+_HAS_SCHEMA = {
+    "sqlite": "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_versions'",
+    "postgresql": "SELECT count(to_regclass('schema_versions'))",
+}
 
 
 class SqlLedger(Batching, ABC):
-    """A ledger in a database that SQLAlchemy speaks to."""
+    """A ledger in a database of either kind."""
 
     dialect: Dialect
 
-    def __init__(self, engine: Engine, *, url: str, clock: Clock, owner_timeout_s: float) -> None:
+    def __init__(self, *, url: str, driver_error: type[Exception], clock: Clock, owner_timeout_s: float) -> None:
         self.url = url
-        self._engine = engine
+        self._driver_error = driver_error
         self._clock = clock
         self._owner_timeout_s = owner_timeout_s
-        self._driver: Any = engine.dialect.import_dbapi()
-        self._driver_error: type[Exception] = self._driver.Error
 
     @abstractmethod
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange: ...
@@ -78,25 +78,16 @@ class SqlLedger(Batching, ABC):
         """Held by the one process that migrates."""
 
     @abstractmethod
-    def _begin(self, connection: Connection, *, writing: bool) -> None:
-        """Open the transaction."""
+    def _reading(self) -> AbstractContextManager[Plain]:
+        """A transaction that reads."""
+
+    @abstractmethod
+    def _writing(self) -> AbstractContextManager[Plain]:
+        """A transaction that is committed, unless something is raised."""
 
     def _shared_now_ns(self) -> int:
         """The time by which owners on all machines are compared."""
         return self._clock.now_ns()
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with classified(self.url, self._driver_error), self._engine.connect() as connection:
-            self._begin(connection, writing=False)
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with classified(self.url, self._driver_error), self._engine.connect() as connection:
-            self._begin(connection, writing=True)
-            yield connection
-            connection.commit()
 
     def migrate(self) -> None:
         with classified(self.url, self._driver_error):
@@ -106,11 +97,10 @@ class SqlLedger(Batching, ABC):
 
     def _version(self) -> int:
         """The schema's version, 0 where there is none. Raises SetupError for one that this program does not know."""
-        with self._reading() as connection:
-            if not self._engine.dialect.has_table(connection, schema_versions.name):
+        with self._reading() as plain:
+            if not plain.scalar(_HAS_SCHEMA[self.dialect]):
                 return 0
-            version = connection.execute(select(schema_versions.c.version).order_by(schema_versions.c.version.desc()))
-            found = int(version.scalars().first() or 0)
+            found = int(plain.scalar("SELECT max(version) FROM schema_versions") or 0)
         if found > LATEST:
             raise SetupError(
                 f"ledger {self.url}: its schema is version {found}, this program knows {LATEST}; upgrade llm-jobs"
@@ -121,15 +111,15 @@ class SqlLedger(Batching, ABC):
         applied = self._version()
         for migration in migrations(self.dialect):
             if migration.version > applied:
-                with self._writing() as connection:
+                with self._writing() as plain:
                     for statement in (VERSIONS_TABLE, *migration.statements):
-                        connection.exec_driver_sql(statement)
+                        plain.run(statement)
                     values = {
                         "version": migration.version,
                         "name": migration.name,
                         "applied_ns": self._clock.now_ns(),
                     }
-                    connection.execute(insert(schema_versions).values(values))
+                    plain.insert("schema_versions", values)
 
     # Owners
 
@@ -151,27 +141,26 @@ class SqlLedger(Batching, ABC):
             "heartbeat_ns": now_ns,
             "kind": kind,
         }
-        with self._writing() as connection:
-            return int(connection.execute(insert(owners).values(values).returning(owners.c.id)).scalar_one())
+        with self._writing() as plain:
+            return plain.insert_numbered("owners", values)
 
     def heartbeat(self, owner_id: int) -> None:
-        beat = update(owners).where(owners.c.id == owner_id).values(heartbeat_ns=self._shared_now_ns())
-        with self._writing() as connection:
-            connection.execute(beat)
+        now_ns = self._shared_now_ns()
+        with self._writing() as plain:
+            plain.run("UPDATE owners SET heartbeat_ns = ? WHERE id = ?", (now_ns, owner_id))
 
     def close_owner(self, owner_id: int) -> None:
-        with self._writing() as connection:
-            connection.execute(delete(claims).where(claims.c.owner_id == owner_id))
-            closed = update(owners).where(owners.c.id == owner_id).values(closed_ns=self._shared_now_ns())
-            connection.execute(closed)
+        now_ns = self._shared_now_ns()
+        with self._writing() as plain:
+            plain.run("DELETE FROM claims WHERE owner_id = ?", (owner_id,))
+            plain.run("UPDATE owners SET closed_ns = ? WHERE id = ?", (now_ns, owner_id))
 
     def live_runs(self, host: str) -> Sequence[str]:
         """Run ids of the owners that are alive, oldest first. Owners on other hosts than `host` count as alive
         within the timeout of their last heartbeat."""
-        query = select(*_OWNER).where(owners.c.run_id.is_not(None), owners.c.closed_ns.is_(None)).order_by(owners.c.id)
-        with self._reading() as connection:
-            rows = connection.execute(query).all()
-        return list(dict.fromkeys(row.run_id for row in rows if self._is_alive(OwnerRow(*row))))
+        with self._reading() as plain:
+            rows = [OwnerRow(*row) for row in plain.rows(_LIVE_RUNS)]
+        return list(dict.fromkeys(row.run_id for row in rows if row.run_id and self._is_alive(row)))
 
     def _is_alive(self, row: OwnerRow | None) -> bool:
         """Whether the owner still runs; None is an owner that never was."""
@@ -189,8 +178,8 @@ class SqlLedger(Batching, ABC):
     # Submissions, results, and what lies beside them
 
     def submit(self, submissions: Sequence[Submission]) -> Sequence[int]:
-        with self._writing() as connection:
-            return submitted.insert_submissions(connection, submissions, now_ns=self._clock.now_ns())
+        with self._writing() as plain:
+            return submitted.insert_submissions(plain, submissions, now_ns=self._clock.now_ns())
 
     def submissions(
         self,
@@ -200,72 +189,72 @@ class SqlLedger(Batching, ABC):
         document_name: str | None = None,
         bodies: bool = True,
     ) -> Sequence[Submission]:
-        with self._reading() as connection:
+        with self._reading() as plain:
             return submitted.select_submissions(
-                connection, job_hash=job_hash, name=name, document_name=document_name, bodies=bodies
+                plain, job_hash=job_hash, name=name, document_name=document_name, bodies=bodies
             )
 
     def latest_jobs(self, limit: int) -> Sequence[Submission]:
-        with self._reading() as connection:
-            return submitted.select_latest_jobs(connection, limit)
+        with self._reading() as plain:
+            return submitted.select_latest_jobs(plain, limit)
 
     def unfinished(self) -> Sequence[str]:
-        with self._reading() as connection:
-            return submitted.select_unfinished(connection)
+        with self._reading() as plain:
+            return submitted.select_unfinished(plain)
 
     def record_change(self, change: JobChange) -> int:
-        with self._writing() as connection:
-            return changes.insert_change(connection, change, dialect=self.dialect, now_ns=self._clock.now_ns())
+        with self._writing() as plain:
+            return changes.insert_change(plain, change, now_ns=self._clock.now_ns())
 
     def changes(self, job_hash: str) -> Sequence[JobChange]:
-        with self._reading() as connection:
-            return changes.select_changes(connection, job_hash=job_hash)
+        with self._reading() as plain:
+            return changes.select_changes(plain, job_hash=job_hash)
 
     def changes_since(self, change_id: int) -> Sequence[JobChange]:
-        with self._reading() as connection:
-            return changes.select_changes(connection, after_id=change_id)
+        with self._reading() as plain:
+            return changes.select_changes(plain, after_id=change_id)
 
     def record_result(self, record: ResultRecord) -> None:
-        with self._writing() as connection:
-            finished.insert_result(connection, record, now_ns=self._clock.now_ns())
+        with self._writing() as plain:
+            finished.insert_result(plain, record, now_ns=self._clock.now_ns())
 
     def results(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[ResultRecord]]:
-        with self._reading() as connection:
-            return finished.select_results(connection, job_hashes)
+        with self._reading() as plain:
+            return finished.select_results(plain, job_hashes)
 
     def record_receipt(self, receipt: Receipt) -> None:
-        with self._writing() as connection:
-            finished.insert_receipt(connection, receipt, now_ns=self._clock.now_ns())
+        with self._writing() as plain:
+            finished.insert_receipt(plain, receipt, now_ns=self._clock.now_ns())
 
     def receipts(self, job_hash: str) -> Sequence[Receipt]:
-        with self._reading() as connection:
-            return finished.select_receipts(connection, job_hash)
+        with self._reading() as plain:
+            return finished.select_receipts(plain, job_hash)
 
     def record_model_version(self, version: ModelVersion) -> None:
-        with self._writing() as connection:
-            finished.insert_model_version(connection, version, now_ns=self._clock.now_ns())
+        with self._writing() as plain:
+            finished.insert_model_version(plain, version, now_ns=self._clock.now_ns())
 
     def model_versions(self) -> Sequence[ModelVersion]:
-        with self._reading() as connection:
-            return finished.select_model_versions(connection)
+        with self._reading() as plain:
+            return finished.select_model_versions(plain)
 
     def newest_model_version(self) -> int:
-        with self._reading() as connection:
-            return finished.count_model_versions(connection)
+        with self._reading() as plain:
+            return finished.count_model_versions(plain)
 
     def record_dead_letter(self, letter: DeadLetter) -> None:
-        with self._writing() as connection:
-            finished.insert_dead_letter(connection, letter, now_ns=self._clock.now_ns())
+        with self._writing() as plain:
+            finished.insert_dead_letter(plain, letter, now_ns=self._clock.now_ns())
 
     def dead_letters(self) -> Sequence[DeadLetter]:
-        with self._reading() as connection:
-            return finished.select_dead_letters(connection)
+        with self._reading() as plain:
+            return finished.select_dead_letters(plain)
 
     def erase(self, *, call_hashes: Sequence[str] = (), job_hashes: Sequence[str] = (), who: str, why: str) -> int:
         now_ns = self._clock.now_ns()
-        with self._writing() as connection:
-            deleted = erasing.erase_bodies(connection, "call", call_hashes, who=who, why=why, now_ns=now_ns)
-            deleted += erasing.erase_bodies(connection, "job", job_hashes, who=who, why=why, now_ns=now_ns)
+        with self._writing() as plain:
+            deleted = erasing.erase_bodies(plain, "call", call_hashes, who=who, why=why, now_ns=now_ns)
+            deleted += erasing.erase_bodies(plain, "job", job_hashes, who=who, why=why, now_ns=now_ns)
         self._scrub()
         return deleted
 
@@ -276,30 +265,31 @@ class SqlLedger(Batching, ABC):
     # The record as a whole
 
     def attempts(self, call_hash: str) -> Sequence[tuple[int, Facts, bytes, bytes | None]]:
-        with self._reading() as connection:
-            return audits.select_attempts(connection, call_hash)
+        with self._reading() as plain:
+            return audits.select_attempts(plain, call_hash)
 
     def traces(self, call_hash: str) -> Sequence[Trace]:
-        with self._reading() as connection:
-            return histories.select_traces(connection, call_hash)
+        with self._reading() as plain:
+            return histories.select_traces(plain, call_hash)
 
     def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        with self._reading() as connection:
-            return select_unsuccessful(connection, call_hashes, ("truncated",))
+        with self._reading() as plain:
+            return select_unsuccessful(plain, call_hashes, ("truncated",))
 
     def unsuccessful(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        with self._reading() as connection:
-            return select_unsuccessful(connection, call_hashes, get_args(AnswerStatus))
+        with self._reading() as plain:
+            return select_unsuccessful(plain, call_hashes, get_args(AnswerStatus))
 
     def unrecorded(self, job_hash: str | None = None) -> Iterator[Unrecorded]:
         """Pages of one short transaction each, so that a slow reader holds nobody up."""
         alive: dict[int, bool] = {}
         after_id = 0
         while True:
-            with self._reading() as connection:
-                page = audits.select_unrecorded(connection, job_hash=job_hash, after_id=after_id)
-                for owner_id in {row.owner_id for row in page} - alive.keys():
-                    alive[owner_id] = self._is_alive(self._owner(connection, owner_id))
+            with self._reading() as plain:
+                page = audits.select_unrecorded(plain, job_hash=job_hash, after_id=after_id)
+                unknown = {row.owner_id for row in page} - alive.keys()
+                rows = {owner_id: owner_row(plain, owner_id) for owner_id in unknown}
+            alive |= {owner_id: self._is_alive(row) for owner_id, row in rows.items()}
             for row in page:
                 yield Unrecorded(
                     intent_id=row.id,
@@ -313,26 +303,22 @@ class SqlLedger(Batching, ABC):
                 return
             after_id = page[-1].id
 
-    def _owner(self, connection: Connection, owner_id: int) -> OwnerRow | None:
-        row = connection.execute(select(*_OWNER).where(owners.c.id == owner_id)).first()
-        return None if row is None else OwnerRow(*row)
-
     def audit(self) -> LedgerAudit:
-        with self._reading() as connection:
-            return audits.audit(connection)
+        with self._reading() as plain:
+            return audits.audit(plain)
 
     def budget_state(self, keys: Sequence[str]) -> Mapping[str, BudgetState]:
-        with self._reading() as connection:
-            return spending.select_budgets(connection, keys)
+        with self._reading() as plain:
+            return spending.select_budgets(plain, keys)
 
     def usage(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[UsageRow]:
-        with self._reading() as connection:
-            return spending.select_usage(connection, since_ns=since_ns, until_ns=until_ns)
+        with self._reading() as plain:
+            return spending.select_usage(plain, since_ns=since_ns, until_ns=until_ns)
 
     def late(self, job_hash: str) -> int:
-        with self._reading() as connection:
-            return audits.count_late(connection, job_hash)
+        with self._reading() as plain:
+            return audits.count_late(plain, job_hash)
 
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
-        with self._reading() as connection:
-            return dict(audits.select_spend(connection, job_hashes))
+        with self._reading() as plain:
+            return dict(audits.select_spend(plain, job_hashes))

@@ -13,7 +13,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import Connection, QueuePool, create_engine
 
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
@@ -22,12 +21,14 @@ from llm_jobs.ledger.base import Answer, Exchange, Outcome, Want
 from llm_jobs.ledger.faults import classified
 from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import answer_of
 from llm_jobs.ledger.sql import SqlLedger
 from llm_jobs.ledger.sqlite_budgets import as_json
 from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, SELECT_ANSWERS, SqliteExchange
 
 _memory_names = itertools.count(1)
+_KEPT = 4  # connections that wait for the next transaction
 
 
 class SqliteLedger(SqlLedger):
@@ -37,17 +38,14 @@ class SqliteLedger(SqlLedger):
 
     def __init__(self, path: Path | None, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> None:
         name = f"file:/llm-jobs-{next(_memory_names)}?vfs=memdb" if path is None else f"{path.absolute().as_uri()}"
+        self._name = name
         self._path = path
         self._lock = threading.RLock()
-
-        def connect() -> sqlite3.Connection:
-            return _connect(name, durable=path is not None)
-
-        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=4, max_overflow=28)
+        self._idle: list[sqlite3.Connection] = []
         url = "sqlite://" if path is None else f"sqlite:///{path}"
-        super().__init__(engine, url=url, clock=clock, owner_timeout_s=owner_timeout_s)
+        super().__init__(url=url, driver_error=sqlite3.Error, clock=clock, owner_timeout_s=owner_timeout_s)
         with classified(url, sqlite3.Error):
-            self._hot = connect()
+            self._hot = self._connect()
         self._hot.execute("PRAGMA busy_timeout = 0")
         self._hot.execute("PRAGMA wal_autocheckpoint = 250")  # short ones: answers wait while one is made
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
@@ -56,7 +54,11 @@ class SqliteLedger(SqlLedger):
     def close(self) -> None:
         with self._lock:
             self._hot.close()
-        self._engine.dispose()
+            while self._idle:
+                self._idle.pop().close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return _connect(self._name, durable=self._path is not None)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -66,19 +68,36 @@ class SqliteLedger(SqlLedger):
             with FileLock(f"{self._path}.lock"):
                 yield
 
-    def _begin(self, connection: Connection, *, writing: bool) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self) -> Iterator[Plain]:
         # A database in memory has no write-ahead log: whoever reads keeps whoever writes from committing.
-        with self._lock if self._path is None else nullcontext(), super()._reading() as connection:
-            yield connection
+        with self._lock if self._path is None else nullcontext(), self._transaction("BEGIN", "ROLLBACK") as plain:
+            yield plain
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with self._lock, super()._writing() as connection:
-            yield connection
+    def _writing(self) -> Iterator[Plain]:
+        with self._lock, self._transaction("BEGIN IMMEDIATE", "COMMIT") as plain:
+            yield plain
+
+    @contextmanager
+    def _transaction(self, begin: str, end: str) -> Iterator[Plain]:
+        """A transaction on a connection that waited for one, or on a new one."""
+        with classified(self.url, sqlite3.Error):
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                connection.execute(begin)
+                yield Plain(connection, self.dialect)
+                connection.execute(end)
+            except BaseException:
+                connection.close()  # which rolls back
+                raise
+            if len(self._idle) < _KEPT:
+                self._idle.append(connection)
+            else:
+                connection.close()
 
     def _scrub(self) -> None:
         with self._lock, classified(self.url, sqlite3.Error):
@@ -86,10 +105,8 @@ class SqliteLedger(SqlLedger):
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         codec = PayloadCodec()
-        with self._reading() as connection:
-            driver = connection.connection.driver_connection  # rows of SQLAlchemy's take twice as long
-            assert isinstance(driver, sqlite3.Connection)
-            rows = driver.execute(SELECT_ANSWERS, (as_json(list(call_hashes)),)).fetchall()
+        with self._reading() as plain:
+            rows = plain.rows(SELECT_ANSWERS, (as_json(list(call_hashes)),))
         return {row[0]: answer_of(row, codec) for row in rows}
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, insert, literal, select
-
 from llm_jobs.ledger.base import Submission
 from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import from_json, to_json
-from llm_jobs.ledger.tables import documents, results, submissions
 
-_NOTHING = literal(None)
+_WITH_BODIES = "SELECT s.*, d.document, d.job FROM submissions s LEFT JOIN documents d ON d.submission_id = s.id"
+_WITHOUT_BODIES = "SELECT s.*, NULL AS document, NULL AS job FROM submissions s"
+_LATEST = f"""
+{_WITHOUT_BODIES} WHERE s.id IN (SELECT max(id) FROM submissions GROUP BY job_hash) ORDER BY s.id DESC LIMIT ?
+"""
+_UNFINISHED = """
+SELECT s.job_hash FROM submissions s WHERE NOT EXISTS (
+    SELECT 1 FROM results r
+    WHERE r.job_hash = s.job_hash AND r.step IS NULL AND r.failed = 0 AND r.succeeded = r."rows"
+) GROUP BY s.job_hash ORDER BY min(s.id)
+"""
 
 
-def insert_submissions(connection: Connection, items: Sequence[Submission], *, now_ns: int) -> list[int]:
+def insert_submissions(plain: Plain, items: Sequence[Submission], *, now_ns: int) -> list[int]:
     """Record `items` in order and return their ids."""
     codec = PayloadCodec()
     ids = []
@@ -31,57 +39,37 @@ def insert_submissions(connection: Connection, items: Sequence[Submission], *, n
             "as_of_ns": item.as_of_ns,
             "submitted_ns": now_ns if item.submitted_ns is None else item.submitted_ns,
         }
-        number = connection.execute(insert(submissions).values(facts).returning(submissions.c.id)).scalar_one()
+        number = plain.insert_numbered("submissions", facts)
         bodies = {"submission_id": number, "document": codec.pack(item.document), "job": codec.pack(item.job)}
-        connection.execute(insert(documents).values(bodies))
+        plain.insert("documents", bodies)
         ids.append(number)
     return ids
 
 
 def select_submissions(
-    connection: Connection, *, job_hash: str | None, name: str | None, document_name: str | None, bodies: bool
+    plain: Plain, *, job_hash: str | None, name: str | None, document_name: str | None, bodies: bool
 ) -> list[Submission]:
     """Submissions, newest first; an erased body is empty, and so is one that is not asked for."""
-    query: Select[Any] = select(submissions, _NOTHING.label("document"), _NOTHING.label("job"))
-    if bodies:
-        query = select(submissions, documents.c.document, documents.c.job).outerjoin(
-            documents, documents.c.submission_id == submissions.c.id
-        )
-    query = query.order_by(submissions.c.id.desc())
-    for column, value in (("job_hash", job_hash), ("name", name), ("document_name", document_name)):
-        if value is not None:
-            query = query.where(submissions.c[column] == value)
+    stated = {"job_hash": job_hash, "name": name, "document_name": document_name}
+    wanted = {column: value for column, value in stated.items() if value is not None}
+    where = f" WHERE {' AND '.join(f's.{column} = ?' for column in wanted)}" if wanted else ""
+    query = f"{_WITH_BODIES if bodies else _WITHOUT_BODIES}{where} ORDER BY s.id DESC"
     codec = PayloadCodec()
-    return [_submission(row, codec) for row in connection.execute(query)]
+    return [_submission(row, codec) for row in plain.named(query, list(wanted.values()))]
 
 
-def select_latest_jobs(connection: Connection, limit: int) -> list[Submission]:
+def select_latest_jobs(plain: Plain, limit: int) -> list[Submission]:
     """The newest submission of each of the latest jobs, newest first, without bodies."""
-    newest = select(func.max(submissions.c.id)).group_by(submissions.c.job_hash)
-    query = (
-        select(submissions, _NOTHING.label("document"), _NOTHING.label("job"))
-        .where(submissions.c.id.in_(newest))
-        .order_by(submissions.c.id.desc())
-        .limit(limit)
-    )
     codec = PayloadCodec()
-    return [_submission(row, codec) for row in connection.execute(query)]
+    return [_submission(row, codec) for row in plain.named(_LATEST, (limit,))]
 
 
-def select_unfinished(connection: Connection) -> list[str]:
+def select_unfinished(plain: Plain) -> list[str]:
     """Jobs without a result in which every row succeeded, oldest first submission first."""
-    whole = results.c.step.is_(None) & (results.c.failed == 0) & (results.c.succeeded == results.c.rows)
-    finished = exists().where(results.c.job_hash == submissions.c.job_hash, whole)
-    query: Select[Any] = (
-        select(submissions.c.job_hash)
-        .where(~finished)
-        .group_by(submissions.c.job_hash)
-        .order_by(func.min(submissions.c.id))
-    )
-    return list(connection.execute(query).scalars())
+    return [row[0] for row in plain.rows(_UNFINISHED)]
 
 
-def _submission(row: Row[Any], codec: PayloadCodec) -> Submission:
+def _submission(row: Any, codec: PayloadCodec) -> Submission:
     return Submission(
         job_hash=row.job_hash,
         name=row.name,

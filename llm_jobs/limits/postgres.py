@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import URL, create_engine
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.exc import ArgumentError
 
 from llm_jobs.errors import SetupError
 from llm_jobs.limits.algorithm import decide
@@ -24,6 +25,14 @@ _LOCK = "SELECT state FROM limit_states_1 WHERE key = %s FOR UPDATE"
 _NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _INSERT = "INSERT INTO limit_states_1 VALUES (%s, %s) ON CONFLICT DO NOTHING"
 _UPDATE = "UPDATE limit_states_1 SET state = %s WHERE key = %s"
+
+
+def parsed(url: str) -> URL:
+    """The URL in its parts. Raises ValueError, whose text does not hold the URL."""
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise ValueError("this is no URL of a database") from None
 
 
 class PostgresLimitStore:

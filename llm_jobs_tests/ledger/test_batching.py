@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select
 
 from llm_jobs.clock import SetClock
 from llm_jobs.errors import ImmutableError, LlmJobsError
@@ -14,7 +13,6 @@ from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.batch_records import UNSURE, Batch, BatchEvent, BatchEventKind, Waiting
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.ledger.sql import SqlLedger
-from llm_jobs.ledger.tables import intents
 from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome
 
 
@@ -129,9 +127,9 @@ def test_an_intent_says_how_its_call_is_asked(ledger: Ledger) -> None:
     wants = [replace(asker.want(call(1)), mode="batch"), asker.want(call(2))]
     ledger.exchange(asker.owner_id, outcomes=[], wants=wants)
     assert isinstance(ledger, SqlLedger)
-    with ledger._reading() as connection:
-        rows = connection.execute(select(intents.c.call_hash, intents.c.mode)).all()
-    assert {tuple(row) for row in rows} == {(call(1), "batch"), (call(2), "online")}
+    with ledger._reading() as plain:
+        rows = plain.rows("SELECT call_hash, mode FROM intents")
+    assert set(rows) == {(call(1), "batch"), (call(2), "online")}
 
 
 def test_an_answer_that_comes_when_there_is_one_already_is_late(ledger: Ledger) -> None:
