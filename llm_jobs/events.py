@@ -221,6 +221,18 @@ class JobFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryEnded:
+    """A result reached a destination of its job, or did not. `destination` holds no credential."""
+
+    job_hash: str
+    name: str
+    destination: str
+    status: str  # delivered | fallback | skipped | failed
+    rows: int = 0
+    error: str | None = None  # why it did not reach the destination that is named
+
+
+@dataclass(frozen=True, slots=True)
 class JobMeasured:
     """The metrics that a job's document asks for, as they stand now. Told every few seconds, and at the job's end."""
 
@@ -268,6 +280,7 @@ Event = (
     | ResultLinked
     | ResultRecorded
     | JobFinished
+    | DeliveryEnded
     | JobMeasured
     | AlertRaised
     | JobBroken

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.documents.choices import read_parameters
-from llm_jobs.documents.destinations import FileOutput
+from llm_jobs.documents.destinations import FileOutput, OutputError
 from llm_jobs.documents.job import JsonValue, Message, Policy, Schedule
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document
@@ -116,6 +116,7 @@ def test_every_key_of_a_job_arrives_where_it_belongs() -> None:
         job_timeout_s=600.5,
         on_input_error="fail",
         outputs=(FileOutput(path="out/answers.json", format="json"),),
+        on_output_error=OutputError(alert=True),
         schedule=Schedule(cron="0 9 * * 1-5", timezone="Europe/Berlin", enabled=False),
         watching=Watching(tells_undelivered=True),
     )
