@@ -94,7 +94,12 @@ class Variables:
         self._values = {name: environment[name] for name in listed if name in environment} | dict(given)
         self._allowed = listed | set(given)
         self.used: dict[str, str] = {}
+        self.filled: dict[KeyPath, tuple[str, ...]] = {}  # where which were filled in
         self.problems: list[Problem] = []
+
+    def may_stand(self, path: KeyPath, name: str) -> bool:
+        """Whether `${name}` may stand at `path`: as a name, or as a variable that documents may use."""
+        return name in self._allowed or is_read_by_name(path)
 
     def fill(self, source: Source) -> JsonValue:
         """The document's value with its references filled in. Problems are gathered in `problems`."""
@@ -110,7 +115,7 @@ class Variables:
         return value
 
     def _fill_text(self, text: str, path: KeyPath, source: Source) -> str:
-        if _is_among(CREDENTIALS, path):
+        if is_read_by_name(path):
             return text
 
         def replace(match: re.Match[str]) -> str:
@@ -129,6 +134,7 @@ class Variables:
             self.problems.append(self._unavailable(name, path, source))
             return ""
         self.used[name] = value
+        self.filled[path] = (*self.filled.get(path, ()), name)
         return value
 
     def _unavailable(self, name: str, path: KeyPath, source: Source) -> Problem:
@@ -151,6 +157,11 @@ def credential_name(text: str) -> str | None:
     """The NAME of a credential written as `${NAME}`; None if it is anything else."""
     match = _NAME_ALONE.fullmatch(text.strip())
     return match[1] if match else None
+
+
+def is_read_by_name(path: KeyPath) -> bool:
+    """Whether `${NAME}` at this key path stays a name, looked up at the moment of its use."""
+    return _is_among(CREDENTIALS, path)
 
 
 def _is_among(patterns: tuple[KeyPath, ...], path: KeyPath) -> bool:
