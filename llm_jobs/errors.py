@@ -7,6 +7,8 @@ LlmJobsError
 ├── SetupError              no key, no server, a database that cannot be used             exit 3
 ├── ImmutableError          something of record would be overwritten or deleted
 ├── IntegrityError          a digest does not match what was recorded
+├── DeliveryError           a destination did not take a result; it may when asked again
+│   └── DeliveryRefused     it will not, as things stand
 ├── RowError                one row cannot be asked; its neighbours go on
 │   └── RenderError         a template does not fit the row: a missing or empty column, too long a text
 ├── MessageNotSent          a message to people did not leave; it may when it is sent again
@@ -80,6 +82,14 @@ class ImmutableError(LlmJobsError):
 
 class IntegrityError(LlmJobsError):
     """Stored bytes do not have the digest that was recorded for them."""
+
+
+class DeliveryError(LlmJobsError):
+    """A destination did not take a result, or not all of it. Repeating it may succeed, and repeats nothing."""
+
+
+class DeliveryRefused(DeliveryError):
+    """A destination will not take a result until somebody changes the document, the destination or the rights."""
 
 
 class RowError(LlmJobsError):
