@@ -37,6 +37,7 @@ class StackText:
     name: str
     version: str
     source: Source
+    digest: str = ""  # of what it says
 
 
 # The stack of a name that a version or a range (None: the latest) allows. Raises NotFound or DocumentError.

@@ -259,7 +259,6 @@ MISTAKES = [
 
 SECTIONS = [
     # (a line below `job:`, key, part of what, part of the remedy); the line is 7
-    ("stack: s", "job.stack", "prompting stacks, which this version does not read yet", "later version"),
     ("phases: []", "job.phases", "phases, which this version does not read yet", "later version"),
     ("input: {source: postgresql, path: x.csv}", "job.input.path", "a postgresql table has no path", "source: file"),
     ("input: {path: x.csv, query: q}", "job.input", "two tables are given: a file and a query", "one of these"),
@@ -444,7 +443,6 @@ def test_what_is_no_cron_expression_is_refused(cron: str) -> None:
         ("- job", None, "is not a mapping", "write `job:`"),
         ("{}", None, "is not a mapping", "write `job:`"),
         ("pipeline: {}", "pipeline", "pipelines, which this version does not read yet", "write the document"),
-        ("template: {}", "template", "job templates", "write the document"),
         ("nodes: []", "nodes", "pipelines of nodes and edges", "write the document"),
     ],
 )
