@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedStep
+from llm_jobs.documents.parsed import ParsedCompound, ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep
+from llm_jobs.documents.stacks import StackReader
 from llm_jobs.documents.text import shown_value
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, Problem
@@ -42,15 +43,17 @@ REQUEST_PARAMETERS = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choices:
-    """`--profile`, `--param`, `--input`, `--epoch`, `--model`, and where `${NAME}` gets its values."""
+    """`--profile`, `--param`, `--input`, `--epoch`, `--model`, `--name`, and where `${NAME}` and stacks are found."""
 
     profile: str | None = None
     parameters: Mapping[str, JsonValue] = field(default_factory=dict)
     input_override: str | None = None
     epoch: str | None = None
     models: tuple[str, ...] = ()
+    job_name: str | None = None  # of the job that a template makes
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     variables: Mapping[str, str] = field(default_factory=dict)
+    stacks: StackReader | None = field(default=None, compare=False)
 
 
 def read_parameters(assignments: Iterable[str]) -> dict[str, JsonValue]:
@@ -138,4 +141,6 @@ def _asked_of(step: ParsedStep, model: str) -> ParsedStep:
     """`step` with one model in the place of all that it names."""
     if isinstance(step, ParsedPrompt):
         return replace(step, model=model, choice=None)
-    return replace(step, model=model)
+    if isinstance(step, ParsedCompound):
+        return replace(step, steps=tuple(_asked_of(inner, model) for inner in step.steps))
+    return replace(step, model=model) if isinstance(step, ParsedRequests) else step

@@ -24,11 +24,7 @@ from llm_jobs.documents.triggers import Conditions, Names, Triggers
 from llm_jobs.documents.watching import AlertModel, LoggingModel, MonitoringModel
 
 LATER_KEYS = {
-    "stack": "prompting stacks",
-    "stack_version": "prompting stacks",
-    "phases": "phases",
     "pipeline": "pipelines",
-    "template": "job templates",
 }
 
 _Positive = Annotated[int, Field(ge=1)]
@@ -143,6 +139,7 @@ def _check_limit(value: Any) -> Any:
 Native = Annotated[bool, BeforeValidator(_switch)]
 Models = Annotated[list[WeightedModel], BeforeValidator(_listed), Field(min_length=1)]
 Fallback = Annotated[list[str], Field(min_length=1)]
+Aggregation = Literal["count", "distinct", "first", "last", "list", "max", "mean", "min", "stddev", "sum"]
 OnStatus = dict[AnswerStatus, Annotated[list[RuleModel], BeforeValidator(_rules), Field(min_length=1)]]
 
 
@@ -172,6 +169,53 @@ class PromptModel(Model):
     operation: Operation = "chat"
     endpoint: str | None = None
     api_key: str | None = None
+
+
+_Named = Annotated[str, Field(min_length=1)]
+_OneAggregate = Annotated[dict[Aggregation, _Named], Field(min_length=1, max_length=1)]
+
+
+class ReduceModel(Model):
+    """One row per group: columns that the rows of a group share, and what is computed over its rows."""
+
+    by: list[_Named] = Field(default_factory=list)
+    aggregate: dict[str, Literal["count"] | _OneAggregate] = Field(default_factory=dict)
+
+
+class LoopModel(Model):
+    until: str | None = None
+    at_most: Annotated[int, Field(ge=1, le=1000)]
+
+
+class StepModel(PromptModel):
+    """One step of a graph. What it is is told by one key (`documents.formats.steps.KINDS`); a prompt has none."""
+
+    prompt: str | None = None  # of the library, where the step has another name
+    needs: list[_Named] | None = None
+    when: str | None = None
+    for_each_model: list[_Named] | None = Field(default=None, min_length=1)
+    task: str | None = None
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    filter: str | None = None
+    reduce: ReduceModel | None = None
+    split: str | None = None
+    for_each: dict[_Named, Annotated[list[Any], Field(min_length=1)]] | None = Field(
+        default=None, min_length=1, max_length=1
+    )
+    steps: list[StepModel] | None = Field(default=None, min_length=1)
+    loop: LoopModel | None = None
+    first_of: list[StepModel] | None = Field(default=None, min_length=1)
+
+
+class PhaseModel(Model):
+    """`parallel: true` asks about each row that the phase before left; a phase without it asks once about all."""
+
+    name: str
+    prompt: str | None = None
+    version: str | None = None
+    model: str | None = None
+    parallel: bool = False
+    split_by: _Named | list[_Named] | None = None
 
 
 class ExecutionModel(Model):
@@ -236,7 +280,9 @@ class JobModel(Model):
     models: Models | None = None
     fallback: Fallback | None = None
     input: InputModel | None = None
-    prompts: list[PromptModel] = Field(min_length=1)
+    prompts: list[PromptModel] = Field(default_factory=list)
+    steps: list[StepModel] = Field(default_factory=list)
+    phases: list[PhaseModel] = Field(default_factory=list)
     output: Outputs | None = None
     execution: ExecutionModel = Field(default_factory=ExecutionModel)
     error_handling: ErrorHandlingModel = Field(default_factory=ErrorHandlingModel)
@@ -244,6 +290,9 @@ class JobModel(Model):
     monitoring: MonitoringModel | None = None
     logging: LoggingModel | None = None
     alerts: list[AlertModel] = Field(default_factory=list)
+    stack: str | None = None
+    stack_version: str | None = None
+    stack_parameters: dict[str, Any] = Field(default_factory=dict)
     profiles: dict[str, ProfileModel] = Field(default_factory=dict)
     epoch: str | None = None
     sample: Annotated[int, Field(ge=1, le=1000)] = 1

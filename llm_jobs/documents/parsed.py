@@ -6,11 +6,11 @@ equal, whatever their order, syntax or layout: where things stand in the text (`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_jobs.documents.job import FileFormat, InputKind, JsonValue, Message, Operation, Policy
+from llm_jobs.documents.job import FileFormat, FilterStep, InputKind, JsonValue, Message, Operation, Policy, TableStep
 from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
@@ -42,8 +42,9 @@ class ParsedChoice:
     """Several models by name, each with its weight (None: the catalogue's): a weighted set, sorted by name, or a list
     in the order in which they are asked."""
 
-    kind: Literal["weighted", "fallback"]
+    kind: Literal["weighted", "fallback", "each"]
     models: tuple[tuple[str, float | None], ...]
+    column: str | None = None  # each: the one that names the row's model
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +71,8 @@ class ParsedPrompt:
     endpoint: str | None = None  # a base URL in place of the model's
     api_key: str | None = None  # the NAME of the environment variable that holds the key
     purpose: str | None = None  # for people; never identity
+    needs: tuple[str, ...] | None = None
+    when: str | None = None
     at: KeyPath = field(default=(), compare=False)  # where it stands in the document
 
 
@@ -80,9 +83,56 @@ class ParsedRequests:
     model: str
     operation: Operation
     name: str = ANSWER_COLUMN
+    at: KeyPath = field(default=(), compare=False)
 
 
-ParsedStep = ParsedPrompt | ParsedRequests
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedTask:
+    """A registered task and its inputs, in which texts are templates."""
+
+    name: str
+    task: str
+    inputs: Mapping[str, JsonValue] = field(default_factory=dict)
+    needs: tuple[str, ...] | None = None
+    when: str | None = None
+    at: KeyPath = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedCompound:
+    """Steps as one: see `documents.job.CompoundStep`."""
+
+    name: str
+    kind: Literal["all", "first", "loop"]
+    steps: tuple[ParsedStep, ...]
+    until: str | None = None
+    at_most: int = 1
+    needs: tuple[str, ...] | None = None
+    when: str | None = None
+    at: KeyPath = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedTableStep:
+    """A step in which nothing is left to be resolved."""
+
+    step: FilterStep | TableStep
+    at: KeyPath = field(default=(), compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+
+ParsedStep = ParsedPrompt | ParsedRequests | ParsedTask | ParsedCompound | ParsedTableStep
+
+
+def every_step(steps: Iterable[ParsedStep]) -> Iterator[ParsedStep]:
+    """The steps, and those within them."""
+    for step in steps:
+        yield step
+        if isinstance(step, ParsedCompound):
+            yield from every_step(step.steps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

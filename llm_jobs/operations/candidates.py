@@ -42,7 +42,7 @@ class Asking:
         if parsed is None:
             return None
         candidates = tuple(self._named(name, weight=weight) for name, weight in parsed.models)
-        return ModelChoice(kind=parsed.kind, candidates=_distinct(self, candidates))
+        return ModelChoice(kind=parsed.kind, candidates=_distinct(self, candidates), column=parsed.column)
 
     def rules(self, rules: Rules, *, most_tokens: int | None) -> Rules:
         """The same rules, with the models that they name. `most_tokens`: the longest answer that the models write."""

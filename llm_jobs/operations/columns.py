@@ -5,11 +5,27 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Sequence
 
-from llm_jobs.documents.job import Input, Job, PromptStep, Step
+from llm_jobs.documents.expressions import compile_expression
+from llm_jobs.documents.job import (
+    CompoundStep,
+    FilterStep,
+    GraphStep,
+    GroupStep,
+    Input,
+    Job,
+    PromptStep,
+    SplitStep,
+    Step,
+    SweepStep,
+    TaskStep,
+)
 from llm_jobs.errors import Problem
+from llm_jobs.pipelines.naming import check_graph_names
+from llm_jobs.pipelines.reshaping import ROWS, aggregation
 from llm_jobs.prompts.rendering import names_in_value, undefined_names
 from llm_jobs.results.columns import check_columns
 from llm_jobs.results.outputs import Outputs
+from llm_jobs.results.row_columns import row_fields
 from llm_jobs.sources.reading import Reading
 from llm_jobs.sources.tables import inline_schema
 
@@ -27,16 +43,37 @@ def known_columns(source: Input) -> list[str] | None:
 def missing_columns(job: Job, columns: Collection[str]) -> list[Problem]:
     """A problem for every name that a step's templates use and neither the table nor an earlier step has."""
     known = list(columns)
-    problems = []
-    for step in job.steps:
-        problems += [_missing(job, step, name, known) for name in sorted(_needed(step) - set(known))]
-        known += [step.name, *output_columns(step)]
+    problems: list[Problem] = []
+    for step in job.graph or job.steps:
+        problems += _missing_of(job, step, known)
+    return problems
+
+
+def _missing_of(job: Job, step: GraphStep, known: list[str]) -> list[Problem]:
+    """Of one step, after which `known` has what it adds, or what its table has."""
+    if isinstance(step, CompoundStep):
+        inner = [problem for each in step.steps for problem in _missing_of(job, each, known)]
+        known.append(step.name)
+        until = compile_expression(step.until, where=step.name).names if step.until else ()
+        return inner + [_missing(job, step.name, name, known) for name in sorted(set(until) - set(known))]
+    problems = [_missing(job, step.name, name, known) for name in sorted(needed_names(step) - {*known, "row"})]
+    if isinstance(step, GroupStep):
+        known[:] = [*step.by, *step.aggregate, ROWS]
+    elif isinstance(step, SplitStep):
+        known[:] = [name for name in known if name != step.column] + [step.name]
+    elif isinstance(step, SweepStep):
+        known.append(step.column)
+    else:
+        known += [step.name, *(field.name for field in row_fields([step]))]
     return problems
 
 
 def check_names(job: Job, columns: Collection[str]) -> None:
     """Raise DocumentError where an output has the name of an input column, of another output or of a fact."""
-    check_columns(columns, [name for step in job.steps for name in output_columns(step)])
+    if job.graph:
+        check_graph_names(job.graph, columns)
+    else:
+        check_columns(columns, [name for step in job.steps for name in output_columns(step)])
 
 
 def output_columns(step: Step) -> list[str]:
@@ -44,18 +81,33 @@ def output_columns(step: Step) -> list[str]:
     return [field.name for field in Outputs(step, operation=step.operation).fields]
 
 
-def _needed(step: Step) -> set[str]:
+def needed_names(step: GraphStep) -> set[str]:
+    """The columns that a step reads."""
+    if isinstance(step, TaskStep):
+        return names_in_value(dict(step.inputs)) | _names(step.when)
+    if isinstance(step, FilterStep):
+        return _names(step.where)
+    if isinstance(step, GroupStep):
+        return set(step.by) | {column for text in step.aggregate.values() if (column := aggregation(text)[1])}
+    if isinstance(step, SplitStep):
+        return {step.column}
+    if isinstance(step, SweepStep | CompoundStep):
+        return set()
     if not step.templated:
         return set()
     if isinstance(step, PromptStep):
-        return undefined_names(step.messages)
+        return undefined_names(step.messages) | _names(step.when)
     return names_in_value(dict(step.body or {}))
 
 
-def _missing(job: Job, step: Step, name: str, known: Sequence[str]) -> Problem:
+def _names(text: str | None) -> set[str]:
+    return set() if text is None else set(compile_expression(text, where="the condition").names)
+
+
+def _missing(job: Job, step: str, name: str, known: Sequence[str]) -> Problem:
     near = difflib.get_close_matches(name, known, n=1)
     return Problem(
-        what=f"prompt {step.name} of job {job.name} uses a column that the table does not have",
+        what=f"step {step} of job {job.name} uses a column that the table does not have",
         value=name,
         rule=f"there are: {', '.join(known) or 'no columns'}",
         remedy=f"did you mean {near[0]}?" if near else "add the column to the input, or mend the prompt",

@@ -11,7 +11,7 @@ from llm_jobs.results import columns
 Total = int | float | None
 
 
-def completed_row(row: OpenRow, *, model_asked: str, epoch_ns: int) -> dict[str, object]:
+def completed_row(row: OpenRow, *, model_asked: str | None, epoch_ns: int) -> dict[str, object]:
     """The members of one row of the result. Facts are of the last call asked, tokens and cost of all of them.
 
     A reused answer costs nothing again: its tokens are told, its cost is 0.

@@ -28,7 +28,7 @@ from llm_jobs.operations.named import read_named
 from llm_jobs.operations.planned_cost import StepPlan, planned_step, time_s, total
 from llm_jobs.operations.planned_counts import CallCounts, Cause, Counted, RowCounts, StepCounts
 from llm_jobs.operations.planned_table import planned_table
-from llm_jobs.operations.produce import concurrency_of
+from llm_jobs.operations.production import concurrency_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.walking import walk

@@ -11,11 +11,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_jobs.documents.identity import rows_digest
-from llm_jobs.documents.job import Input, Job, JsonValue, Message, PromptStep, RequestStep, Step
-from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep
+from llm_jobs.documents.job import (
+    CompoundStep,
+    GraphStep,
+    Input,
+    Job,
+    JsonValue,
+    Message,
+    PromptStep,
+    RequestStep,
+    TableStep,
+    asking_steps,
+)
+from llm_jobs.documents.parsed import (
+    ParsedCompound,
+    ParsedDocument,
+    ParsedPrompt,
+    ParsedRequests,
+    ParsedStep,
+    ParsedTableStep,
+    ParsedTask,
+)
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
+from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
 from llm_jobs.operations.model_digest import with_digest
 from llm_jobs.operations.paths import find_input
 from llm_jobs.operations.scripts import made_request, written_prompt
@@ -31,11 +51,12 @@ SPEAKS_OPENAI = ("openai", "simulated")
 
 def resolve(services: Services, document: ParsedDocument, *, path: Path, concurrency: int | None = None) -> Job:
     """The job that `document`, read from `path`, describes. Raises DocumentError, NotFound or SetupError."""
-    steps, on_status = _steps(services, document)
+    graph, on_status = _steps(services, document)
     policy = replace(document.policy, on_status=on_status)
     job = Job(
         name=document.name,
-        steps=steps,
+        steps=asking_steps(graph),
+        graph=graph if is_graph(graph) else (),
         input=_input(services, document, path),
         policy=replace(policy, concurrency=concurrency) if concurrency else policy,
         sample=document.sample,
@@ -68,12 +89,18 @@ def _input(services: Services, document: ParsedDocument, path: Path) -> Input:
     return Input(kind="file", url=url, format=table.format, types=table.types, digest=digest_file(url))
 
 
-def _steps(services: Services, document: ParsedDocument) -> tuple[tuple[Step, ...], dict[str, Rules]]:
+def _steps(services: Services, document: ParsedDocument) -> tuple[tuple[GraphStep, ...], dict[str, Rules]]:
     """The steps, and what follows their answers that are no success."""
-    steps: list[Step] = []
+    return _level(services, document, document.steps)
+
+
+def _level(
+    services: Services, document: ParsedDocument, level: Sequence[ParsedStep]
+) -> tuple[tuple[GraphStep, ...], dict[str, Rules]]:
+    steps: list[GraphStep] = []
     on_status: dict[str, Rules] = {}
     problems: list[Problem] = []
-    for parsed in document.steps:
+    for parsed in level:
         try:
             step, rules = _step(services, document, parsed)
         except DocumentError as error:
@@ -82,19 +109,46 @@ def _steps(services: Services, document: ParsedDocument) -> tuple[tuple[Step, ..
             problems.append(document.problem(() if isinstance(parsed, ParsedRequests) else parsed.at, str(error)))
         else:
             steps.append(step)
-            on_status |= {step.name: rules} if rules else {}
+            on_status |= rules
     if problems:
         raise DocumentError(problems)
     return tuple(steps), on_status
 
 
-def _step(services: Services, document: ParsedDocument, parsed: ParsedStep) -> tuple[Step, Rules]:
+def _step(services: Services, document: ParsedDocument, parsed: ParsedStep) -> tuple[GraphStep, Mapping[str, Rules]]:
+    """The step, and by the name of each step that asks what follows its answers."""
+    if isinstance(parsed, ParsedTableStep):
+        return parsed.step, {}
+    if isinstance(parsed, ParsedCompound):
+        return _compound(services, document, parsed)
+    if isinstance(parsed, ParsedTask):
+        prompt = as_prompt(services, document, parsed)
+        if prompt is None:
+            return task_step(services, document, parsed), {}
+        parsed = prompt
     if isinstance(parsed, ParsedRequests):
         entry = services.catalogue.resolve(parsed.model, bare_provider="openai")
         if entry.model.provider not in SPEAKS_OPENAI:
             raise DocumentError([_not_openai(document, entry)])
         return RequestStep(name=parsed.name, model=entry.model, operation=parsed.operation), {}
-    return _prompt_step(services, document, parsed)
+    step, rules = _prompt_step(services, document, parsed)
+    return step, {step.name: rules} if rules else {}
+
+
+def _compound(
+    services: Services, document: ParsedDocument, parsed: ParsedCompound
+) -> tuple[CompoundStep, Mapping[str, Rules]]:
+    inner, rules = _level(services, document, parsed.steps)
+    step = CompoundStep(
+        name=parsed.name,
+        kind=parsed.kind,
+        steps=tuple(each for each in inner if not isinstance(each, TableStep)),
+        until=parsed.until,
+        at_most=parsed.at_most,
+        needs=parsed.needs,
+        when=parsed.when,
+    )
+    return step, rules
 
 
 def _not_openai(document: ParsedDocument, entry: CatalogueEntry) -> Problem:
@@ -106,7 +160,9 @@ def _not_openai(document: ParsedDocument, entry: CatalogueEntry) -> Problem:
     )
 
 
-def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPrompt) -> tuple[Step, Rules]:
+def _prompt_step(
+    services: Services, document: ParsedDocument, parsed: ParsedPrompt
+) -> tuple[PromptStep | RequestStep, Rules]:
     from_library = _library_prompt(services, parsed)
     entry = _entry(services, document, parsed, from_library)
     messages = _messages(services, document, parsed, from_library)
@@ -136,6 +192,8 @@ def _prompt_step(services: Services, document: ParsedDocument, parsed: ParsedPro
         templated=parsed.templated,
         choice=choice,
         native=parsed.native,
+        needs=parsed.needs,
+        when=parsed.when,
     )
     return step, rules
 

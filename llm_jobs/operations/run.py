@@ -23,7 +23,8 @@ from llm_jobs.operations.batches_behind import Behind
 from llm_jobs.operations.batches_run import waits
 from llm_jobs.operations.gates import open_gate
 from llm_jobs.operations.preview import preview_of
-from llm_jobs.operations.produce import ask_ahead, concurrency_of, produce
+from llm_jobs.operations.produce import ask_ahead, produce
+from llm_jobs.operations.production import concurrency_of
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.watching import Watch, watching

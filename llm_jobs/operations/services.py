@@ -22,6 +22,7 @@ from llm_jobs.limits.base import LimitStore
 from llm_jobs.limits.opening import LazyLimitStore
 from llm_jobs.operations.live_catalogue import LiveCatalogue
 from llm_jobs.prompts.library import PromptLibrary
+from llm_jobs.prompts.stacks import StackLibrary
 from llm_jobs.providers.base import Provider
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
 from llm_jobs.providers.pricing import Pricing
@@ -29,6 +30,7 @@ from llm_jobs.providers.registry import open_provider
 from llm_jobs.results.base import ResultStore
 from llm_jobs.results.opening import open_store
 from llm_jobs.settings import Settings
+from llm_jobs.tasks.registry import Tasks
 
 UNBOUNDED = 0  # connections: the engine bounds the calls in flight
 
@@ -48,6 +50,8 @@ class Services:
     live: LiveCatalogue
     pricing: Pricing
     library: PromptLibrary
+    stacks: StackLibrary
+    tasks: Tasks = field(default_factory=Tasks)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -97,6 +101,7 @@ def open_services(
             live=live,
             pricing=Pricing(live),
             library=PromptLibrary(settings.prompts),
+            stacks=StackLibrary(settings.stacks),
         )
     finally:
         limits.close()

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llm_jobs.documents.job import GroupStep, JsonValue, SplitStep, SweepStep, TableStep
 from llm_jobs.engine.stream import CARRIED, MISSING
@@ -21,6 +23,7 @@ from llm_jobs.results.columns import ERROR, PREFIX, STATUS
 Row = dict[str, JsonValue]
 ROWS = "rows"  # what a template calls the rows of its group
 _CHUNK = 16_384
+_READ_ROWS = 1024
 _GROUP = "\0group"
 # YAML name -> pyarrow's aggregation (https://arrow.apache.org/docs/cpp/compute.html#grouped-aggregations)
 AGGREGATIONS: Mapping[str, str] = {
@@ -47,7 +50,7 @@ def reshaped_schema(step: TableStep, before: Sequence[pa.Field]) -> list[pa.Fiel
     DocumentError for a column that is not there."""
     by_name = {field.name: field for field in before}
     if isinstance(step, SweepStep):
-        kind = pa.array(list(step.values)).type
+        kind = _kind_of(step)
         return [*(field for field in before if field.name != step.column), pa.field(step.column, kind)]
     if isinstance(step, SplitStep):
         listed = _known(step.name, step.column, by_name)
@@ -55,6 +58,19 @@ def reshaped_schema(step: TableStep, before: Sequence[pa.Field]) -> list[pa.Fiel
         return [*(field for field in before if field.name not in (step.column, step.name)), pa.field(step.name, kind)]
     keys = [_known(step.name, name, by_name) for name in step.by]
     return [*keys, *(_aggregated(step, name, text, by_name) for name, text in step.aggregate.items())]
+
+
+def _kind_of(step: SweepStep) -> pa.DataType:
+    try:
+        return pa.array(list(step.values)).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        problem = Problem(
+            what=f"the values of step {step.name} are not of one type: {error}",
+            value=str(list(step.values))[:80],
+            rule="a column has one type",
+            remedy="write them as text, or give each kind a step of its own",
+        )
+        raise DocumentError([problem]) from None
 
 
 def reshaped(step: TableStep, before: Sequence[pa.Field], rows: Iterable[Row], *, whole: bool = True) -> Iterator[Row]:
@@ -208,3 +224,9 @@ def _known(step: str, column: str, by_name: Mapping[str, pa.Field]) -> pa.Field:
         remedy="name one of these",
     )
     raise DocumentError([problem])
+
+
+def stored_rows(stream: BinaryIO) -> Iterator[Row]:
+    """The rows of a stored table, facts included. Streams."""
+    for batch in pq.ParquetFile(stream).iter_batches(batch_size=_READ_ROWS):
+        yield from batch.to_pylist()

@@ -13,6 +13,7 @@ from llm_jobs.documents.models import (
     ProfileModel,
     PromptModel,
     RuleModel,
+    StepModel,
     WeightedModel,
 )
 from llm_jobs.documents.parsed import ParsedChoice
@@ -61,6 +62,21 @@ def _chosen(
     if len(names) == 1:
         return names[0], None
     return names[0], ParsedChoice(kind="weighted" if kind == "weighted" else "fallback", models=tuple(models))
+
+
+def prompts_of(job: JobModel) -> Iterator[tuple[PromptModel, KeyPath]]:
+    """The prompts of `prompts` and `steps`, those within steps too, and where they stand. Of `steps` all are told,
+    for those that ask nothing state nothing of what is read here."""
+    for index, prompt in enumerate(job.prompts):
+        yield prompt, ("job", "prompts", index)
+    yield from _within(job.steps, ("job", "steps"))
+
+
+def _within(steps: Sequence[StepModel], at: KeyPath) -> Iterator[tuple[PromptModel, KeyPath]]:
+    for index, step in enumerate(steps):
+        yield step, (*at, index)
+        for key in ("steps", "first_of"):
+            yield from _within(getattr(step, key) or (), (*at, index, key))
 
 
 def rules_of(on_status: OnStatus, at: KeyPath, checks: Checks) -> Rules:

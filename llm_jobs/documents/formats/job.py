@@ -11,12 +11,15 @@ from collections.abc import Mapping
 
 from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, overridden, per_model, unknown_parameters
+from llm_jobs.documents.composing import compose
 from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.formats.policies import policy_of
+from llm_jobs.documents.formats.steps import StepParser
 from llm_jobs.documents.input_checks import DEFINING, table_of
+from llm_jobs.documents.inputs import InputModel
 from llm_jobs.documents.job import JsonValue, Message, Policy
-from llm_jobs.documents.models import InputModel, JobDocument, JobModel, ProfileModel, PromptModel
-from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt
+from llm_jobs.documents.models import JobDocument, JobModel, ProfileModel, PromptModel
+from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt, ParsedStep, every_step
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.variables import Variables
@@ -26,11 +29,13 @@ _NO_PROFILE = ProfileModel.model_construct()  # builds nothing: see `documents.m
 
 def parse(source: Source, choices: Choices) -> list[ParsedDocument]:
     """The document once per chosen model. Raises DocumentError with every problem found."""
+    composed = compose(source, choices)
+    source, choices = composed.source, composed.choices
     variables = Variables(choices.variables, choices.environment)
     value = variables.fill(source)
     document, problems = validate(JobDocument, source, value)
-    if document is None or variables.problems:
-        raise_if_any([*variables.problems, *problems])
+    if document is None or variables.problems or composed.profile_problems:
+        raise_if_any([*variables.problems, *problems, *composed.profile_problems])
     assert document is not None
     parser = _JobParser(source, document.job, choices)
     parsed = parser.parse(variables.used)
@@ -47,11 +52,11 @@ class _JobParser:
 
     def parse(self, variables: Mapping[str, str]) -> ParsedDocument:
         job, profile = self.job, self.profile
-        steps = tuple(self._prompt(prompt, ("job", "prompts", index)) for index, prompt in enumerate(job.prompts))
+        steps = StepParser(self.checks, self._prompt).steps(job)
         self._check_names(steps)
         self._check_overrides(steps)
         table = self._table()
-        self.checks.columns(table, [step.name for step in steps])
+        self.checks.columns(table, [step.name for step in steps if isinstance(step, ParsedPrompt)])
         policy, notes = policy_of(job, profile, self.checks)
         self._check_fallbacks(steps, policy)
         epoch = self.choices.epoch if self.choices.epoch is not None else profile.epoch or job.epoch
@@ -179,9 +184,9 @@ class _JobParser:
                 model = (model or InputModel()).merged(changes)
         return table_of(model, at, self.checks) or NO_TABLE
 
-    def _check_names(self, steps: tuple[ParsedPrompt, ...]) -> None:
+    def _check_names(self, steps: tuple[ParsedStep, ...]) -> None:
         seen: set[str] = set()
-        for step in steps:
+        for step in every_step(steps):
             if step.name in seen:
                 self.checks.refuse(
                     (*step.at, "name"),
@@ -191,9 +196,11 @@ class _JobParser:
                 )
             seen.add(step.name)
 
-    def _check_fallbacks(self, steps: tuple[ParsedPrompt, ...], policy: Policy) -> None:
+    def _check_fallbacks(self, steps: tuple[ParsedStep, ...], policy: Policy) -> None:
         """`fallback` as a rule needs a list. `--model` leaves none, and the rule then does nothing."""
-        for step in steps:
+        for step in every_step(steps):
+            if not isinstance(step, ParsedPrompt):
+                continue
             rules = [rule for rules in policy.on_status.get(step.name, {}).values() for rule in rules]
             listed = step.choice is not None and step.choice.kind == "fallback"
             if not listed and any(rule.action == "fallback" for rule in rules):
@@ -204,8 +211,9 @@ class _JobParser:
                     remedy="write `fallback: [first, second]` in the prompt, or the rule `model: NAME`",
                 )
 
-    def _check_overrides(self, steps: tuple[ParsedPrompt, ...]) -> None:
-        declared = [name for prompt in self.job.prompts for name in _joined(prompt)] + list(_joined(self.profile))
+    def _check_overrides(self, steps: tuple[ParsedStep, ...]) -> None:
+        prompts = [step for step in every_step(steps) if isinstance(step, ParsedPrompt)]
+        declared = [name for prompt in prompts for name in prompt.parameters] + list(_joined(self.profile))
         self.checks.problems += unknown_parameters(self.checks.source.file, declared, self.choices.parameters)
 
 

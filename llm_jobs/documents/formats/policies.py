@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llm_jobs.documents.checks import Checks
-from llm_jobs.documents.formats.asking import Rules, rules_of
+from llm_jobs.documents.formats.asking import Rules, prompts_of, rules_of
 from llm_jobs.documents.formats.launching import launch_rules_of
 from llm_jobs.documents.formats.outputs import output_error_of, outputs_of
 from llm_jobs.documents.formats.watching import watching_of
@@ -18,7 +18,6 @@ from llm_jobs.documents.models import (
     ProfileModel,
     ScheduleModel,
 )
-from llm_jobs.documents.text import KeyPath
 
 _DEFAULT = Policy()
 
@@ -65,7 +64,7 @@ def _step_modes(job: JobModel, profile: ProfileModel) -> dict[str, Mode]:
     """By prompt, where it differs from the job's. A profile's mode is for all of them."""
     if profile.mode is not None:
         return {}
-    return {prompt.name: prompt.mode for prompt in job.prompts if prompt.mode not in (None, job.mode)}
+    return {prompt.name: prompt.mode for prompt, _ in prompts_of(job) if prompt.mode not in (None, job.mode)}
 
 
 def _on_status(job: JobModel, profile: ProfileModel, checks: Checks) -> Mapping[str, Rules]:
@@ -73,8 +72,8 @@ def _on_status(job: JobModel, profile: ProfileModel, checks: Checks) -> Mapping[
     shared = rules_of(job.on_status, ("job", "on_status"), checks)
     last = rules_of(profile.on_status, ("job", "profiles"), checks)
     by_prompt = {}
-    for index, prompt in enumerate(job.prompts):
-        own = rules_of(prompt.on_status, ("job", "prompts", index, "on_status"), checks)
+    for prompt, at in prompts_of(job):
+        own = rules_of(prompt.on_status, (*at, "on_status"), checks)
         if rules := {**shared, **own, **last}:
             by_prompt[prompt.name] = rules
     return by_prompt

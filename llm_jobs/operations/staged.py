@@ -1,0 +1,123 @@
+"""A job whose graph makes one table of another: each table is answered, written, and read again to make the next.
+
+Every table but the last is kept beside the result (`<epoch ns>.<step>.parquet`), so that what a group or a split was
+made of can be seen. A job that is run again assembles its tables again: the answers are in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from llm_jobs.documents.job import PromptStep, RequestStep, RowStep, TaskStep, asking_steps
+from llm_jobs.engine.graph import GraphStream, Work
+from llm_jobs.engine.steps import Row
+from llm_jobs.events import JobStarted, Listener, RowCompleted
+from llm_jobs.ledger.base import Spend
+from llm_jobs.operations.columns import needed_names
+from llm_jobs.operations.computing import computed_step
+from llm_jobs.operations.production import Production, rows_of
+from llm_jobs.operations.records import JobReport
+from llm_jobs.pipelines.reshaping import ROWS, reshaped, reshaped_schema, shown_columns, stored_rows
+from llm_jobs.pipelines.stages import Stage, plan_of, stages_of
+from llm_jobs.results.columns import result_schema
+from llm_jobs.results.layout import result_path, step_path
+from llm_jobs.results.row_columns import row_fields
+from llm_jobs.results.writing import ResultWriter, StoredFile
+
+Fields = Sequence[Any]  # pyarrow fields, which only the rooms of tables may name
+
+
+class StagedProduction(Production):
+    """A job with a graph on its way."""
+
+    async def _run(self, bought: Spend) -> JobReport:
+        table = await asyncio.to_thread(self._open_table)
+        self._tables: list[dict[str, object]] = []
+        self._emit(JobStarted(self._job.hash, self._job.name, table.rows * self._job.sample))
+        stages = stages_of(self._job.graph)
+        first = next((number for number, stage in enumerate(stages) if stage.steps), len(stages) - 1)
+        fields: Fields = list(table.schema)
+        rows: Iterator[Any] = rows_of(table)
+        with ExitStack() as opened:
+            for number, stage in enumerate(stages):
+                if stage.made_by is not None:
+                    made = reshaped(stage.made_by, fields, rows, whole=_reads_rows(stage))
+                    fields = reshaped_schema(stage.made_by, fields)
+                    rows = await asyncio.to_thread(_begun, made)
+                is_last = number == len(stages) - 1
+                if stage.steps or is_last:
+                    samples = self._job.sample if number == first else 1
+                    emit = self._emit if number == first else _without_rows(self._emit)
+                    stored, fields = await self._stage(stage, fields, rows, samples, emit, is_last=is_last)
+                    if not is_last:
+                        stream = opened.enter_context(self._services.store.open(stored.path))
+                        rows = stored_rows(stream)
+        self._tally.add_bought(bought)
+        self._lane.sent += bought.calls
+        return await asyncio.to_thread(self._record, stored, table)
+
+    async def _stage(
+        self, stage: Stage, fields: Fields, rows: Iterator[Row], samples: int, emit: Listener, *, is_last: bool
+    ) -> tuple[StoredFile, Fields]:
+        """One table answered and written; returns it and its columns without the facts."""
+        job, tally = self._job, self._tally
+        tally.rows = tally.succeeded = 0
+        schema = result_schema(fields, row_fields(stage.steps), sample=job.sample > 1)
+        path = result_path if is_last else partial(step_path, step=stage.name)
+        plan = plan_of(stage.steps, prepare=self._work, columns=_names)
+        stream = GraphStream(plan=plan, **self._stream_options(samples, emit))
+        with ResultWriter(self._services.writing_store(emit), path(job.hash, self._epoch_ns), schema) as writer:
+            await self._answer(rows, stream, writer.write)
+            stored = await asyncio.to_thread(writer.close)
+        if not is_last:
+            self._tables.append({"step": stage.name, "path": stored.path, "sha256": stored.sha256, "rows": stored.rows})
+        return stored, shown_columns(schema)
+
+    def _work(self, step: RowStep) -> Work:
+        if isinstance(step, TaskStep):
+            return computed_step(self._services, step)
+        assert isinstance(step, PromptStep | RequestStep)
+        prepared = self._prepared(step)
+        if self._sheet.step is None:
+            self._sheet.step = prepared
+        return prepared
+
+    def _last_model(self) -> str | None:
+        """None: the rows of a table are asked of the models of its own steps, or of none."""
+        return None
+
+    def _more_facts(self) -> dict[str, object]:
+        return {"tables": self._tables} if self._tables else {}
+
+
+def _names(step: RowStep) -> tuple[str, ...]:
+    return tuple(field.name for field in row_fields([step]))
+
+
+def _reads_rows(stage: Stage) -> bool:
+    return any(ROWS in needed_names(step) for step in _all(stage.steps))
+
+
+def _all(steps: Sequence[RowStep]) -> list[Any]:
+    return [*steps, *asking_steps(steps)]
+
+
+def _begun(rows: Iterator[Row]) -> Iterator[Row]:
+    """The same, the first row made: a group needs all rows for it."""
+    first = next(rows, None)
+    return iter(()) if first is None else chain([first], rows)
+
+
+def _without_rows(emit: Listener) -> Listener:
+    """What counts a job's rows is told those of one table."""
+
+    def tell(event: object) -> None:
+        if not isinstance(event, RowCompleted):
+            emit(event)  # type: ignore[arg-type]
+
+    return tell
