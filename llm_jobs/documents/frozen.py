@@ -34,7 +34,7 @@ from llm_jobs.documents.job import (
     asking_steps,
 )
 from llm_jobs.documents.launch_rules import launch_rules_from
-from llm_jobs.documents.table_sources import input_members
+from llm_jobs.documents.table_sources import input_errors_from, input_members
 from llm_jobs.documents.watched import watching_from
 
 _KINDS: dict[str, type[GraphStep]] = {
@@ -120,6 +120,7 @@ def _policy(members: Mapping[str, Any]) -> Policy:
     return Policy(
         **{
             **{name: value for name, value in members.items() if name != "output"},
+            "input_errors": input_errors_from(members.get("input_errors")),
             "outputs": outputs_from(members),
             "on_output_error": output_error_from(members.get("on_output_error")),
             "schedule": Schedule(**schedule) if schedule else None,

@@ -13,7 +13,7 @@ from llm_jobs.documents.destinations import Output, OutputError
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.documents.watched import Watching
-from llm_jobs.documents.table_sources import ApiSource, InputFile, QuerySource
+from llm_jobs.documents.table_sources import ApiSource, InputErrors, InputFile, QuerySource
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Operation = Literal["chat", "responses", "embeddings"]
@@ -411,6 +411,7 @@ class Policy:
     timeout_s: float = 300.0  # one attempt
     job_timeout_s: float | None = None
     on_input_error: Literal["skip", "fail"] = "skip"
+    input_errors: InputErrors | None = None  # as the document states; None: it says nothing
     outputs: tuple[Output, ...] = ()
     on_output_error: OutputError = OutputError()
     schedule: Schedule | None = None

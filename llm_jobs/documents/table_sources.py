@@ -90,6 +90,30 @@ class ApiSource:
         return members
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputErrors:
+    """What becomes of rows that cannot be read or asked.
+
+    skip: they are rows of the result with their reason, and the others go on.  alert: the same, and listeners are told.
+    fail: the first ends the job.  retry: what may pass (a server that cannot be reached) is tried again so often; then,
+    and at a row that is wrong, the job ends.
+    """
+
+    strategy: Literal["skip", "fail", "retry", "alert"] = "skip"
+    log: bool = True  # say in the log how many were skipped, and the first reason
+    alert: bool = False
+    max_retries: int = 3
+
+    @property
+    def tolerates(self) -> bool:
+        return self.strategy in ("skip", "alert")
+
+
+def input_errors_from(members: Mapping[str, Any] | None) -> InputErrors | None:
+    """What JSON has of `InputErrors`."""
+    return None if members is None else InputErrors(**members)
+
+
 def input_members(members: Mapping[str, Any]) -> dict[str, Any]:
     """The members of an `Input` that JSON has, as the values that they are."""
     changed = dict(members)

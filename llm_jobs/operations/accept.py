@@ -15,6 +15,7 @@ from llm_jobs.documents.frozen import job_to_json
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.ledger.base import Submission
+from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
@@ -56,8 +57,11 @@ def read_jobs(services: Services, path: Path, overrides: Overrides) -> list[Job]
     return list(read_document(services, path, overrides).jobs)
 
 
-def read_document(services: Services, path: Path, overrides: Overrides = NO_OVERRIDES) -> ReadDocument:
-    """The same with the document's text, for `record`."""
+def read_document(
+    services: Services, path: Path, overrides: Overrides = NO_OVERRIDES, *, as_of_ns: int | None = None
+) -> ReadDocument:
+    """The same with the document's text, for `record`. `as_of_ns`: which time queries and APIs are read as of, where
+    that is not for `inputs.dated` to find."""
     text = path.read_bytes()
     parsed = parse_document(
         path.name,
@@ -70,15 +74,17 @@ def read_document(services: Services, path: Path, overrides: Overrides = NO_OVER
         environment=services.environment,
         max_bytes=services.settings.max_document_bytes,
     )
-    jobs = tuple(resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed)
-    return ReadDocument(name=path.name, text=text, jobs=jobs)
+    jobs = [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
+    asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
+    return ReadDocument(name=path.name, text=text, jobs=asked)
 
 
 def accept(
     services: Services, path: Path, *, origin: str, overrides: Overrides = NO_OVERRIDES, as_of_ns: int | None = None
 ) -> list[Accepted]:
     """Accept one document; returns its jobs. Raises DocumentError before anything is recorded."""
-    return record(services, read_document(services, path, overrides), origin=origin, as_of_ns=as_of_ns)
+    read = read_document(services, path, overrides, as_of_ns=as_of_ns)
+    return record(services, read, origin=origin, as_of_ns=as_of_ns)
 
 
 def record(services: Services, document: ReadDocument, *, origin: str, as_of_ns: int | None = None) -> list[Accepted]:
@@ -107,5 +113,5 @@ def _submission(job: Job, document_name: str, text: bytes, origin: str, as_of_ns
         origin=origin,
         version=job.policy.version,
         labels=job.policy.labels,
-        as_of_ns=as_of_ns,
+        as_of_ns=job.input.as_of_ns or as_of_ns,
     )

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from llm_jobs.documents.job import Job
 from llm_jobs.operations.services import Services
-from llm_jobs.sources.freeze import find_frozen, freeze
+from llm_jobs.operations.tables import frozen
+from llm_jobs.sources.freeze import find_frozen
 from llm_jobs.sources.tables import Table, open_table
 
 
@@ -25,8 +26,8 @@ def planned_table(services: Services, job: Job, *, document: Path | None) -> Ite
         return
     source = replace(job.input, url=str(document)) if job.input.kind == "batch" and document else job.input
     folder = services.settings.inputs / job.hash
-    if source.format == "parquet" or (folder.is_dir() and find_frozen(folder) is not None):
-        yield open_table(source, freeze(source, folder, epoch_ns=0))  # writes nothing: it is there already
+    if (source.format == "parquet" and not source.files) or (folder.is_dir() and find_frozen(folder) is not None):
+        yield open_table(source, frozen(services, job, source, folder, epoch_ns=0))  # writes nothing: it is there already
         return
     with TemporaryDirectory(prefix="llm-jobs-plan-") as temporary:
-        yield open_table(source, freeze(source, Path(temporary), epoch_ns=0))
+        yield open_table(source, frozen(services, job, source, Path(temporary), epoch_ns=0))

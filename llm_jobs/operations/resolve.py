@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_jobs.documents.identity import rows_digest
 from llm_jobs.documents.job import (
     CompoundStep,
     GraphStep,
@@ -36,15 +35,14 @@ from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
 from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
+from llm_jobs.operations.inputs import resolved_input
 from llm_jobs.operations.model_digest import with_digest
-from llm_jobs.operations.paths import find_input
 from llm_jobs.operations.scripts import made_request, written_prompt
 from llm_jobs.operations.services import Services
 from llm_jobs.prompts.library import LibraryPrompt
 from llm_jobs.prompts.rendering import bind_parameters
 from llm_jobs.providers.entries import CatalogueEntry
 from llm_jobs.results.schemas import compile_check
-from llm_jobs.sources.digest import digest_file
 
 SPEAKS_OPENAI = ("openai", "simulated")
 
@@ -57,7 +55,7 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
         name=document.name,
         steps=asking_steps(graph),
         graph=graph if is_graph(graph) else (),
-        input=_input(services, document, path),
+        input=resolved_input(services, document, path),
         policy=replace(policy, concurrency=concurrency) if concurrency else policy,
         sample=document.sample,
         epoch=document.epoch,
@@ -76,17 +74,6 @@ def check_job(job: Job) -> None:
     if problems := missing_columns(job, columns):
         raise DocumentError(problems)
     check_names(job, columns)
-
-
-def _input(services: Services, document: ParsedDocument, path: Path) -> Input:
-    table = document.input
-    if table.kind == "inline":
-        rows = table.rows or ({},)
-        return Input(kind="inline", rows=rows, digest=rows_digest(rows))
-    if table.kind == "batch":
-        return Input(kind="batch", digest=table.digest or "")
-    url = find_input(services.settings, document, path=path, working_directory=services.working_directory)
-    return Input(kind="file", url=url, format=table.format, types=table.types, digest=digest_file(url))
 
 
 def _steps(services: Services, document: ParsedDocument) -> tuple[tuple[GraphStep, ...], dict[str, Rules]]:

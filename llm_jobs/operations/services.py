@@ -30,6 +30,7 @@ from llm_jobs.providers.registry import open_provider
 from llm_jobs.results.base import ResultStore
 from llm_jobs.results.opening import open_store
 from llm_jobs.settings import Settings
+from llm_jobs.sources.reach import Reach
 from llm_jobs.tasks.registry import Tasks
 
 UNBOUNDED = 0  # connections: the engine bounds the calls in flight
@@ -57,6 +58,17 @@ class Services:
     def catalogue(self) -> Catalogue:
         """The models as they stand now."""
         return self.live.in_force()
+
+    @property
+    def reach(self) -> Reach:
+        """What reading a table elsewhere may use."""
+        settings = self.settings
+        return Reach(
+            environment=self.environment,
+            home=settings.home,
+            allowed_hosts=settings.allowed_hosts,
+            roots=settings.allowed_roots,
+        )
 
     def writing_store(self, emit: Listener) -> ResultStore:
         """The result store, with a listener that is told when files are written and linked."""

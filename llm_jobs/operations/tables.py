@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from glob import escape
+from pathlib import Path
 
 from llm_jobs.documents.job import Input, Job
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.services import Services
-from llm_jobs.sources.freeze import freeze
+from llm_jobs.sources.freeze import FrozenInput, freeze
 from llm_jobs.sources.tables import Table, open_table
 
 
@@ -19,7 +20,14 @@ def job_table(services: Services, submission: Submission, job: Job, *, epoch_ns:
     if job.input.kind == "inline":
         return open_table(job.input)
     source = with_document(services, submission, job.input)
-    return open_table(source, freeze(source, services.settings.inputs / job.hash, epoch_ns=epoch_ns))
+    return open_table(source, frozen(services, job, source, services.settings.inputs / job.hash, epoch_ns=epoch_ns))
+
+
+def frozen(services: Services, job: Job, source: Input, folder: Path, *, epoch_ns: int) -> FrozenInput:
+    """The input of a job, frozen in `folder` as its policy says. Raises DocumentError, or SetupError where a server
+    cannot be used."""
+    tolerant = job.policy.input_errors is not None and job.policy.input_errors.tolerates
+    return freeze(source, folder, epoch_ns=epoch_ns, reach=services.reach, is_tolerant=tolerant)
 
 
 def with_document(services: Services, submission: Submission, source: Input) -> Input:

@@ -21,9 +21,11 @@ from llm_jobs.sources.digest import digest_file, open_bytes
 from llm_jobs.sources.frozen_file import FrozenWriter
 from llm_jobs.sources.parquet_rows import open_parquet, shown_schema
 from llm_jobs.sources.problems import Problems
+from llm_jobs.sources.reach import NOWHERE, Reach
 from llm_jobs.sources.reading import Reading, url_of
 from llm_jobs.sources.shapes import Column, TableShape
-from llm_jobs.sources.types import ARROW_TYPES
+from llm_jobs.sources.spool import Spool
+from llm_jobs.sources.types import ARROW_TYPES, DeclaredTypes
 
 SUFFIX = ".parquet"
 BATCH_COLUMNS = [Column(name=name, type=pa.string()) for name in ("custom_id", "method", "url")]
@@ -40,11 +42,14 @@ class FrozenInput:
     schema: pa.Schema
 
 
-def freeze(source: Input, folder: Path, *, epoch_ns: int) -> FrozenInput:
-    """Freeze an input of kind file or batch in `folder`, the job's own; the newest frozen one there is used as it is.
+def freeze(
+    source: Input, folder: Path, *, epoch_ns: int, reach: Reach = NOWHERE, is_tolerant: bool = False
+) -> FrozenInput:
+    """Freeze an input that is not inline in `folder`, the job's own; the newest frozen one there is used as it is.
 
-    JSON is read twice: its types are those of the whole file. Raises InputChanged when the bytes are not those that
-    were submitted, DocumentError when they are no table.
+    JSON is read twice: its types are those of the whole file. `is_tolerant`: rows that cannot be read are marked with
+    the reason. Raises InputChanged when the bytes are not those that were submitted, DocumentError when they are no
+    table, SetupError where a server cannot be used.
     """
     if source.format == "parquet":
         return _checked_parquet(source)
@@ -53,7 +58,7 @@ def freeze(source: Input, folder: Path, *, epoch_ns: int) -> FrozenInput:
         return frozen
     draft = Draft(folder / f"{epoch_ns}{SUFFIX}")
     try:
-        _write(source, draft.path)
+        _write(source, draft.path, reach, is_tolerant=is_tolerant)
         draft.sync()
         draft.publish()
     finally:
@@ -93,7 +98,10 @@ def _check(source: Input, digest: str) -> None:
         raise InputChanged([problem])
 
 
-def _write(source: Input, path: Path) -> None:
+def _write(source: Input, path: Path, reach: Reach, *, is_tolerant: bool) -> None:
+    if source.query is not None:
+        _write_query(source, path, reach, Problems(source.query.place, is_tolerant=is_tolerant))
+        return
     if source.kind == "batch":
         with Reading(source) as reading, FrozenWriter(path, BATCH_COLUMNS, BATCH_SHOWN) as writer:
             _check(source, rows_digest(writer.through(row for _, row in reading.rows())))
@@ -104,6 +112,20 @@ def _write(source: Input, path: Path) -> None:
         for _ in writer.through(row for _, row in reading.rows()):
             pass
         _check(source, reading.digest())
+
+
+def _write_query(source: Input, path: Path, reach: Reach, problems: Problems) -> None:
+    from llm_jobs.sources.queries import open_query  # SQLAlchemy takes 0.2 s to import, for tables of databases only
+
+    types = DeclaredTypes(source.types, problems)
+    with (
+        open_query(source, reach, problems) as reading,
+        Spool(path.parent, types, problems, names=reading.names) as spool,
+    ):
+        types.check_columns(reading.names)
+        for row in reading.rows():
+            spool.add(row)
+        spool.write(path, {name: kind for name, kind in reading.values.shown().items() if name not in source.types})
 
 
 def _columns(source: Input) -> list[Column]:

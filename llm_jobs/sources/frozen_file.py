@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 
 from llm_jobs.arrays import array_of
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.sources.parquet_rows import JSON_MARK, encode_shown_schema
 from llm_jobs.sources.shapes import Column
 
 ROW_GROUP_ROWS = 16_384
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 CONVERT_ROWS = 512
+
+MARK_COLUMN = Column(name=INPUT_ERROR, type=pa.string())
 
 Row = dict[str, JsonValue]
 

@@ -1,6 +1,7 @@
 """Collects what is wrong with one input file, so that a user sees it all at once.
 
-Reading goes on after a problem only to find further ones: once one is known, no row of the file is used.
+Reading goes on after a problem only to find further ones: once one is known, no row of the file is used. Where a job
+tolerates such rows, each is marked with its reason instead.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ MOST_VALUE_CHARACTERS = 80
 class Problems:
     """The problems of one file. `add` raises DocumentError with all of them when there are `MOST_PROBLEMS`."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, *, is_tolerant: bool = False) -> None:
+        """`is_tolerant`: a problem of one row is that row's, which `taken` tells; the others are read and used."""
         self.file = file
+        self.is_tolerant = is_tolerant
         self._found: list[Problem] = []
 
     def __bool__(self) -> bool:
@@ -38,6 +41,13 @@ class Problems:
         )
         if len(self._found) >= MOST_PROBLEMS:
             self.refuse()
+
+    def taken(self) -> str | None:
+        """Why the row that was just read cannot be used; None where it can, and always where nothing is tolerated."""
+        if not self.is_tolerant or not self._found:
+            return None
+        found, self._found = self._found, []
+        return "; ".join(str(problem) for problem in found)
 
     def refuse(self) -> None:
         """Raise DocumentError if anything was found."""

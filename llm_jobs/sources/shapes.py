@@ -8,7 +8,7 @@ that the result shows, is simpler.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -120,8 +120,9 @@ class Shape:
 class TableShape:
     """The columns of a table, row by row, in the order in which their names first appear."""
 
-    def __init__(self) -> None:
-        self._columns: dict[str, Shape] = {}
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        """`names`: columns that are known without a row."""
+        self._columns: dict[str, Shape] = {name: Shape() for name in names}
         self.rows = 0
 
     def see(self, row: Mapping[str, JsonValue], line: int) -> None:

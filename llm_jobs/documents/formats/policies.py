@@ -27,6 +27,7 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
     execution = job.execution.merged(profile.execution)
     handling = job.error_handling.merged(profile.error_handling)
     output = profile.output or job.output
+    errors = input_errors_of(handling.on_input_error)
     budget = budget_of(profile.budget or job.budget)
     policy = Policy(
         version=job.version,
@@ -38,7 +39,8 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         max_retries=_max_retries(execution, handling, checks),
         timeout_s=_DEFAULT.timeout_s if execution.timeout is None else execution.timeout,
         job_timeout_s=execution.job_timeout,
-        on_input_error=handling.on_input_error.strategy if handling.on_input_error else "skip",
+        on_input_error="skip" if errors is None or errors.tolerates else "fail",
+        input_errors=errors,
         outputs=outputs_of(output, ("job", "profiles") if profile.output else ("job", "output"), checks),
         on_output_error=output_error_of(
             handling.on_output_error, ("job", "error_handling", "on_output_error"), checks
@@ -52,6 +54,13 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         launch=launch_rules_of(job, checks),
     )
     return policy, _notes(job, profile, handling)
+
+
+def input_errors_of(model: InputErrorModel | None) -> InputErrors | None:
+    if model is None:
+        return None
+    retries = InputErrors.max_retries if model.max_retries is None else model.max_retries
+    return InputErrors(strategy=model.strategy, log=model.log, alert=model.alert, max_retries=retries)
 
 
 def budget_of(model: BudgetModel | None) -> Budget | None:

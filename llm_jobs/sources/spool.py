@@ -1,0 +1,75 @@
+"""Rows that can be read only once, kept in a nameless temporary file until the types of their columns are known.
+
+Types are those of every value and never of a sample, so a table from a server is written down as it comes and typed at
+its end. Memory: one row. The file has no name and goes with the process.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+import orjson
+import pyarrow as pa
+
+from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
+from llm_jobs.sources.frozen_file import MARK_COLUMN, FrozenWriter
+from llm_jobs.sources.problems import Problems
+from llm_jobs.sources.shapes import TableShape
+from llm_jobs.sources.types import DeclaredTypes
+
+Row = dict[str, JsonValue]
+
+
+class Spool:
+    """Rows on their way to a frozen file. `add` them all, then `write` once."""
+
+    def __init__(self, folder: Path, types: DeclaredTypes, problems: Problems, *, names: Iterable[str] = ()) -> None:
+        """`names`: the columns, where they are known before the first row."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=folder))  # noqa: SIM115 - closed by __exit__
+        self._types = types
+        self._problems = problems
+        self._shape = TableShape(names)
+        self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, row: Row) -> None:
+        """Take the next row, of which the declared columns are converted. Raises DocumentError."""
+        self.rows += 1
+        if INPUT_ERROR not in row:
+            self._types.apply(row, self.rows)
+        if (reason := self._problems.taken()) is not None:
+            row = {INPUT_ERROR: reason}
+        if INPUT_ERROR not in row:
+            self._shape.see(row, self.rows)
+        self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS))
+
+    def write(self, path: Path, shown: Mapping[str, pa.DataType]) -> None:
+        """Write the Parquet file. `shown`: the types that the result shows of columns that hold their text here.
+
+        Raises DocumentError where values of two types meet in one column.
+        """
+        self._problems.refuse()
+        columns = self._shape.columns(self._problems, types=self._types.types)
+        face = pa.schema([pa.field(each.name, shown.get(each.name, each.type)) for each in columns])
+        stored = [*columns, MARK_COLUMN] if self._problems.is_tolerant else columns
+        self._file.seek(0)
+        with FrozenWriter(path, stored, face) as writer:
+            for _ in writer.through(self._read()):
+                pass
+
+    def _read(self) -> Iterator[Row]:
+        for line in self._file:
+            yield orjson.loads(line)
