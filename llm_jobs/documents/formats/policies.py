@@ -110,8 +110,6 @@ def _schedule(model: ScheduleModel | None) -> Schedule | None:
 
 def _notes(job: JobModel, profile: ProfileModel, handling: ErrorHandlingModel) -> tuple[str, ...]:
     notes = []
-    if profile.batch_size or (job.input and job.input.batch_size):
-        notes.append("batch_size changes nothing: rows are streamed one by one")
     if handling.on_input_error and handling.on_input_error.log is False:
         notes.append("on_input_error.log: false changes nothing: a skipped row is always recorded with its reason")
     return tuple(notes)
