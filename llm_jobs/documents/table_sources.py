@@ -19,6 +19,7 @@ PagingKind = Literal["next", "link", "page", "offset"]
 MAX_ROWS = 10_000_000
 MAX_BYTES = 4 * 1024**3
 TIMEOUT_S = 60.0
+RETRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +103,7 @@ class InputErrors:
     strategy: Literal["skip", "fail", "retry", "alert"] = "skip"
     log: bool = True  # say in the log how many were skipped, and the first reason
     alert: bool = False
-    max_retries: int = 3
+    max_retries: int = RETRIES
 
     @property
     def tolerates(self) -> bool:

@@ -27,7 +27,7 @@ def planned_table(services: Services, job: Job, *, document: Path | None) -> Ite
     source = replace(job.input, url=str(document)) if job.input.kind == "batch" and document else job.input
     folder = services.settings.inputs / job.hash
     if (source.format == "parquet" and not source.files) or (folder.is_dir() and find_frozen(folder) is not None):
-        yield open_table(source, frozen(services, job, source, folder, epoch_ns=0))  # writes nothing: it is there already
+        yield open_table(source, frozen(services, job, source, folder, epoch_ns=0))  # it is there already
         return
     with TemporaryDirectory(prefix="llm-jobs-plan-") as temporary:
         yield open_table(source, frozen(services, job, source, Path(temporary), epoch_ns=0))

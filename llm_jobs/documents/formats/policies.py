@@ -14,10 +14,12 @@ from llm_jobs.documents.models import (
     BudgetModel,
     ErrorHandlingModel,
     ExecutionModel,
+    InputErrorModel,
     JobModel,
     ProfileModel,
     ScheduleModel,
 )
+from llm_jobs.documents.table_sources import RETRIES, InputErrors
 
 _DEFAULT = Policy()
 
@@ -59,7 +61,7 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
 def input_errors_of(model: InputErrorModel | None) -> InputErrors | None:
     if model is None:
         return None
-    retries = InputErrors.max_retries if model.max_retries is None else model.max_retries
+    retries = RETRIES if model.max_retries is None else model.max_retries
     return InputErrors(strategy=model.strategy, log=model.log, alert=model.alert, max_retries=retries)
 
 
