@@ -17,6 +17,9 @@ from llm_jobs.cli.group import Commands, Listed
 COMMANDS = {
     "run": Listed(module="run", help="Run documents, or jobs submitted before, and wait for their results."),
     "submit": Listed(module="submit", help="Place documents in the inbox, where a running instance answers them."),
+    "create-job-from-template": Listed(
+        module="create_job_from_template", help="Make a job document of a template, with its parameters filled in."
+    ),
     "validate": Listed(module="validate", help="Check documents and show what would be asked; spends nothing."),
     "plan": Listed(
         module="plan", help="Show what a document would ask and cost, and what a change of it costs; spends nothing."
@@ -27,6 +30,7 @@ COMMANDS = {
     "priority": Listed(module="priority", help="Put a submitted job before others, or behind them."),
     "budgets": Listed(module="budgets", help="Show what each budget has spent, what is reserved, and its cap."),
     "results": Listed(module="results", help="Print or save the newest result of a job."),
+    "compare": Listed(module="compare", help="Set the answers of several jobs side by side, row by row."),
     "report": Listed(module="report", help="Make one HTML page of a result: figures, plots, prompts, rows and answers."),
     "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
     "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),

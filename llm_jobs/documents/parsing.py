@@ -13,6 +13,8 @@ from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json, read_line
 from llm_jobs.documents.models import LATER_KEYS
 from llm_jobs.documents.parsed import FormatName, ParsedDocument
+from llm_jobs.documents.stacks import StackReader
+from llm_jobs.documents.templates import is_template
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.documents.yaml_text import read_yaml
@@ -23,7 +25,7 @@ MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 _FIRST_LINE_BYTES = 4 * 1024 * 1024
 _LINES_SUFFIXES = (".jsonl", ".ndjson")
 _NAMED = ("job", "pipeline", "template")  # what a document holds that has a name
-_TOP_KEYS = ("job", "configuration", "prompt")
+_TOP_KEYS = ("job", "template", "configuration", "prompt")
 # The key by which a format that this version does not read is known, and what it is.
 _LATER_FORMATS = {
     "nodes": "pipelines of nodes and edges",
@@ -33,7 +35,6 @@ _LATER_FORMATS = {
     "dataflows": "task graphs",
     "task_type": "task messages",
     "pipeline": LATER_KEYS["pipeline"],
-    "template": LATER_KEYS["template"],
 }
 
 
@@ -46,8 +47,10 @@ def parse_document(
     input_override: str | None = None,
     epoch: str | None = None,
     models: Sequence[str] = (),
+    job_name: str | None = None,
     environment: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    stacks: StackReader | None = None,
     max_bytes: int = MAX_DOCUMENT_BYTES,
 ) -> list[ParsedDocument]:
     """What a document asks: one value per name in `models`, or one with the document's own models.
@@ -66,8 +69,10 @@ def parse_document(
         input_override=input_override,
         epoch=epoch,
         models=tuple(models),
+        job_name=job_name,
         environment=environment or {},
         variables=dict(variables or {}),
+        stacks=stacks,
     )
     if _is_batch(name, content) and len(content) <= max_bytes:
         return batch.parse(name, content, choices)
@@ -81,6 +86,12 @@ def detect(file: str | PurePath, content: bytes) -> FormatName:
     if _is_batch(name, content):
         return "batch"
     return _format(_read(name, decode(name, content, max_bytes=MAX_DOCUMENT_BYTES)))
+
+
+def read_source(file: str | PurePath, content: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES) -> Source:
+    """The value of a YAML or JSON document with its lines, whatever it means. Raises DocumentError."""
+    name = fspath(file)
+    return _read(name, decode(name, content, max_bytes=max_bytes))
 
 
 def stated_name(file: str | PurePath, content: bytes) -> str | None:
@@ -118,7 +129,7 @@ def _read(name: str, text: str) -> Source:
 def _format(source: Source) -> FormatName:
     value = source.value
     if isinstance(value, dict):
-        if "job" in value:
+        if "job" in value or is_template(value):
             return "job"
         if "configuration" in value or "prompt" in value:
             return "pair"

@@ -44,6 +44,10 @@ FILLED: tuple[KeyPath, ...] = (
     ("job", "prompts", "*", "on_status", "*", "model"),
     ("job", "prompts", "*", "on_status", "*", "*", "model"),
     ("job", "prompts", "*", "endpoint"),
+    ("job", "logging", "path"),
+    ("job", "monitoring", "export_to", "prometheus", "push"),
+    ("job", "alerts", "*", "recipients", "*"),
+    ("job", "alerts", "*", "channel"),
     ("job", "schedule", "cron"),
     ("job", "schedule", "timezone"),
     ("job", "profiles", "*", "labels", "*"),
@@ -78,6 +82,8 @@ _OF_CONNECTIONS: tuple[KeyPath, ...] = (("connection",), ("auth",), ("auth", "*"
 CREDENTIALS: tuple[KeyPath, ...] = (
     ("job", "prompts", "*", "api_key"),
     ("configuration", "api_key"),
+    ("job", "alerts", "*", "api_key"),
+    ("job", "alerts", "*", "url"),  # the address of a webhook is its password
     *((*section, *key) for section in _SECTIONS for key in _OF_CONNECTIONS),
 )
 

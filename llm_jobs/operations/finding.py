@@ -31,6 +31,16 @@ def named_document(settings: Settings, name: str) -> Path | None:
     return kept_document(settings, name) or example_document(settings, name)
 
 
+def template_document(settings: Settings, name: str) -> Path | None:
+    """The template that `templates/` holds under `name`. Raises DocumentError where there are two."""
+    return _found(name, [settings.templates])
+
+
+def template_names(settings: Settings) -> list[str]:
+    """The templates of `templates/`, by the names of the files."""
+    return sorted(path.stem for path in _documents(settings.templates))
+
+
 def document_names(settings: Settings) -> list[str]:
     """What may be run by name, by the names of the files."""
     folders = [settings.documents, settings.recurring, settings.home.parent / "examples"]

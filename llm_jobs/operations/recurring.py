@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llm_jobs.documents.parsing import parse_document
-from llm_jobs.errors import DocumentError
+from llm_jobs.errors import DocumentError, NotFound
 from llm_jobs.operations.accept import Accepted, accept
 from llm_jobs.operations.records import RecurringDocument
 from llm_jobs.operations.services import Services
+from llm_jobs.prompts.stacks import StackLibrary
 from llm_jobs.settings import Settings
 
 
@@ -21,7 +22,7 @@ def recurring_documents(settings: Settings, environment: Mapping[str, str]) -> l
     found = []
     for folder in (settings.recurring, settings.home.parent / "examples"):
         for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else []:
-            found += _described(path, environment)
+            found += _described(path, environment, StackLibrary(settings.stacks))
     return found
 
 
@@ -30,10 +31,10 @@ def submit_recurring(services: Services, path: Path, *, tick_ns: int) -> list[Ac
     return accept(services, path, origin="schedule", as_of_ns=tick_ns)
 
 
-def _described(path: Path, environment: Mapping[str, str]) -> list[RecurringDocument]:
+def _described(path: Path, environment: Mapping[str, str], stacks: StackLibrary) -> list[RecurringDocument]:
     try:
-        parsed = parse_document(path.name, path.read_bytes(), environment=environment)
-    except DocumentError:
+        parsed = parse_document(path.name, path.read_bytes(), environment=environment, stacks=stacks.get)
+    except (DocumentError, NotFound):
         return []
     return [
         RecurringDocument(
