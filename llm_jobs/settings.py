@@ -65,6 +65,10 @@ class Settings:
         return self.home / "stacks"
 
     @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    @property
     def scripts(self) -> Path:
         return self.home / "scripts"
 

@@ -36,13 +36,16 @@ METRICS: Mapping[str, str] = {
     "rows_per_minute": "rows per minute since the job started",
 }
 
-Action = Literal["email", "slack", "webhook", "log"]
+Action = Literal["email", "slack", "webhook", "log", "default"]
 Level = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Channel:
-    """Where a message goes. `url` may be `${NAME}`, filled in when something is sent; `api_key` is a NAME."""
+    """Where a message goes. `url` may be `${NAME}`, filled in when something is sent; `api_key` is a NAME.
+
+    default: where the document names no place: Slack where its webhook is set, else the log.
+    """
 
     action: Action
     recipients: tuple[str, ...] = ()  # of e-mail
@@ -55,7 +58,7 @@ class Channel:
         return " ".join((self.action, *self.recipients, self.channel or ""))[:200].strip()
 
 
-LOG_CHANNEL = Channel(action="log")
+DEFAULT_CHANNEL = Channel(action="default")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +102,8 @@ class Watching:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """Where messages go that have no alert of their own: every channel that an alert names; else the log."""
-        return tuple(dict.fromkeys(alert.channel for alert in self.alerts)) or (LOG_CHANNEL,)
+        """Where messages go that have no alert of their own: over every channel that an alert names."""
+        return tuple(dict.fromkeys(alert.channel for alert in self.alerts)) or (DEFAULT_CHANNEL,)
 
 
 def watching_from(members: Mapping[str, Any] | None) -> Watching | None:

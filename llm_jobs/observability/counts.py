@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from llm_jobs.events import (
     Event,
     JobBroken,
     JobFinished,
+    JobMeasured,
     JobStarted,
     ModelCooled,
     QuotaPaused,
@@ -87,6 +88,7 @@ class JobCounts:
     rows_reused: int = 0
     rows_expected: int = 0
     budgets_reached: Counter[str] = field(default_factory=Counter)  # by what the cap is on: job, provider, label
+    stated: Mapping[str, float] = field(default_factory=dict)  # what a document asks for, as it was last told
     running: set[str] = field(default_factory=set)  # job hashes
     ended_s: float = 0.0
 
@@ -136,6 +138,7 @@ class Counts:
             BudgetReached: self._budget,
             BatchChanged: self._batch,
             JobFinished: self._finished,
+            JobMeasured: self._measured,
             JobBroken: self._broken,
         }
         self.wants = frozenset(self._hear)
@@ -259,6 +262,11 @@ class Counts:
     def _budget(self, event: BudgetReached) -> None:
         # What the cap is on, and not its whole key: a key names a day, and days do not end.
         self._job(event.job_hash).budgets_reached[event.key.partition(":")[0]] += 1
+
+    def _measured(self, event: JobMeasured) -> None:
+        job = self._place(event.name[:MOST_CHARACTERS])
+        job.stated = event.metrics
+        job.ended_s = self._now_s()
 
     def _finished(self, event: JobFinished) -> None:
         self._ended(event.job_hash, event.status)

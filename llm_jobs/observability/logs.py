@@ -1,6 +1,6 @@
 """Structured logs: one line per event of note, and every other line of the project's loggers in the same form.
 
-Prompts, answers and keys are in no line: an event's content is never read here, and what others write (messages and
+Prompts and answers are in no line unless that is asked for, and keys in none: what others write (messages and
 tracebacks of defects) goes through `scrub`. A failure that repeats is told ten times, then at each power of ten with
 its count: a million rows without a server make sixteen lines, not a million.
 """
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 from llm_jobs.events import (
+    AlertRaised,
     BatchChanged,
     BudgetReached,
     CallFailed,
@@ -40,7 +41,7 @@ PROJECT = "llm_jobs"
 TOLD_EACH = 10
 FACTS = "facts"  # the attribute of a record that holds an event's members
 
-_CONTENT = {"body", "output"}
+_CONTENT = frozenset({"body", "output"})
 _LEVELS: dict[type, int] = {
     JobStarted: logging.INFO,
     JobFinished: logging.INFO,
@@ -48,6 +49,7 @@ _LEVELS: dict[type, int] = {
     ResultRecorded: logging.INFO,
     BatchChanged: logging.INFO,
     BudgetReached: logging.WARNING,
+    AlertRaised: logging.WARNING,
     QuotaPaused: logging.WARNING,
     ModelCooled: logging.WARNING,
     CallFailed: logging.WARNING,
@@ -64,15 +66,17 @@ Scrub = Callable[[str], str]
 class EventLog:
     """The listener that writes events to `logger`, as far as its level allows."""
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, logger: logging.Logger, *, content: bool = False) -> None:
+        """`content`: prompts and answers stand in the lines that have them."""
         self._logger = logger
+        self._hidden = frozenset() if content else _CONTENT
         self._failures: Counter[tuple[str, str, str]] = Counter()
         self.wants = frozenset(kind for kind, level in _LEVELS.items() if logger.isEnabledFor(level))
 
     def __call__(self, event: Event) -> None:
         kind = type(event)
         members: dict[str, object] = {
-            field.name: getattr(event, field.name) for field in fields(event) if field.name not in _CONTENT
+            field.name: getattr(event, field.name) for field in fields(event) if field.name not in self._hidden
         }
         level = _LEVELS[kind]
         if isinstance(event, CallFailed):

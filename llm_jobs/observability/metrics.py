@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from llm_jobs.documents.watched import METRICS
 from llm_jobs.observability.counts import LATENCY_BOUNDS_S, CallCounts, Counts, Histogram
 
 # Not `job`: that label is the scrape's own, and the gateway's.
@@ -47,6 +48,7 @@ class CountsCollector(Collector):
         yield from _waits(self._counts, calls)
         yield from _models(self._counts)
         yield from _jobs(self._counts)
+        yield from _stated(self._counts)
 
 
 _Calls = list[tuple[tuple[str, str, str], CallCounts]]
@@ -216,6 +218,15 @@ def _jobs(counts: Counts) -> Iterator[Metric]:
         ("status",),
         (((status,), n) for status, n in list(counts.endings.items())),
     )
+
+
+def _stated(counts: Counts) -> Iterator[Metric]:
+    """What documents ask for, of the latest job of each name."""
+    kept = [(name, job.stated) for name, job in counts.kept()]
+    for metric, meaning in METRICS.items():
+        rows = [((name,), stated[metric]) for name, stated in kept if metric in stated]
+        if rows:
+            yield _gauge(f"llm_jobs_job_{metric}", f"{meaning[0].upper()}{meaning[1:]}.", (_JOB,), rows)
 
 
 def _by(calls: _Calls, counter: str) -> _Rows:

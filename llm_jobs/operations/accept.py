@@ -19,6 +19,7 @@ from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.watchers_places import check_channels, check_log
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +75,8 @@ def read_document(
         environment=services.environment,
         max_bytes=services.settings.max_document_bytes,
     )
+    for document in parsed:
+        check_log(services.settings, document)
     jobs = [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
     asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
     return ReadDocument(name=path.name, text=text, jobs=asked)
@@ -88,7 +91,10 @@ def accept(
 
 
 def record(services: Services, document: ReadDocument, *, origin: str, as_of_ns: int | None = None) -> list[Accepted]:
-    """Keep a document that was read, and record that it was submitted."""
+    """Keep a document that was read, and record that it was submitted. Raises SetupError where an alert of it could not
+    be sent."""
+    for job in document.jobs:
+        check_channels(services.settings, services.environment, job)
     for job in document.jobs:
         keep(
             services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{short_name(document.name)}", document.text

@@ -27,6 +27,7 @@ from llm_jobs.operations.produce import ask_ahead, produce
 from llm_jobs.operations.production import concurrency_of
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.watchers import watched
 from llm_jobs.operations.watching import Watch, watching
 
 LOG = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ async def _run_unfinished(
 ) -> AsyncGenerator[JobReport, None]:
     behind, ledger = Behind.over(services.ledger)
     async with (
+        watched(services, job_hashes, listener, run_id=run_id) as listener,
         open_session(
             ledger=ledger,
             owner=this_process(run_id=run_id),

@@ -1,0 +1,144 @@
+"""Opens what documents ask for beside their answers: metrics, a log of the job, alerts, a message at the end.
+
+The process that runs a job watches it and sends its messages; two processes that run one job at once send each. Nothing
+of this stops a job or makes it wait; only the end of a run waits some seconds for messages under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
+
+from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.watched import Monitoring, Watching
+from llm_jobs.events import Listener, broadcast
+from llm_jobs.ledger.base import BudgetState, Submission
+from llm_jobs.observability.channels import Channels
+from llm_jobs.observability.figures import Figures
+from llm_jobs.observability.job_logs import job_logged
+from llm_jobs.observability.listeners import listening
+from llm_jobs.observability.messages import Subject, undelivered_message
+from llm_jobs.observability.outbox import Outbox
+from llm_jobs.observability.telemetry import Telemetry
+from llm_jobs.observability.watchers import Board, JobWatcher
+from llm_jobs.operations.job_changes import budget_in_force, changes_of
+from llm_jobs.operations.scrubbing import without_secrets
+from llm_jobs.operations.services import Services
+from llm_jobs.operations.watchers_places import log_path
+
+PORTS = range(9464, 9480)  # of the scrape endpoint, where a document asks for one and the environment names none
+DAGSTER_URL = "LLM_JOBS_DAGSTER_URL"
+_MARK = b'"watching":{'  # in a job's JSON, where its document says anything of this
+_Watched = list[tuple[Submission, Job, Watching]]
+
+
+@asynccontextmanager
+async def watched(
+    services: Services, job_hashes: Sequence[str], listener: Listener, *, run_id: str | None
+) -> AsyncIterator[Listener]:
+    """`listener`, with who watches those of the jobs whose documents ask for it. The others cost one look each."""
+    jobs = await asyncio.to_thread(_asked, services, job_hashes)
+    if not jobs:
+        yield listener
+        return
+    with ExitStack() as stack:
+        opening = _Opening(services, listener, run_id, stack)
+        watchers = await asyncio.to_thread(opening.watchers, jobs)
+        board = Board(watchers, loop=asyncio.get_running_loop())
+        looking = asyncio.create_task(board.keep_looking())
+        try:
+            yield broadcast(listener, board)
+        finally:
+            await asyncio.sleep(0)  # ends that a thread told are judged first
+            looking.cancel()
+            with suppress(asyncio.CancelledError):
+                await looking
+            await asyncio.to_thread(stack.close)
+
+
+def _asked(services: Services, job_hashes: Sequence[str]) -> _Watched:
+    """Those of the jobs whose documents ask to be watched."""
+    found = []
+    for job_hash in dict.fromkeys(job_hashes):
+        submission = next(iter(services.ledger.submissions(job_hash=job_hash)), None)
+        if submission is not None and _MARK in submission.job:
+            job = job_from_json(submission.job)
+            if job.policy.watching is not None:
+                found.append((submission, job, job.policy.watching))
+    return found
+
+
+def tell_undelivered(services: Services, job: Job, error: Exception, *, run_id: str | None = None) -> None:
+    """Send what `on_output_error: {alert: true}` asks for, if the job does; returns when it left or was given up."""
+    watching = job.policy.watching
+    if watching is not None and watching.tells_undelivered:
+        with Outbox(Channels(services.environment)) as outbox:
+            message = undelivered_message(_subject(services, job, run_id), type(error).__name__)
+            outbox.send(message, watching.channels)
+
+
+def _subject(services: Services, job: Job, run_id: str | None) -> Subject:
+    page = services.environment.get(DAGSTER_URL)
+    link = f"{page.rstrip('/')}/runs/{run_id}" if page and run_id else None
+    return Subject(name=job.name, job_hash=job.hash, link=link or (run_id and f"Dagster run {run_id}"))
+
+
+class _Opening:
+    """Opens watchers, and on `stack` what they share."""
+
+    def __init__(self, services: Services, tell: Listener, run_id: str | None, stack: ExitStack) -> None:
+        self._services = services
+        self._tell = tell
+        self._run_id = run_id
+        self._stack = stack
+        self._outbox = stack.enter_context(Outbox(Channels(services.environment)))  # closed last
+        self._telemetry = Telemetry.from_environment(services.environment)
+        self._exporters: dict[Telemetry, Listener] = {}
+        self._scrub = partial(without_secrets, environment=services.environment)
+
+    def watchers(self, watched: _Watched) -> dict[str, JobWatcher]:
+        """By job hash."""
+        return {job.hash: self._watcher(submission, job, watching) for submission, job, watching in watched}
+
+    def _watcher(self, submission: Submission, job: Job, watching: Watching) -> JobWatcher:
+        return JobWatcher(
+            _subject(self._services, job, self._run_id),
+            watching,
+            figures=self._figures(submission, job),
+            listeners=[*self._log(job, watching), *self._exporter(watching.monitoring)],
+            tell=self._tell,
+            outbox=self._outbox,
+            models=frozenset(model.name for model in job.models),
+        )
+
+    def _figures(self, submission: Submission, job: Job) -> Figures:
+        ledger, submitted_ns = self._services.ledger, submission.submitted_ns or 0
+        budget = budget_in_force(job, changes_of(ledger, job.hash), submitted_ns=submitted_ns)
+        key = f"job:{job.hash}"
+        spent = ledger.budget_state([key]).get(key, BudgetState()) if budget is not None else BudgetState()
+        return Figures(budget=budget, spent_usd=spent.spent_usd, spent_tokens=spent.spent_tokens)
+
+    def _log(self, job: Job, watching: Watching) -> Iterator[Listener]:
+        if (log := watching.log) is not None:
+            settings = self._services.settings
+            path = log_path(settings, log.path, name=job.name, job_hash=job.hash)
+            file = path if log.destination == "file" else None
+            yield self._stack.enter_context(job_logged(log, path=file, scrub=self._scrub))
+
+    def _exporter(self, monitoring: Monitoring | None) -> Iterator[Listener]:
+        """What shows the metrics of a job, where nothing that the environment switches on does."""
+        if monitoring is None or not monitoring.is_exported:
+            return
+        own = self._telemetry
+        if monitoring.push_url is not None and monitoring.push_url != own.push_url:
+            yield self._listening(Telemetry(push_url=monitoring.push_url, push_every_s=own.push_every_s))
+        elif monitoring.push_url is None and not own.counts:
+            yield self._listening(Telemetry(metrics_ports=PORTS, metrics_address=own.metrics_address))
+
+    def _listening(self, telemetry: Telemetry) -> Listener:
+        if telemetry not in self._exporters:
+            self._exporters[telemetry] = self._stack.enter_context(listening(telemetry, scrub=self._scrub))
+        return self._exporters[telemetry]
