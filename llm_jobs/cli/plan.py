@@ -79,6 +79,8 @@ def _lines(plan: JobPlan) -> Iterator[str]:
         compared = f"  submitted {time}" if same else f"  compared with {plan.against.job_hash[:8]} of {time} (UTC)"
     yield f"{plan.job_hash}  {visible(plan.name)}{compared}"
     yield f"  rows     {number(plan.rows.total, 'row')}: {', '.join(_rows(plan))}"
+    if plan.table is not None:
+        yield f"  table    {visible(plan.table)}"
     unknown = f", {plan.calls.unknown:,} that depend on answers to come" if plan.calls.unknown else ""
     yield f"  calls    {plan.calls.new:,} to ask{unknown}, {plan.calls.reused:,} answered already"
     yield f"  tokens   {_tokens(plan.input_tokens)} in, {_tokens(plan.output_tokens)} out"

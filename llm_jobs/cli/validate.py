@@ -50,6 +50,8 @@ def _print(found: Examination) -> None:
         f"{found.job_hash}  {visible(found.name)}  {number(found.rows, 'row')}, at most "
         f"{number(found.calls, 'call')} of {models}"
     )
+    if found.table is not None:
+        click.echo(f"table {visible(found.table)}")
     if found.problem is not None:
         click.echo(f"error: {visible(found.problem)}", err=True)
     else:

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from llm_jobs.documents.identity import TRANSPORT_FIELDS
@@ -115,8 +116,14 @@ def _input(old: Job, new: Job) -> Difference:
             return Difference(
                 path=f"input.{name}", old=getattr(old.input, name), new=getattr(new.input, name), effect="rows"
             )
-    path = "input.file" if new.input.kind == "file" else "input.rows"
+    if old.input.digest == new.input.digest:
+        return Difference(path="input.as_of", old=_told(old.input.as_of_ns), new=_told(new.input.as_of_ns), effect="rows")
+    path = f"input.{new.input.kind}" if new.input.kind in ("file", "query", "api") else "input.rows"
     return Difference(path=path, old=old.input.digest[:12], new=new.input.digest[:12], effect="rows")
+
+
+def _told(time_ns: int | None) -> str:
+    return datetime.fromtimestamp((time_ns or 0) / 1e9, UTC).isoformat(timespec="seconds")
 
 
 def _step(old: Step, new: Step, at: int) -> Iterator[Difference]:

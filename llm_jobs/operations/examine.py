@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
-from llm_jobs.documents.job import Input, Job, JsonValue
+from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.errors import RowError
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
+from llm_jobs.operations.inputs import ASKED_OF_SERVERS, table_told
 from llm_jobs.operations.named import read_named
+from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.sources.rows import Row, iterate
@@ -27,6 +30,7 @@ class Examination:
     url: str | None  # where the first request goes; None: nowhere, or to no server
     request: Mapping[str, JsonValue] | None
     problem: str | None = None
+    table: str | None = None  # where the rows were read just now, where a run reads them again
 
 
 def examine_named(services: Services, named: str, overrides: Overrides = NO_OVERRIDES) -> list[Examination]:
@@ -40,7 +44,7 @@ def examine(services: Services, job: Job, *, document: Path | None) -> Examinati
 
     Raises DocumentError where the table is broken.
     """
-    rows, first = _table(job.input, document)
+    rows, first = _table(services, job, document)
     url, request, problem = _first_request(services, job, first)
     return Examination(
         job_hash=job.hash,
@@ -51,11 +55,16 @@ def examine(services: Services, job: Job, *, document: Path | None) -> Examinati
         url=url,
         request=request,
         problem=problem,
+        table=table_told(services, job),
     )
 
 
-def _table(source: Input, document: Path | None) -> tuple[int, Row]:
+def _table(services: Services, job: Job, document: Path | None) -> tuple[int, Row]:
     """The number of rows, and the first with every column of the table."""
+    source = job.input
+    if source.kind in ASKED_OF_SERVERS or source.files:
+        with planned_table(services, job, document=document) as table:
+            return table.rows, next(chain.from_iterable(table.batches(batch_rows=1)), {})
     if source.kind == "batch":
         source = replace(source, url=str(document))
     rows, names = 0, dict[str, None]()

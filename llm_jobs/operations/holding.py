@@ -11,6 +11,7 @@ from pathlib import Path
 from llm_jobs.documents.job import Job
 from llm_jobs.ledger.base import JobChange
 from llm_jobs.operations.accept import ReadDocument
+from llm_jobs.operations.inputs import ASKED_OF_SERVERS
 from llm_jobs.operations.job_changes import changes_of, hold_in_force, is_approved
 from llm_jobs.operations.looking_back import newest_before
 from llm_jobs.operations.plan import JobPlan, plan_job
@@ -28,6 +29,8 @@ def is_slow_to_estimate(services: Services, document: ReadDocument, *, largest_b
 
 
 def _table_bytes(job: Job) -> float:
+    if job.input.kind in ASKED_OF_SERVERS or job.input.files:
+        return float("inf")
     if job.input.url is None:
         return 0
     path = Path(job.input.url)

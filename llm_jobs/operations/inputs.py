@@ -22,6 +22,7 @@ from llm_jobs.documents.variables import credential_name
 from llm_jobs.errors import DocumentError
 from llm_jobs.operations.paths import find_database, find_inputs
 from llm_jobs.operations.services import Services
+from llm_jobs.sources.freeze import find_frozen
 from llm_jobs.sources.many_files import described_files
 
 LOOKED_BACK = 8  # jobs of one document
@@ -78,6 +79,21 @@ def _standing(services: Services, job: Job, document_name: str) -> int | None:
 
 def _undated(job: Job) -> str:
     return replace(job, input=replace(job.input, as_of_ns=None), hash="").hash
+
+
+def table_told(services: Services, job: Job) -> str | None:
+    """Where the rows of a plan come from, where a run may read others: a query or an API that is not frozen yet."""
+    source = job.input
+    if source.kind not in ASKED_OF_SERVERS or is_frozen(services, job):
+        return None
+    place = source.query.place if source.query else source.api.endpoint if source.api else ""
+    return f"read just now from {place}, for this only; a run reads it once more and keeps what it read"
+
+
+def is_frozen(services: Services, job: Job) -> bool:
+    """Is the table of a job kept already?"""
+    folder = services.settings.inputs / job.hash
+    return folder.is_dir() and find_frozen(folder) is not None
 
 
 def _placed(services: Services, document: ParsedDocument, query: QuerySource, path: Path) -> QuerySource:

@@ -14,6 +14,7 @@ from llm_jobs.errors import LlmJobsError
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.forecasts import Basis, Learned
+from llm_jobs.operations.inputs import ASKED_OF_SERVERS, is_frozen
 from llm_jobs.operations.planned_counts import learn
 from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
@@ -50,7 +51,10 @@ def _models(job: Job) -> list[str]:
 
 @contextmanager
 def table_before(services: Services, before: Submission, old: Job) -> Iterator[Table | None]:
-    """Its table; None where it is gone: it was never run, and its file is another by now."""
+    """Its table; None where it is gone: it was never run, and its file is another by now, or it was never kept."""
+    if old.input.kind in ASKED_OF_SERVERS and not is_frozen(services, old):
+        yield None
+        return
     try:
         url = with_document(services, before, old.input).url if old.input.kind == "batch" else None
         opened = planned_table(services, old, document=Path(url) if url else None)

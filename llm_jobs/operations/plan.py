@@ -23,6 +23,7 @@ from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.forecasts import NOTHING, Interval
+from llm_jobs.operations.inputs import table_told
 from llm_jobs.operations.looking_back import ENOUGH, counterparts, learned_before, learned_elsewhere, newest_before
 from llm_jobs.operations.named import read_named
 from llm_jobs.operations.planned_cost import StepPlan, planned_step, time_s, total
@@ -74,6 +75,7 @@ class JobPlan:
     seconds: float | None
     bounded_by: str | None  # what the time is made of, in words
     changes: tuple[FieldCost, ...]
+    table: str | None = None  # see `inputs.table_told`
 
 
 def plan_named(
@@ -159,6 +161,7 @@ def _plan(
         seconds=seconds,
         bounded_by=bounded_by,
         changes=tuple(_field_cost(each, parts, steps) for each in differences),
+        table=table_told(services, job),
     )
 
 
