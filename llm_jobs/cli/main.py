@@ -31,7 +31,9 @@ COMMANDS = {
     "budgets": Listed(module="budgets", help="Show what each budget has spent, what is reserved, and its cap."),
     "results": Listed(module="results", help="Print or save the newest result of a job."),
     "compare": Listed(module="compare", help="Set the answers of several jobs side by side, row by row."),
-    "report": Listed(module="report", help="Make one HTML page of a result: figures, plots, prompts, rows and answers."),
+    "report": Listed(
+        module="report", help="Make one HTML page of a result: figures, plots, prompts, rows and answers."
+    ),
     "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
     "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),
     "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import cast
 
 import click
 
 from llm_jobs.cli.entry import Entry
-from llm_jobs.cli.texts import cell, number, visible_lines
-from llm_jobs.deliveries.formats import TableFormat, write_table
+from llm_jobs.cli.tabular import FORMATS, format_of, print_batches, save_batches, write_batches
+from llm_jobs.deliveries.formats import TableFormat
 from llm_jobs.errors import NotFound
-from llm_jobs.files import Draft
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.named import submission_named
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import Batches, answered_so_far
-from llm_jobs.results.columns import ERROR, PREFIX, STATUS
 from llm_jobs.results.single import read_result
-
-FORMATS = ("table", "csv", "json", "jsonl", "parquet", "markdown")
-FORMAT_OF_SUFFIX = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".md": "markdown",
-}
-TABLE_ROWS = 100
-MODE = 0o644
 
 
 @click.command(
@@ -54,25 +38,17 @@ def command(entry: Entry, job: str, so_far: bool, form: str | None, as_json: boo
 
     The table shows the first rows, cut to fit; every other format holds every row and column.
     """
-    chosen = "jsonl" if as_json else form or _format_of(output)
+    chosen = "jsonl" if as_json else form or format_of(output)
     if chosen == "table" and output is not None:
         raise click.UsageError("a table is for the terminal; choose another --format for --output")
     with entry.open_services() as services:
         batches = _batches(services, submission_named(services, job), so_far=so_far)
         if output is not None:
-            _save(batches, entry.working_directory / output, cast(TableFormat, chosen))
+            save_batches(batches, entry.working_directory / output, cast(TableFormat, chosen))
         elif chosen == "table":
-            _print(batches)
+            print_batches(batches)
         else:
-            _write(batches, cast(TableFormat, chosen))
-
-
-def _format_of(output: Path | None) -> str:
-    if output is None:
-        return "table"
-    if output.suffix.lower() not in FORMAT_OF_SUFFIX:
-        raise click.UsageError(f"{output.name} says no format; add --format csv, or another")
-    return FORMAT_OF_SUFFIX[output.suffix.lower()]
+            write_batches(batches, cast(TableFormat, chosen))
 
 
 def _batches(services: Services, submission: Submission, *, so_far: bool) -> Batches:
@@ -85,58 +61,3 @@ def _batches(services: Services, submission: Submission, *, so_far: bool) -> Bat
             f"now: llm-jobs results {submission.job_hash[:12]} --so-far"
         )
     return read_result(services.store, records[0].path)
-
-
-def _save(batches: Batches, target: Path, form: TableFormat) -> None:
-    draft = Draft(target)
-    try:
-        with draft.path.open("wb") as stream:
-            rows = write_table(batches, stream, form)
-        draft.sync()
-        draft.publish(mode=MODE)
-    finally:
-        draft.discard()
-    click.echo(f"{number(rows, 'row')} in {target}")
-
-
-def _write(batches: Batches, form: TableFormat) -> None:
-    stdout = sys.stdout.buffer
-    if not stdout.isatty():
-        write_table(batches, stdout, form)
-    elif form == "parquet":
-        raise click.UsageError("Parquet is not for terminals; add --output FILE, or a pipe")
-    else:
-        write_table(batches, cast(BinaryIO, _Visible(stdout)), form)
-    stdout.flush()
-
-
-class _Visible(io.RawIOBase):
-    """Answers on their way to a terminal, control characters written out."""
-
-    def __init__(self, terminal: IO[bytes]) -> None:
-        self._terminal = terminal
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, chunk: bytes) -> int:  # type: ignore[override]
-        self._terminal.write(visible_lines(chunk.decode()).encode())
-        return len(chunk)
-
-
-def _print(batches: Batches) -> None:
-    # Rich takes a tenth of a second to import, which the other formats do not need.
-    from llm_jobs.cli.tables import print_table
-
-    names = list(batches.schema.names)
-    first: list[dict[str, object]] = []
-    rows = 0
-    for batch in batches:
-        if len(first) < TABLE_ROWS:
-            first += batch.slice(0, TABLE_ROWS - len(first)).to_pylist()
-        rows += batch.num_rows
-    failed = any(row.get(STATUS) != "succeeded" for row in first)
-    shown = [name for name in names if not name.startswith(PREFIX)] + [STATUS] + ([ERROR] if failed else [])
-    print_table([cell(name) for name in shown], [[cell(row.get(name)) for name in shown] for row in first])
-    rest = f"; the first {len(first):,} are shown, --format csv has all" if rows > len(first) else ""
-    click.echo(f"{number(rows, 'row')}{rest}")

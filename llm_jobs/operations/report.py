@@ -1,33 +1,34 @@
-"""A job's newest result as one HTML page: figures, plots, and its rows with prompt, input and answer.
+"""A job's newest result as one HTML page: figures, plots, and its rows with prompt, input and answer; or two jobs'.
 
 A page shows the first rows of each status, failures first, so that it stays small however large the result is. Memory:
-some 50 bytes per row of the result, and a few row groups.
+some 50 bytes per row of the result, and a few row groups; for two jobs that of `compare` as well.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from llm_jobs.errors import NotFound
 from llm_jobs.files import Draft
 from llm_jobs.ledger.base import Submission
 from llm_jobs.observability.report_model import Group, Report, ReportedRow
 from llm_jobs.observability.report_page import page
+from llm_jobs.operations.compare import DIFFERS, SAME, Comparison, compare
 from llm_jobs.operations.report_faces import face
 from llm_jobs.operations.report_plots import plots
-from llm_jobs.operations.report_sides import Sheet, side
+from llm_jobs.operations.report_sides import side
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.sheets import Sheet, sheet_of
 from llm_jobs.results.over_time import over_time
-from llm_jobs.results.rows_at import open_rows
-from llm_jobs.results.single import read_result
+from llm_jobs.results.rows_at import RowsAt, open_rows
 from llm_jobs.results.survey import survey
 
 LIMIT = 200  # rows of each status
@@ -44,43 +45,76 @@ class WrittenReport:
     shown: int
 
 
-def sheet_of(services: Services, submission: Submission) -> Sheet:
-    """The newest result of a job. Raises NotFound where it has none."""
-    records = services.ledger.results([submission.job_hash]).get(submission.job_hash, ())
-    if not records:
-        raise NotFound(
-            f"job {submission.job_hash} ({submission.name}) has no result yet; run it: llm-jobs run "
-            f"{submission.job_hash[:12]}"
-        )
-    return Sheet.of(submission, records[0], read_result(services.store, records[0].path).schema.names)
-
-
 @contextmanager
 def report_of(services: Services, submission: Submission, *, limit: int = LIMIT) -> Iterator[Report]:
     """The report about a job, its rows to be read before it closes. Raises NotFound."""
     sheet = sheet_of(services, submission)
     found = survey(services.store, sheet.record.path)
     picked = {status: found.numbers(status, limit) for status in found.statuses()}
-    groups = [Group(name=name, rows=rows, shown=len(picked[name])) for name, rows in found.statuses().items()]
-    drawn = plots({sheet.submission.name: found}, over_time(services.store, sheet.record.path))
-    numbers = [(status, number) for status, each in picked.items() for number in each]
     with open_rows(services.store, sheet.record.path) as rows:
-        taken = ((place, rows.take([number for _, number in place])) for place in _chunks(numbers))
         yield Report(
             jobs=[face(services, sheet, found)],
-            groups=groups,
-            plots=drawn,
-            rows=(
-                ReportedRow(
-                    group=status,
-                    inputs={name: row[name] for name in sheet.inputs},
-                    sides=[side(services, sheet, number, row)],
-                )
-                for places, each in taken
-                for (status, number), row in zip(places, each, strict=True)
-                if row is not None
-            ),
+            groups=[Group(name=each, rows=count, shown=len(picked[each])) for each, count in found.statuses().items()],
+            plots=plots({sheet.submission.name: found}, over_time(services.store, sheet.record.path)),
+            rows=_rows(services, sheet, rows, [(status, each) for status, those in picked.items() for each in those]),
         )
+
+
+def _rows(services: Services, sheet: Sheet, rows: RowsAt, picked: Sequence[tuple[str, int]]) -> Iterator[ReportedRow]:
+    """The rows that were picked, by status and number."""
+    for start in range(0, len(picked), AT_ONCE):
+        places = picked[start : start + AT_ONCE]
+        for (status, number), row in zip(places, rows.take([number for _, number in places]), strict=True):
+            if row is not None:
+                inputs = {name: row[name] for name in sheet.inputs}
+                yield ReportedRow(group=status, inputs=inputs, sides=[side(services, sheet, number, row)])
+
+
+@contextmanager
+def report_against(
+    services: Services, first: Submission, second: Submission, *, on: Sequence[str] = (), limit: int = LIMIT
+) -> Iterator[Report]:
+    """The report about two jobs side by side, what differs first. Raises as `compare`."""
+    comparison = compare(services, [first, second], on=on)
+    places = _places(comparison)
+    picked = {outcome: list(islice(each, limit)) for outcome, each in places.items()}
+    surveys = [survey(services.store, sheet.record.path) for sheet in comparison.sheets]
+    faces = [face(services, sheet, found) for sheet, found in zip(comparison.sheets, surveys, strict=True)]
+    yield Report(
+        jobs=[replace(each, name=label) for each, label in zip(faces, comparison.labels, strict=True)],
+        groups=[Group(name=each, rows=len(those), shown=len(picked[each])) for each, those in places.items()],
+        plots=plots(dict(zip(comparison.labels, surveys, strict=True)), ()),
+        notes=[_matched_by(comparison)],
+        rows=_pairs(services, comparison, picked),
+    )
+
+
+def _places(comparison: Comparison) -> dict[str, Sequence[int]]:
+    """Places by outcome: those that differ first, the same ones last."""
+    found: dict[str, array[int]] = {}
+    for each in comparison.read():
+        found.setdefault(comparison.outcome(each), array("q")).append(each.place)
+    return dict(sorted(found.items(), key=lambda each: (each[0] == SAME, each[0] != DIFFERS, each[0])))
+
+
+def _matched_by(comparison: Comparison) -> str:
+    on = ", ".join(comparison.matching.on)
+    return f"Rows match by {on}." if on else "The jobs have no table: the first row matches the first, and so on."
+
+
+def _pairs(services: Services, comparison: Comparison, picked: Mapping[str, Sequence[int]]) -> Iterator[ReportedRow]:
+    for outcome, places in picked.items():
+        for each in comparison.read(names=[None, None], places=places, at_once=AT_ONCE):
+            there = next(place for place, row in enumerate(each.rows) if row is not None)
+            row = each.rows[there] or {}
+            yield ReportedRow(
+                group=outcome,
+                inputs={name: row[name] for name in comparison.sheets[there].inputs},
+                sides=[
+                    None if row is None or number is None else side(services, sheet, number, row)
+                    for sheet, number, row in zip(comparison.sheets, each.numbers, each.rows, strict=True)
+                ],
+            )
 
 
 def write_report(report: Report, target: Path) -> WrittenReport:
@@ -144,9 +178,3 @@ def _write(report: Report, stream: BinaryIO) -> str:
 def _written(report: Report, target: Path) -> WrittenReport:
     rows, shown = (sum(getattr(group, name) for group in report.groups) for name in ("rows", "shown"))
     return WrittenReport(path=target, rows=rows, shown=shown)
-
-
-def _chunks(numbers: Iterable[tuple[str, int]]) -> Iterator[Sequence[tuple[str, int]]]:
-    remaining = iter(numbers)
-    while chunk := list(islice(remaining, AT_ONCE)):
-        yield chunk

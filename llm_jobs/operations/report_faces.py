@@ -8,8 +8,9 @@ from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.observability.report_model import ReportedJob
 from llm_jobs.observability.texts import count, dollars, duration, number
 from llm_jobs.operations.records import status_of
-from llm_jobs.operations.report_sides import Sheet, utc
+from llm_jobs.operations.report_sides import utc
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.sheets import Sheet
 from llm_jobs.results import columns
 from llm_jobs.results.survey import Survey
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from llm_jobs.observability.plots import Panel, Series, svg
 from llm_jobs.operations import timeline
@@ -25,8 +26,18 @@ def plots(surveys: Mapping[str, Survey], over_time: Sequence[Slice]) -> list[str
     drawn += _histogram("latency per row", _columns(surveys, rows=LATENCY_S), unit=" s")
     drawn += _cost(surveys)
     if len(over_time) > 1:
-        drawn.append(svg(timeline.panels(over_time)[:1], timeline.ticks(over_time)))
+        panel = replace(timeline.panels(over_time)[0], title="latency over time")
+        drawn.append(svg([panel], timeline.ticks(over_time)))
     return drawn
+
+
+def _tokens(surveys: Mapping[str, Survey]) -> Iterator[str]:
+    """Of two jobs what they said alone: four curves in one plot are none."""
+    if len(surveys) > 1:
+        yield from _histogram("completion tokens per row", _columns(surveys, completion=COMPLETION_TOKENS), unit="")
+    else:
+        columns = _columns(surveys, prompt=PROMPT_TOKENS, completion=COMPLETION_TOKENS)
+        yield from _histogram("tokens per row", columns, unit="")
 
 
 def _columns(surveys: Mapping[str, Survey], **named: str) -> dict[str, Column]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.ledger.base import Facts, ResultRecord, Submission
+from llm_jobs.ledger.base import Facts
 from llm_jobs.observability.report_model import Side
 from llm_jobs.observability.texts import dollars
-from llm_jobs.operations.columns import output_columns
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.sheets import Sheet
 from llm_jobs.results import columns
 
 _FACTS = {
@@ -34,29 +32,6 @@ _FACTS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sheet:
-    """The newest result of a job, and which of its columns are answers."""
-
-    submission: Submission
-    record: ResultRecord
-    inputs: tuple[str, ...]
-    answers: tuple[str, ...]
-
-    @classmethod
-    def of(cls, submission: Submission, record: ResultRecord, names: Sequence[str]) -> Sheet:
-        """`names`: the columns of the result."""
-        steps = job_from_json(submission.job).steps
-        outputs = {name for step in steps for name in output_columns(step)}
-        own = [name for name in names if not name.startswith(columns.PREFIX)]
-        return cls(
-            submission=submission,
-            record=record,
-            inputs=tuple(name for name in own if name not in outputs),
-            answers=tuple(name for name in own if name in outputs),
-        )
-
-
 def side(services: Services, sheet: Sheet, number: int, row: Mapping[str, Any]) -> Side:
     """Row `number` of a result, with every attempt at its last call."""
     call_hash = row[columns.CALL_HASH]
@@ -68,7 +43,7 @@ def side(services: Services, sheet: Sheet, number: int, row: Mapping[str, Any]) 
         answers={name: row[name] for name in sheet.answers},
         error=row[columns.ERROR],
         raw=row[columns.RAW],
-        request=attempts[-1][2] if attempts else None,
+        request=next((sent for _, _, sent, _ in reversed(attempts) if sent), None),
         tries=[_try(facts) for _, facts, _, _ in attempts],
         tokens=sum(tokens) if tokens else None,
         cost_usd=row[columns.COST_USD],

@@ -1,0 +1,46 @@
+"""A job's newest result as reports and comparisons take it: which of its columns are the table's, which are answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.errors import NotFound
+from llm_jobs.ledger.base import ResultRecord, Submission
+from llm_jobs.operations.columns import output_columns
+from llm_jobs.operations.services import Services
+from llm_jobs.results import columns
+from llm_jobs.results.single import read_result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sheet:
+    """The newest result of a job. `inputs` and `answers` are its columns but for the facts, in their order."""
+
+    submission: Submission
+    record: ResultRecord
+    inputs: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+def sheet_of(services: Services, submission: Submission) -> Sheet:
+    """The newest result of a job. Raises NotFound where it has none."""
+    records = services.ledger.results([submission.job_hash]).get(submission.job_hash, ())
+    if not records:
+        raise NotFound(
+            f"job {submission.job_hash} ({submission.name}) has no result yet; run it: llm-jobs run "
+            f"{submission.job_hash[:12]}"
+        )
+    return _sheet(submission, records[0], read_result(services.store, records[0].path).schema.names)
+
+
+def _sheet(submission: Submission, record: ResultRecord, names: Sequence[str]) -> Sheet:
+    outputs = {name for step in job_from_json(submission.job).steps for name in output_columns(step)}
+    own = [name for name in names if not name.startswith(columns.PREFIX)]
+    return Sheet(
+        submission=submission,
+        record=record,
+        inputs=tuple(name for name in own if name not in outputs),
+        answers=tuple(name for name in own if name in outputs),
+    )
