@@ -30,7 +30,8 @@ OutcomeStatus = Literal[
 
 
 # What somebody may change of a job after its submission. None of it is identity.
-ChangedField = Literal["priority", "mode", "approved", "budget"]
+# `gated`: what its conditions came to; `deferred`: a document that becomes a job later, and what became of it.
+ChangedField = Literal["priority", "mode", "approved", "budget", "gated", "deferred"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

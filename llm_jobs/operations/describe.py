@@ -12,7 +12,16 @@ from llm_jobs.documents.identity import HASH_LENGTH
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.ledger.batch_records import Waiting
-from llm_jobs.operations.job_changes import Changes, Hold, all_changes, changes_of, hold_in_force, priority_in_force
+from llm_jobs.operations.job_changes import (
+    Changes,
+    GateTold,
+    Hold,
+    all_changes,
+    changes_of,
+    gate_in_force,
+    hold_in_force,
+    priority_in_force,
+)
 from llm_jobs.operations.records import JobLine, SubmittedJob, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.waiting import WaitingJobs, waiting_jobs
@@ -20,6 +29,7 @@ from llm_jobs.operations.waiting import WaitingJobs, waiting_jobs
 NULL_RESULT = "null-result"
 WAITING = "waiting"
 HELD = "held"
+GATED = "gated"
 LARGEST_LISTING = 100_000
 
 
@@ -40,7 +50,7 @@ def job_lines(services: Services, submissions: Sequence[Submission]) -> list[Job
             submission,
             records.get(submission.job_hash, ()),
             waiting.get(submission.job_hash),
-            hold_in_force(changes.get(submission.job_hash, {})),
+            changes.get(submission.job_hash, {}),
         )
         for submission in submissions
     ]
@@ -51,29 +61,36 @@ def _line(
     submission: Submission,
     records: Sequence[ResultRecord],
     waiting: Waiting | None,
-    hold: Hold | None,
+    changes: Changes,
 ) -> JobLine:
     record = records[0] if records else None
+    hold = hold_in_force(changes)
+    gate = gate_in_force(changes, submitted_ns=submission.submitted_ns or 0)
     waits = waiting is not None and not waiting.over
     status = WAITING if waits else status_of(record.rows, record.succeeded) if record else NULL_RESULT
-    is_held = hold is not None and status in (NULL_RESULT, "partial", "failed")
+    is_open = status in (NULL_RESULT, "partial", "failed")
+    is_held, is_gated = hold is not None and is_open, gate is not None and is_open
     return JobLine(
         name=submission.name,
         job_hash=submission.job_hash,
-        status=HELD if is_held else status,
+        status=HELD if is_held else GATED if is_gated else status,
         rows=record.rows if record else None,
         succeeded=record.succeeded if record else None,
         failed=record.failed if record else None,
         cost_usd=_cost(records),
         submitted_at=_time_text(submission.submitted_ns),
         result=services.store.locate(record.path) if record else None,
-        waits_for=_waits_for(waiting if waits else None, hold if is_held else None, submission),
+        waits_for=_waits_for(
+            waiting if waits else None, hold if is_held else None, gate if is_gated else None, submission
+        ),
     )
 
 
-def _waits_for(waiting: Waiting | None, hold: Hold | None, submission: Submission) -> str | None:
+def _waits_for(waiting: Waiting | None, hold: Hold | None, gate: GateTold | None, submission: Submission) -> str | None:
     if hold is not None:
         return f"{hold.reason}: llm-jobs approve {submission.job_hash[:8]}"
+    if gate is not None:
+        return gate.reason
     return None if waiting is None else waiting.reason
 
 
@@ -187,4 +204,6 @@ def submitted_job(services: Services, submission: Submission, changes: Changes |
         providers=tuple(sorted({model.provider for model in job.models})),
         document_path=str(services.settings.jobs / submission.job_hash),
         input_path=job.input.url,
+        origin=submission.origin,
+        rules=job.policy.launch,
     )

@@ -26,6 +26,15 @@ class Hold:
     since_ns: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateTold:
+    """Why a job could not start when it was last looked at."""
+
+    reason: str
+    kind: str
+    since_ns: int
+
+
 def newest_changes(changes: Iterable[JobChange]) -> dict[str, dict[ChangedField, JobChange]]:
     """By job, the newest change of each field; `changes` are in their order of recording."""
     newest: dict[str, dict[ChangedField, JobChange]] = {}
@@ -51,6 +60,15 @@ def hold_in_force(changes: Changes) -> Hold | None:
         return None
     told: dict[str, Any] = change.value
     return Hold(reason=str(told.get("reason", "")), high_usd=told.get("high_usd"), since_ns=change.recorded_ns or 0)
+
+
+def gate_in_force(changes: Changes, *, submitted_ns: int) -> GateTold | None:
+    """What was told of the job's conditions since its newest submission, of `submitted_ns`. None: nothing gates it."""
+    change = changes.get("gated")
+    if change is None or (change.recorded_ns or 0) < submitted_ns or not isinstance(change.value, dict):
+        return None
+    told: dict[str, Any] = change.value
+    return GateTold(reason=str(told["reason"]), kind=str(told["kind"]), since_ns=change.recorded_ns or 0)
 
 
 def is_approved(changes: Changes) -> bool:

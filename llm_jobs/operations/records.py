@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.ledger.base import Submission
 
 JobStatus = Literal["done", "partial", "failed", "waiting"]
@@ -60,6 +61,26 @@ class SubmittedJob:
     document_path: str | None
     input_path: str | None
     waited_ns: int = 0  # when it began to wait last; runs before that came to what they could
+    origin: str = ""  # of the newest submission
+    rules: LaunchRules = NO_RULES
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatedJob:
+    """A job that may not start yet. `is_news`: that was not told before, or not so."""
+
+    job_hash: str
+    name: str
+    reason: str
+    is_news: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launchable:
+    """Jobs that may start now, oldest submission first, and those that have to wait."""
+
+    jobs: tuple[SubmittedJob, ...] = ()
+    gated: tuple[GatedJob, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,7 +178,7 @@ def status_of(rows: int, succeeded: int) -> JobStatus:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
     """A job in one line, for lists. `status` is `null-result` where it has no result yet (J26), `waiting` where it
-    waits for what it has asked for, `held` where it waits for approval."""
+    waits for what it has asked for, `held` where it waits for approval, `gated` where it may not start yet."""
 
     name: str
     job_hash: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from llm_jobs.operations import (
     describe,
     intake,
     inventories,
+    launchable,
     read,
     recurring,
     run,
@@ -29,6 +30,7 @@ from llm_jobs.operations.records import (
     JobAudit,
     JobLine,
     JobReport,
+    Launchable,
     SubmittedJob,
 )
 from llm_jobs.operations.services import Services
@@ -50,8 +52,8 @@ class BoundUseCases:
     def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
         return describe.submitted(self.services, job_hashes)
 
-    def unfinished(self) -> Sequence[SubmittedJob]:
-        return describe.unfinished(self.services)
+    def launchable(self, among: Collection[str] | None = None) -> Launchable:
+        return launchable.launchable(self.services, among)
 
     def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
         return run.finished_reports(self.services, job_hashes)

@@ -10,7 +10,15 @@ from typing import Any
 
 import dagster as dg
 
-from llm_jobs.operations.records import DeliveryReport, Inventory, JobAudit, JobLine, JobReport, SubmittedJob
+from llm_jobs.operations.records import (
+    DeliveryReport,
+    GatedJob,
+    Inventory,
+    JobAudit,
+    JobLine,
+    JobReport,
+    SubmittedJob,
+)
 from llm_jobs.operations.usage import UsageLine, UsageSheet
 
 JOB_DOCUMENTS = dg.AssetKey("job_documents")
@@ -48,6 +56,11 @@ def result_event(report: JobReport, plot: str | None = None) -> JobEvent:
         return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
     drawn = {} if plot is None else {"latency and cost over time": dg.MetadataValue.md(plot)}
     return _made(RESULTS, report.job_hash, result_metadata(report) | drawn)
+
+
+def gated_event(job: GatedJob) -> dg.AssetObservation:
+    """A job may not start yet, and why."""
+    return dg.AssetObservation(RESULTS, partition=job.job_hash, metadata={"job": job.name, "gated": job.reason})
 
 
 def check_events(report: JobReport, audit: JobAudit) -> Iterator[JobEvent]:

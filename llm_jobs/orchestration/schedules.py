@@ -12,10 +12,13 @@ import dagster as dg
 
 from llm_jobs.operations.records import RecurringDocument
 from llm_jobs.orchestration.coverage import cover
+from llm_jobs.orchestration.gating import gated_in_words, tell_gated
 from llm_jobs.orchestration.jobs import RUN_JOBS
 from llm_jobs.orchestration.partitions import register, registered
 from llm_jobs.orchestration.scope import NAME_TAG
 from llm_jobs.orchestration.use_cases import UseCases
+
+NOTHING_CHANGED = "Nothing changed since an earlier tick: every row is answered."
 
 
 def recurring_schedules(documents: Iterable[RecurringDocument]) -> list[dg.ScheduleDefinition]:
@@ -46,9 +49,11 @@ def _schedule(name: str, document: RecurringDocument) -> dg.ScheduleDefinition:
         tick_ns = int(context.scheduled_execution_time.timestamp()) * 1_000_000_000
         job_hashes = use_cases.submit_recurring(document.path, tick_ns=tick_ns)
         register(context.instance, job_hashes)
-        waiting = {job.job_hash for job in use_cases.unfinished()}.intersection(job_hashes)
+        found = use_cases.launchable(job_hashes)
+        tell_gated(context.instance, found.gated)
+        waiting = {job.job_hash for job in found.jobs}
         if not waiting:
-            return dg.SkipReason("Nothing changed since an earlier tick: every row is answered.")
+            return dg.SkipReason(gated_in_words(found.gated, otherwise=NOTHING_CHANGED))
         return [
             dg.RunRequest(
                 run_key=f"{tick_ns} {part.job_hashes[0]}",

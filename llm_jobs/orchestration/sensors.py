@@ -8,6 +8,7 @@ import time
 import dagster as dg
 
 from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.gating import gated_in_words, tell_gated
 from llm_jobs.orchestration.jobs import DELIVER, INTAKE_NAME, RUN_JOBS
 from llm_jobs.orchestration.launching import run_requests
 from llm_jobs.orchestration.owners import UNFINISHED, bury_dead_runs
@@ -60,9 +61,11 @@ def intake_sensor(
 def launch_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Ask for runs of the jobs that are unfinished and that no run covers."""
-    requests = run_requests(context.instance, RUN_JOBS, use_cases.unfinished())
-    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("No job waits for a run.")
+    """Ask for runs of the jobs that are unfinished, that nothing gates and that no run covers."""
+    found = use_cases.launchable()
+    tell_gated(context.instance, found.gated)
+    requests = run_requests(context.instance, RUN_JOBS, found.jobs)
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason(gated_in_words(found.gated))
 
 
 @dg.sensor(

@@ -6,7 +6,7 @@ Assets, sensors and schedules call nothing else, so that they can be tried again
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from typing import Protocol
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from llm_jobs.operations.records import (
     JobAudit,
     JobLine,
     JobReport,
+    Launchable,
     SubmittedJob,
 )
 from llm_jobs.operations.usage import UsageSheet
@@ -37,8 +38,9 @@ class UseCases(Protocol):
     def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
         """The newest submission of each of `job_hashes` that the ledger knows."""
 
-    def unfinished(self) -> Sequence[SubmittedJob]:
-        """Jobs that wait for a run, oldest submission first: not ended since they were last submitted."""
+    def launchable(self, among: Collection[str] | None = None) -> Launchable:
+        """Jobs that may start now, oldest submission first: not ended since they were last submitted, their conditions
+        hold; and those that are gated. Of all jobs, or of those `among` some hashes."""
 
     def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
         """Reports of those of `job_hashes` whose every row is answered in a result of record."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -12,12 +12,14 @@ from llm_jobs.events import Listener
 from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import (
     DeliveryReport,
+    GatedJob,
     IntakeReport,
     Inventory,
     JobAudit,
     JobLine,
     JobReport,
     JobStatus,
+    Launchable,
     SubmittedJob,
 )
 from llm_jobs.operations.usage import UsageLine, UsageSheet
@@ -82,6 +84,7 @@ class FakeUseCases:
     ticks: list[tuple[str, int]] = field(default_factory=list)
     ran: list[tuple[str, ...]] = field(default_factory=list)
     batches: list[Polled] = field(default_factory=list)
+    gates: dict[str, str] = field(default_factory=dict)
 
     def submit(self, *jobs: SubmittedJob, status: JobStatus = "done") -> None:
         for submitted in jobs:
@@ -94,8 +97,20 @@ class FakeUseCases:
     def submitted(self, job_hashes: Sequence[str]) -> Mapping[str, SubmittedJob]:
         return {job_hash: self.jobs[job_hash] for job_hash in job_hashes if job_hash in self.jobs}
 
-    def unfinished(self) -> Sequence[SubmittedJob]:
-        return [job for job in self.jobs.values() if job.job_hash not in self.ended]
+    def launchable(self, among: Collection[str] | None = None) -> Launchable:
+        waiting = [
+            job
+            for job in self.jobs.values()
+            if job.job_hash not in self.ended and (among is None or job.job_hash in among)
+        ]
+        return Launchable(
+            jobs=tuple(job for job in waiting if job.job_hash not in self.gates),
+            gated=tuple(
+                GatedJob(job_hash=job.job_hash, name=job.name, reason=self.gates[job.job_hash], is_news=True)
+                for job in waiting
+                if job.job_hash in self.gates
+            ),
+        )
 
     def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
         return {job_hash: self.finished[job_hash] for job_hash in job_hashes if self._is_finished(job_hash)}

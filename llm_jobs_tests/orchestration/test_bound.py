@@ -57,12 +57,12 @@ def test_a_job_waits_for_a_run_until_it_ended_and_again_once_it_is_submitted_aga
 ) -> None:
     use_cases = BoundUseCases(services=services)
     job_hash = submit(services, tmp_path)
-    assert [job.job_hash for job in use_cases.unfinished()] == [job_hash]
+    assert [job.job_hash for job in use_cases.launchable().jobs] == [job_hash]
     (report,) = run_in_foreground(use_cases, [job_hash], instance=instance).reports
     assert (report.status, report.succeeded, report.failed) == ("partial", 1, 1)
-    assert use_cases.unfinished() == []
+    assert use_cases.launchable().jobs == ()
     submit(services, tmp_path)
-    assert [job.job_hash for job in use_cases.unfinished()] == [job_hash]
+    assert [job.job_hash for job in use_cases.launchable().jobs] == [job_hash]
 
 
 def test_a_real_run_shows_its_result_its_checks_and_its_delivery(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.launch_rules import DataAvailable, LaunchRules, TimeWindow, Trigger
@@ -17,8 +17,9 @@ _TIME = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?")
 _ENDPOINT = re.compile(r"/[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 _QUERY = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
 # The keys of each type, those that it needs first.
-_TRIGGER_KEYS = {"file_created": (("path",), ()), "webhook": (("endpoint",), ())}
-_CONDITION_KEYS = {
+_Keys = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
+_TRIGGER_KEYS: _Keys = {"file_created": (("path",), ()), "webhook": (("endpoint",), ())}
+_CONDITION_KEYS: _Keys = {
     "data_available": (("check",), ("threshold", "connection")),
     "time_window": (("start", "end"), ("timezone",)),
 }
@@ -77,7 +78,7 @@ def _check_glob(path: str, at: KeyPath, checks: Checks) -> None:
 
 def _has_its_keys(
     model: TriggerModel | ConditionModel,
-    keys: dict[str, tuple[tuple[str, ...], tuple[str, ...]]],
+    keys: _Keys,
     at: KeyPath,
     checks: Checks,
 ) -> bool:
