@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from llm_jobs.ledger.batch_records import BatchLedger
 from llm_jobs.values import value
@@ -167,6 +167,7 @@ class Submission:
     id: int | None = None
     submitted_ns: int | None = None
     as_of_ns: int | None = None  # the time that queries and HTTP sources are asked about; None: there is none
+    details: Mapping[str, Any] = field(default_factory=dict)  # what came about: its file, pipeline, idempotency key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

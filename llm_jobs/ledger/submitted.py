@@ -37,6 +37,7 @@ def insert_submissions(plain: Plain, items: Sequence[Submission], *, now_ns: int
             "origin": item.origin,
             "labels": to_json(item.labels),
             "as_of_ns": item.as_of_ns,
+            "details": to_json(item.details) if item.details else None,
             "submitted_ns": now_ns if item.submitted_ns is None else item.submitted_ns,
         }
         number = plain.insert_numbered("submissions", facts)
@@ -83,4 +84,5 @@ def _submission(row: Any, codec: PayloadCodec) -> Submission:
         id=row.id,
         submitted_ns=row.submitted_ns,
         as_of_ns=row.as_of_ns,
+        details=from_json(row.details) if row.details else {},
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llm_jobs.documents.frozen import job_to_json
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.ledger.base import Submission
+from llm_jobs.operations.conditions import check_connections
 from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.resolve import resolve
@@ -59,11 +60,16 @@ def read_jobs(services: Services, path: Path, overrides: Overrides) -> list[Job]
 
 
 def read_document(
-    services: Services, path: Path, overrides: Overrides = NO_OVERRIDES, *, as_of_ns: int | None = None
+    services: Services,
+    path: Path,
+    overrides: Overrides = NO_OVERRIDES,
+    *,
+    as_of_ns: int | None = None,
+    text: bytes | None = None,
 ) -> ReadDocument:
     """The same with the document's text, for `record`. `as_of_ns`: which time queries and APIs are read as of, where
-    that is not for `inputs.dated` to find."""
-    text = path.read_bytes()
+    that is not for `inputs.dated` to find. `text`: the document's, where it is no longer what lies at `path`."""
+    text = path.read_bytes() if text is None else text
     parsed = parse_document(
         path.name,
         text,
@@ -90,17 +96,28 @@ def accept(
     return record(services, read, origin=origin, as_of_ns=as_of_ns)
 
 
-def record(services: Services, document: ReadDocument, *, origin: str, as_of_ns: int | None = None) -> list[Accepted]:
-    """Keep a document that was read, and record that it was submitted. Raises SetupError where an alert of it could not
-    be sent."""
+def record(
+    services: Services,
+    document: ReadDocument,
+    *,
+    origin: str,
+    as_of_ns: int | None = None,
+    details: Mapping[str, JsonValue] | None = None,
+) -> list[Accepted]:
+    """Keep a document that was read, and record that it was submitted. `details`: what brought that about. Raises
+    SetupError where an alert of it could not be sent, or a condition names a connection that is not there."""
     for job in document.jobs:
         check_channels(services.settings, services.environment, job)
+        check_connections(services, job.policy.launch)
     for job in document.jobs:
         keep(
             services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{short_name(document.name)}", document.text
         )
     ids = services.ledger.submit(
-        [_submission(job, document.name, document.text, origin, as_of_ns) for job in document.jobs]
+        [
+            replace(_submission(job, document.name, document.text, origin, as_of_ns), details=details or {})
+            for job in document.jobs
+        ]
     )
     return [
         Accepted(job=job, submission_id=submission_id, document_name=document.name)
