@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from pydantic_core import PydanticCustomError
 
 from llm_jobs.documents.inputs import InputErrorModel, InputModel
-from llm_jobs.documents.job import AnswerStatus, FileFormat, Mode, Operation
+from llm_jobs.documents.job import AnswerStatus, Mode, Operation
 from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.documents.outputs import OutputErrorModel, Outputs
 from llm_jobs.documents.schedules import check_cron, check_timezone
@@ -244,29 +244,6 @@ class ScheduleModel(Model):
     enabled: bool = True
 
 
-class ProfileModel(Model):
-    """What a profile sets. Each key replaces the document's own; sections are merged key by key."""
-
-    model: str | None = None
-    models: Models | None = None
-    fallback: Fallback | None = None
-    temperature: Annotated[float, Field(ge=0)] | None = None
-    max_tokens: _Positive | None = None
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    batch_size: _Positive | None = None
-    input: InputModel | None = None
-    execution: ExecutionModel | None = None
-    error_handling: ErrorHandlingModel | None = None
-    output: Outputs | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
-    priority: Literal["hot", "cold"] | None = None
-    budget: BudgetModel | None = None
-    mode: Mode | None = None
-    on_status: OnStatus = Field(default_factory=dict)
-    epoch: str | None = None
-    sample: Annotated[int, Field(ge=1, le=1000)] | None = None
-
-
 class JobModel(Model):
     name: str = Field(min_length=1, max_length=200)
     version: str | None = None
@@ -293,7 +270,7 @@ class JobModel(Model):
     stack: str | None = None
     stack_version: str | None = None
     stack_parameters: dict[str, Any] = Field(default_factory=dict)
-    profiles: dict[str, ProfileModel] = Field(default_factory=dict)
+    profiles: dict[str, dict[str, Any]] = Field(default_factory=dict)  # what they may hold: `documents.profiles`
     epoch: str | None = None
     sample: Annotated[int, Field(ge=1, le=1000)] = 1
     triggers: Triggers | None = None

@@ -141,7 +141,6 @@ def test_a_profile_replaces_what_it_states_and_nothing_else() -> None:
     assert (document.sample, document.epoch) == (1, "dev")
     assert (document.policy.timeout_s, document.policy.concurrency) == (5, 10)
     assert document.policy.labels == {"team": "nlp", "stage": "dev"}
-    assert any("batch_size" in note for note in document.notes)
 
 
 def test_a_profile_may_bring_another_table() -> None:

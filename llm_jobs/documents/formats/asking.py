@@ -10,7 +10,6 @@ from llm_jobs.documents.models import (
     AskAgainModel,
     JobModel,
     OnStatus,
-    ProfileModel,
     PromptModel,
     RuleModel,
     StepModel,
@@ -21,7 +20,7 @@ from llm_jobs.documents.text import KeyPath
 
 MOST_TIMES = 10  # of a limit that grows until `up_to`
 
-Stating = JobModel | PromptModel | ProfileModel
+Stating = JobModel | PromptModel
 Rules = Mapping[AnswerStatus, tuple[FollowUp, ...]]
 
 

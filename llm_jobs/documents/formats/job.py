@@ -1,8 +1,8 @@
-"""Format 2: the YAML job (`job: {name, input, prompts, output, ...}`), of one prompt or several in sequence.
+"""Format 2: the YAML job (`job: {name, input, prompts, output, ...}`): prompts in sequence, or a graph of steps.
 
-Precedence of what reaches the model, weakest first: the library prompt, `job.model`, the prompt, the profile, then
-`--param` and `--model`. A prompt with `text` or `messages` is written in line; one without is the library's prompt of
-that name and `version`.
+Precedence of what reaches the model, weakest first: the library prompt, `job.model`, the prompt, then `--model`;
+`documents.composing` put the stack, the profile and `--param` in before. A prompt with `text` or `messages` is written
+in line; one without is the library's prompt of that name and `version`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llm_jobs.documents.checks import NO_TABLE, Checks
-from llm_jobs.documents.choices import Choices, overridden, per_model, unknown_parameters
+from llm_jobs.documents.choices import Choices, per_model
 from llm_jobs.documents.composing import compose
 from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.formats.policies import policy_of
 from llm_jobs.documents.formats.steps import StepParser
-from llm_jobs.documents.input_checks import DEFINING, table_of
-from llm_jobs.documents.inputs import InputModel
+from llm_jobs.documents.input_checks import table_of
 from llm_jobs.documents.job import JsonValue, Message, Policy
-from llm_jobs.documents.models import JobDocument, JobModel, ProfileModel, PromptModel
+from llm_jobs.documents.models import JobDocument, JobModel, PromptModel
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt, ParsedStep, every_step
 from llm_jobs.documents.text import KeyPath, Source
-from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
+from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables
-
-_NO_PROFILE = ProfileModel.model_construct()  # builds nothing: see `documents.models`
 
 
 def parse(source: Source, choices: Choices) -> list[ParsedDocument]:
@@ -48,50 +45,34 @@ class _JobParser:
         self.checks = Checks(source)
         self.job = job
         self.choices = choices
-        self.profile = self._profile()
 
     def parse(self, variables: Mapping[str, str]) -> ParsedDocument:
-        job, profile = self.job, self.profile
+        job = self.job
         steps = StepParser(self.checks, self._prompt).steps(job)
         self._check_names(steps)
-        self._check_overrides(steps)
         table = self._table()
         self.checks.columns(table, [step.name for step in steps if isinstance(step, ParsedPrompt)])
-        policy, notes = policy_of(job, profile, self.checks)
+        policy, notes = policy_of(job, self.checks)
         self._check_fallbacks(steps, policy)
-        epoch = self.choices.epoch if self.choices.epoch is not None else profile.epoch or job.epoch
+        epoch = self.choices.epoch if self.choices.epoch is not None else job.epoch
         return ParsedDocument(
             format="job",
             name=job.name,
             steps=steps,
             input=table,
             policy=policy,
-            sample=profile.sample or job.sample,
+            sample=job.sample,
             epoch=epoch,
             variables=dict(variables),
             notes=notes,
             source=self.checks.source,
         )
 
-    def _profile(self) -> ProfileModel:
-        name = self.choices.profile
-        if name is None or name in self.job.profiles:
-            return _NO_PROFILE if name is None else self.job.profiles[name]
-        known = list(self.job.profiles)
-        self.checks.refuse(
-            ("job", "profiles"),
-            f"no profile {name!r}",
-            rule=f"known here: {', '.join(known) or 'none'}",
-            remedy=did_you_mean(name, known, otherwise="choose one of these, or add it under job.profiles"),
-        )
-        return _NO_PROFILE
-
     def _prompt(self, prompt: PromptModel, at: KeyPath) -> ParsedPrompt:
-        checks, profile = self.checks, self.profile
+        checks = self.checks
         checks.column(prompt.name, (*at, "name"))
         messages = self._messages(prompt, at)
-        levels = ((self.job, ("job",)), (prompt, at), (profile, self._profile_at()))
-        model, choice = models_of(levels, checks)
+        model, choice = models_of(((self.job, ("job",)), (prompt, at)), checks)
         if choice is not None:
             self._check_choice(prompt, at)
         if messages is not None and model is None and not self.choices.models:
@@ -102,7 +83,7 @@ class _JobParser:
             choice=choice,
             messages=messages,
             library=None if messages else LibraryRef(name=prompt.name, version=prompt.version),
-            parameters=overridden(self._parameters(prompt, at), self.choices.parameters),
+            parameters=self._parameters(prompt, at),
             schema=prompt.answer_schema,
             native=prompt.native,
             operation=prompt.operation,
@@ -111,9 +92,6 @@ class _JobParser:
             purpose=prompt.purpose,
             at=at,
         )
-
-    def _profile_at(self) -> KeyPath:
-        return ("job", "profiles") if self.choices.profile is None else ("job", "profiles", self.choices.profile)
 
     def _check_choice(self, prompt: PromptModel, at: KeyPath) -> None:
         for key in ("endpoint", "api_key"):
@@ -157,8 +135,7 @@ class _JobParser:
         )
 
     def _parameters(self, prompt: PromptModel, at: KeyPath) -> dict[str, JsonValue]:
-        """The parameters of the prompt and the profile; keys of their own join them."""
-        own = _joined(prompt)
+        """The parameters of the prompt; keys of their own join them."""
         for key in ("temperature", "max_tokens"):
             if getattr(prompt, key) is not None and key in prompt.parameters:
                 self.checks.refuse(
@@ -168,21 +145,13 @@ class _JobParser:
                     remedy="remove one of the two",
                 )
         self.checks.parameters(prompt.parameters, (*at, "parameters"))
-        if self.choices.profile is not None:
-            self.checks.parameters(self.profile.parameters, ("job", "profiles", self.choices.profile, "parameters"))
-        return {**own, **_joined(self.profile)}
+        own = {key: getattr(prompt, key) for key in ("temperature", "max_tokens")}
+        return {**prompt.parameters, **{key: value for key, value in own.items() if value is not None}}
 
     def _table(self) -> ParsedInput:
         if self.choices.input_override is not None:
             return override_table(self.choices.input_override, self.checks)
-        model, at = self.job.input, ("job", "input")
-        changes = self.profile.input
-        if changes is not None and self.choices.profile is not None:
-            if DEFINING.keys() & changes.model_fields_set:  # another table altogether
-                model, at = changes, ("job", "profiles", self.choices.profile, "input")  # type: ignore[assignment]
-            else:
-                model = (model or InputModel()).merged(changes)
-        return table_of(model, at, self.checks) or NO_TABLE
+        return table_of(self.job.input, ("job", "input"), self.checks) or NO_TABLE
 
     def _check_names(self, steps: tuple[ParsedStep, ...]) -> None:
         seen: set[str] = set()
@@ -210,17 +179,6 @@ class _JobParser:
                     rule="fallback asks the next model of a list",
                     remedy="write `fallback: [first, second]` in the prompt, or the rule `model: NAME`",
                 )
-
-    def _check_overrides(self, steps: tuple[ParsedStep, ...]) -> None:
-        prompts = [step for step in every_step(steps) if isinstance(step, ParsedPrompt)]
-        declared = [name for prompt in prompts for name in prompt.parameters] + list(_joined(self.profile))
-        self.checks.problems += unknown_parameters(self.checks.source.file, declared, self.choices.parameters)
-
-
-def _joined(stated: PromptModel | ProfileModel) -> dict[str, JsonValue]:
-    """`temperature`, `max_tokens` and `parameters` as one mapping."""
-    own = {key: getattr(stated, key) for key in ("temperature", "max_tokens")}
-    return {**stated.parameters, **{key: value for key, value in own.items() if value is not None}}
 
 
 def override_table(path: str, checks: Checks) -> ParsedInput:

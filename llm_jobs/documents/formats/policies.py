@@ -1,4 +1,4 @@
-"""From the sections of a YAML job that say how it is carried out to its Policy, profile applied. Never identity."""
+"""From the sections of a YAML job that say how it is carried out to its Policy. Never identity."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from llm_jobs.documents.formats.asking import Rules, prompts_of, rules_of
 from llm_jobs.documents.formats.launching import launch_rules_of
 from llm_jobs.documents.formats.outputs import output_error_of, outputs_of
 from llm_jobs.documents.formats.watching import watching_of
+from llm_jobs.documents.inputs import InputErrorModel
 from llm_jobs.documents.job import Budget, Mode, Policy, Schedule
 from llm_jobs.documents.models import (
     BudgetModel,
     ErrorHandlingModel,
     ExecutionModel,
-    InputErrorModel,
     JobModel,
-    ProfileModel,
     ScheduleModel,
 )
 from llm_jobs.documents.table_sources import RETRIES, InputErrors
@@ -24,18 +23,16 @@ from llm_jobs.documents.table_sources import RETRIES, InputErrors
 _DEFAULT = Policy()
 
 
-def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Policy, tuple[str, ...]]:
+def policy_of(job: JobModel, checks: Checks) -> tuple[Policy, tuple[str, ...]]:
     """The policy, and notes about keys that are accepted and change nothing in this version."""
-    execution = job.execution.merged(profile.execution)
-    handling = job.error_handling.merged(profile.error_handling)
-    output = profile.output or job.output
+    execution, handling = job.execution, job.error_handling
     errors = input_errors_of(handling.on_input_error)
-    budget = budget_of(profile.budget or job.budget)
+    budget = budget_of(job.budget)
     policy = Policy(
         version=job.version,
         description=job.description,
-        labels={**job.labels, **profile.labels},
-        priority=profile.priority or job.priority,
+        labels=job.labels,
+        priority=job.priority,
         concurrency=execution.concurrency,
         group=execution.group,
         max_retries=_max_retries(execution, handling, checks),
@@ -43,19 +40,17 @@ def policy_of(job: JobModel, profile: ProfileModel, checks: Checks) -> tuple[Pol
         job_timeout_s=execution.job_timeout,
         on_input_error="skip" if errors is None or errors.tolerates else "fail",
         input_errors=errors,
-        outputs=outputs_of(output, ("job", "profiles") if profile.output else ("job", "output"), checks),
-        on_output_error=output_error_of(
-            handling.on_output_error, ("job", "error_handling", "on_output_error"), checks
-        ),
+        outputs=outputs_of(job.output, ("job", "output"), checks),
+        on_output_error=output_error_of(handling.on_output_error, ("job", "error_handling", "on_output_error"), checks),
         schedule=_schedule(job.schedule),
         budget=budget,
-        mode=profile.mode or job.mode,
-        step_modes=_step_modes(job, profile),
-        on_status=_on_status(job, profile, checks),
-        watching=watching_of(job, handling, output, budget, checks),
+        mode=job.mode,
+        step_modes=_step_modes(job),
+        on_status=_on_status(job, checks),
+        watching=watching_of(job, handling, job.output, budget, checks),
         launch=launch_rules_of(job, checks),
     )
-    return policy, _notes(job, profile, handling)
+    return policy, _notes(handling)
 
 
 def input_errors_of(model: InputErrorModel | None) -> InputErrors | None:
@@ -71,21 +66,18 @@ def budget_of(model: BudgetModel | None) -> Budget | None:
     return Budget(max_cost_usd=model.max_cost_usd, max_tokens=model.max_tokens)
 
 
-def _step_modes(job: JobModel, profile: ProfileModel) -> dict[str, Mode]:
-    """By prompt, where it differs from the job's. A profile's mode is for all of them."""
-    if profile.mode is not None:
-        return {}
+def _step_modes(job: JobModel) -> dict[str, Mode]:
+    """By prompt, where it differs from the job's."""
     return {prompt.name: prompt.mode for prompt, _ in prompts_of(job) if prompt.mode not in (None, job.mode)}
 
 
-def _on_status(job: JobModel, profile: ProfileModel, checks: Checks) -> Mapping[str, Rules]:
-    """By prompt: the job's rules, then the prompt's own, then the profile's, status by status."""
+def _on_status(job: JobModel, checks: Checks) -> Mapping[str, Rules]:
+    """By prompt: the job's rules, then the prompt's own, status by status."""
     shared = rules_of(job.on_status, ("job", "on_status"), checks)
-    last = rules_of(profile.on_status, ("job", "profiles"), checks)
     by_prompt = {}
     for prompt, at in prompts_of(job):
         own = rules_of(prompt.on_status, (*at, "on_status"), checks)
-        if rules := {**shared, **own, **last}:
+        if rules := {**shared, **own}:
             by_prompt[prompt.name] = rules
     return by_prompt
 
@@ -110,7 +102,7 @@ def _schedule(model: ScheduleModel | None) -> Schedule | None:
     return Schedule(cron=model.cron, timezone=model.timezone, enabled=model.enabled)
 
 
-def _notes(job: JobModel, profile: ProfileModel, handling: ErrorHandlingModel) -> tuple[str, ...]:
+def _notes(handling: ErrorHandlingModel) -> tuple[str, ...]:
     notes = []
     if handling.on_input_error and handling.on_input_error.log is False:
         notes.append("on_input_error.log: false changes nothing: a skipped row is always recorded with its reason")
