@@ -65,7 +65,7 @@ def _processes(server: Server) -> list[Started]:
     command = str(Path(sys.executable).parent / "llm-jobs")
     plain = _environment()
     home = {**plain, "LLM_JOBS_HOME": str(WORK / "finished" / "home")}
-    imports = "import llm_jobs.operations.executor"
+    imports = "from llm_jobs import JobExecutor"
     return [
         Started(name="Python, nothing", command=[sys.executable, "-c", "pass"], environment=plain),
         Started(name="llm-jobs --help", command=[command, "--help"], environment=plain),
@@ -81,7 +81,7 @@ def _environment() -> dict[str, str]:
 
 
 def _job_command(server: Server, folder: Path) -> list[str]:
-    return [sys.executable, "-m", "benchmarks.clients.ours", server.url, "1", "1", str(folder)]
+    return [sys.executable, "-m", "benchmarks.clients.api", server.url, "1", "1", str(folder)]
 
 
 def _job(server: Server, folder: Path) -> None:

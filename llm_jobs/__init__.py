@@ -6,8 +6,9 @@ that importing the package is quick.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from llm_jobs.importing import imported
 
 if TYPE_CHECKING:
     from llm_jobs.operations.executor import AsyncJobExecutor, JobExecutor, JobResult
@@ -17,7 +18,7 @@ __all__ = ["AsyncJobExecutor", "JobExecutor", "JobResult"]
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        return getattr(import_module("llm_jobs.operations.executor"), name)
+        return getattr(imported("llm_jobs.operations.executor"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

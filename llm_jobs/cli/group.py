@@ -6,16 +6,14 @@ Every command runs inside `Commands.main`, so that what a person sees of an erro
 from __future__ import annotations
 
 import gc
-import importlib
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import click
 
 from llm_jobs.cli.exits import guarded, reader_left
+from llm_jobs.importing import imported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +39,8 @@ class Commands(click.Group):
         listed = self._listed.get(self._aliases.get(cmd_name, cmd_name))
         if listed is None:
             return None
-        command = _imported(f"llm_jobs.cli.{listed.module}").command
+        command = imported(f"llm_jobs.cli.{listed.module}").command
+        gc.freeze()  # this process is ours: what is imported stays to its end, and is not looked at again
         assert isinstance(command, click.Command)
         return command
 
@@ -63,15 +62,3 @@ class Commands(click.Group):
         if standalone_mode:
             raise SystemExit(code)
         return code
-
-
-def _imported(name: str) -> ModuleType:
-    """The module; nothing that imports make is garbage, and looking for it takes a tenth of the start."""
-    if name in sys.modules or not gc.isenabled():
-        return importlib.import_module(name)
-    gc.disable()
-    try:
-        return importlib.import_module(name)
-    finally:
-        gc.freeze()  # it stays to the end, and is not looked at again
-        gc.enable()
