@@ -214,6 +214,9 @@ class PhaseModel(Model):
     prompt: str | None = None
     version: str | None = None
     model: str | None = None
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    max_tokens: _Positive | None = None
+    parameters: dict[str, Any] = Field(default_factory=dict)
     parallel: bool = False
     split_by: _Named | list[_Named] | None = None
 

@@ -65,7 +65,9 @@ def check_keys(job: Part, at: KeyPath, checks: Checks) -> None:
                     (*at, "profiles", name, key),
                     f"unknown key {key!r}",
                     rule=f"known here: {', '.join(known)}",
-                    remedy=did_you_mean(key, known, otherwise="remove it or use one of these"),
+                    remedy="remove it"
+                    if key in _NOT_IN_PROFILES
+                    else did_you_mean(key, known, otherwise="remove it or use one of these"),
                 )
 
 

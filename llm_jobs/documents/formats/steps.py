@@ -37,6 +37,7 @@ KINDS: Mapping[str, frozenset[str]] = {
 }
 _PROMPT_KEYS = frozenset(PromptModel.model_fields) | {"prompt", "needs", "when", "for_each_model", "reduce"}
 _ASKING = ("text", "messages", "prompt", "version")
+_OF_PHASES = ("name", "version", "model", "temperature", "max_tokens", "parameters")  # said of the prompt
 MODEL_COLUMN = "model"
 
 Prompt = Callable[[PromptModel, KeyPath], ParsedPrompt]
@@ -193,7 +194,7 @@ class StepParser:
                 continue
             if not phase.parallel and index:
                 yield self._table(GroupStep(name=f"{phase.name}.rows"), at)
-            stated = {key: getattr(phase, key) for key in ("name", "version", "model") if key in phase.model_fields_set}
+            stated = {key: getattr(phase, key) for key in _OF_PHASES if key in phase.model_fields_set}
             yield self._question(StepModel.model_validate({**stated, "prompt": phase.prompt}), at)
 
     def _table(self, step: GroupStep | SplitStep | SweepStep, at: KeyPath) -> ParsedTableStep:
