@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import FloatRect, Locator, Page, ViewportSize, sync_playwright
+from playwright.sync_api import FloatRect, Locator, Page, ViewportSize
 
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.recording import USAGE_EVERY_S
 from llm_jobs_tests.docs.pages import ROOT
 from llm_jobs_tests.orchestration import page as dagster
 from llm_jobs_tests.orchestration.reading import shown
+from llm_jobs_tests.servers.browser import chromium
 
 EXAMPLES = ("questions.jsonl", "reviews.yaml", "summarise.yaml", "translate.json", "weekly.yaml")
 NODES = ("job_documents", "inputs", "results", "deliveries", "jobs", "usage", "prompt_library", "model_catalogue")
@@ -26,14 +27,6 @@ LINEAGE = "/locations/llm_jobs/asset-groups/llm_jobs/lineage"
 WIDTH_PX, HEIGHT_PX, SCALE, MARGIN_PX = 1300, 800, 1.4, 16
 PATIENCE_MS = 60_000
 TOLD_AGAIN_MS = PATIENCE_MS + 1000 * USAGE_EVERY_S  # what was spent stands so long before it is told again
-CHROMIUM = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @contextmanager
@@ -54,19 +47,15 @@ def answered_examples(folder: Path) -> Iterator[dagster.Page]:
 @contextmanager
 def lineage_page(url: str) -> Iterator[Page]:
     """The page of the lineage in Chromium, once every node is there."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(CHROMIUM))
-        try:
-            viewport: ViewportSize = {"width": WIDTH_PX, "height": HEIGHT_PX}
-            page = browser.new_page(viewport=viewport, device_scale_factor=SCALE, color_scheme="light")
-            page.goto(f"{url}{LINEAGE}", timeout=PATIENCE_MS)
-            for name in NODES:
-                node(page, name).wait_for(timeout=PATIENCE_MS)
-            node(page, "results").get_by_text("100% filled").wait_for(timeout=PATIENCE_MS)
-            node(page, "jobs").get_by_text("Materialized").wait_for(timeout=PATIENCE_MS)
-            yield page
-        finally:
-            browser.close()
+    with chromium() as browser:
+        viewport: ViewportSize = {"width": WIDTH_PX, "height": HEIGHT_PX}
+        page = browser.new_page(viewport=viewport, device_scale_factor=SCALE, color_scheme="light")
+        page.goto(f"{url}{LINEAGE}", timeout=PATIENCE_MS)
+        for name in NODES:
+            node(page, name).wait_for(timeout=PATIENCE_MS)
+        node(page, "results").get_by_text("100% filled").wait_for(timeout=PATIENCE_MS)
+        node(page, "jobs").get_by_text("Materialized").wait_for(timeout=PATIENCE_MS)
+        yield page
 
 
 def node(page: Page, name: str) -> Locator:
