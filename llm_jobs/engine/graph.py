@@ -16,10 +16,8 @@ from llm_jobs.documents.expressions import Expression
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.steps import PreparedStep
-from llm_jobs.engine.stream import CARRIED, DROPPED, MISSING, OpenRow, RowStream
+from llm_jobs.engine.stream import CARRIED, DROPPED, INCOMPLETE, MISSING, OpenRow, RowStream
 from llm_jobs.errors import RowError
-
-INCOMPLETE = "incomplete"  # of a group: it was made, and lacks rows that failed
 
 Compute = Callable[[Mapping[str, JsonValue]], Mapping[str, JsonValue]]
 

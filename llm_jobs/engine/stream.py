@@ -29,6 +29,7 @@ OPEN_ROWS = 16_384  # one slow row holds back the rows behind it; this many may 
 LEAST_UNDONE_ROWS = 1024
 UNDONE_ROWS_PER_CALL = 8
 SAID = frozenset(get_args(AnswerStatus))
+INCOMPLETE = "incomplete"  # of a group: it was made, and lacks rows that failed
 DROPPED = "dropped"  # a filter left the row out: it is no row of the result
 # What travels in a row beside its columns, whose names begin otherwise.
 CARRIED = "\0carried"  # status and error of a row that failed in the table before: it is not asked

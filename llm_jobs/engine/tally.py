@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from llm_jobs.engine.calls import Settled
-from llm_jobs.engine.stream import OpenRow
+from llm_jobs.engine.stream import INCOMPLETE, OpenRow
 from llm_jobs.ledger.base import Spend
 
 RESERVOIR = 4096
@@ -25,6 +25,7 @@ class Tally:
         self._unpriced = 0
         self.rows = 0
         self.succeeded = 0
+        self.incomplete = 0  # groups that were made and lack rows
         self.calls_reused = 0
         self.calls_answered = 0
         self.prompt_tokens = 0
@@ -52,8 +53,9 @@ class Tally:
         self.rows += 1
         if row.status == "succeeded":
             self.succeeded += 1
-        elif self.first_error is None:
-            self.first_error = f"{row.status}: {row.error}"
+        else:
+            self.incomplete += row.status == INCOMPLETE
+            self.first_error = self.first_error or f"{row.status}: {row.error}"
         for settled in row.settled:
             self._call(settled)
 

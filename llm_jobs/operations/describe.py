@@ -22,7 +22,7 @@ from llm_jobs.operations.job_changes import (
     hold_in_force,
     priority_in_force,
 )
-from llm_jobs.operations.records import JobLine, SubmittedJob, status_of
+from llm_jobs.operations.records import JobLine, SubmittedJob, status_of_record
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.waiting import WaitingJobs, waiting_jobs
 
@@ -67,7 +67,7 @@ def _line(
     hold = hold_in_force(changes)
     gate = gate_in_force(changes, submitted_ns=submission.submitted_ns or 0)
     waits = waiting is not None and not waiting.over
-    status = WAITING if waits else status_of(record.rows, record.succeeded) if record else NULL_RESULT
+    status = WAITING if waits else status_of_record(record) if record else NULL_RESULT
     is_open = status in (NULL_RESULT, "partial", "failed")
     is_held, is_gated = hold is not None and is_open, gate is not None and is_open
     return JobLine(

@@ -202,6 +202,7 @@ class Production:
                 "seconds": seconds,
                 "latency_percentiles": tally.latency_s(),
                 "calls_at_once": self._calls_at_once(),
+                **({"incomplete": tally.incomplete} if tally.incomplete else {}),
                 **self._more_facts(),
             },
         )
@@ -236,7 +237,7 @@ class Production:
         return JobReport(
             job_hash=job.hash,
             name=submission.name,
-            status=status_of(tally.rows, tally.succeeded),
+            status=status_of(tally.rows, tally.succeeded, tally.incomplete),
             rows=tally.rows,
             succeeded=tally.succeeded,
             failed=tally.failed,

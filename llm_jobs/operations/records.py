@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
-from llm_jobs.ledger.base import Submission
+from llm_jobs.ledger.base import ResultRecord, Submission
 
 JobStatus = Literal["done", "partial", "failed", "waiting"]
 Priority = Literal["hot", "cold"]
@@ -168,11 +168,17 @@ class JobReport:
         }
 
 
-def status_of(rows: int, succeeded: int) -> JobStatus:
-    """`done` when every row succeeded (a table without rows too), `failed` when none did."""
+def status_of(rows: int, succeeded: int, incomplete: int = 0) -> JobStatus:
+    """`done` when every row succeeded (a table without rows too), `failed` when there is nothing to show. `incomplete`:
+    groups that were made and lack rows."""
     if succeeded == rows:
         return "done"
-    return "partial" if succeeded else "failed"
+    return "partial" if succeeded or incomplete else "failed"
+
+
+def status_of_record(record: ResultRecord) -> JobStatus:
+    """The status of a job whose result this is."""
+    return status_of(record.rows, record.succeeded, int(str(record.facts.get("incomplete", 0))))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

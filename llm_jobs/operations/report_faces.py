@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.observability.report_model import ReportedJob
 from llm_jobs.observability.texts import count, dollars, duration, number
-from llm_jobs.operations.records import status_of
+from llm_jobs.operations.records import status_of_record
 from llm_jobs.operations.report_sides import utc
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.sheets import Sheet
@@ -22,7 +22,7 @@ def face(services: Services, sheet: Sheet, survey: Survey) -> ReportedJob:
         name=sheet.submission.name,
         job_hash=sheet.submission.job_hash,
         epoch_ns=record.epoch_ns,
-        status=status_of(record.rows, record.succeeded),
+        status=status_of_record(record),
         figures=list(_figures(record, survey)),
         details=[(name, text) for name, text in _details(services, sheet, survey) if text],
     )

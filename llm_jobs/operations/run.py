@@ -25,7 +25,7 @@ from llm_jobs.operations.gates import open_gate
 from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import ask_ahead, produce
 from llm_jobs.operations.production import concurrency_of
-from llm_jobs.operations.records import JobReport, status_of
+from llm_jobs.operations.records import JobReport, status_of_record
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.watchers import watched
 from llm_jobs.operations.watching import Watch, watching
@@ -190,7 +190,7 @@ def _finished_report(services: Services, submission: Submission, record: ResultR
     return JobReport(
         job_hash=submission.job_hash,
         name=submission.name,
-        status=status_of(record.rows, record.succeeded),
+        status=status_of_record(record),
         rows=record.rows,
         succeeded=record.succeeded,
         failed=record.failed,

@@ -66,7 +66,7 @@ class StagedProduction(Production):
     ) -> tuple[StoredFile, Fields]:
         """One table answered and written; returns it and its columns without the facts."""
         job, tally = self._job, self._tally
-        tally.rows = tally.succeeded = 0
+        tally.rows = tally.succeeded = tally.incomplete = 0
         schema = result_schema(fields, row_fields(stage.steps), sample=job.sample > 1)
         path = result_path if is_last else partial(step_path, step=stage.name)
         plan = plan_of(stage.steps, prepare=self._work, columns=_names)

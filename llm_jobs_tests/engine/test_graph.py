@@ -142,7 +142,7 @@ def test_a_branch_that_fails_stops_what_needs_it_and_nothing_else() -> None:
 
 def test_a_filter_leaves_rows_out_and_asks_nothing_more_of_them() -> None:
     provider = ScriptedProvider()
-    rows = [{"x": "q", "n": 1}, {"x": "r", "n": 2}, {"x": "s", "n": 3}]
+    rows: list[Row] = [{"x": "q", "n": 1}, {"x": "r", "n": 2}, {"x": "s", "n": 3}]
     done = through(rows, FilterStep(name="odd", where="n % 2"), ask("a", "{{ x }}"), provider=provider)
     assert [row.values["x"] for row in done] == ["q", "s"]
     assert set(provider.sent) == {"q", "s"}
