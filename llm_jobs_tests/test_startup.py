@@ -14,6 +14,7 @@ NEVER = {
     "aiohttp",
     "anthropic",
     "dagster",
+    "filelock",
     "fsspec",
     "genai_prices",
     "httpx",
@@ -30,7 +31,7 @@ NEVER = {
     "transformers",
 }
 # What a process needs that opens the ledger, or reads a document or a table.
-LEDGER = {"pydantic", "yaml", "filelock", "psutil"}
+LEDGER = {"pydantic", "yaml", "psutil"}
 TABLES = {"pyarrow", "numpy"}
 PROMPTS = {"jinja2"}
 

@@ -26,7 +26,6 @@ from llm_jobs.ledger.postgres_exchange import SELECT_ANSWERS, Batch, prepare, tr
 from llm_jobs.ledger.records import answer_of
 from llm_jobs.ledger.sql import SqlLedger
 
-_MIGRATION_LOCK = 0x6C6C6D6A  # any number, the same in every version
 _TRIES = 5
 _READ_ONLY = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _RETRYABLE_STATES = {"40001", "40P01"}  # serialization_failure, deadlock_detected: rolled back whole
@@ -67,15 +66,6 @@ class PostgresLedger(SqlLedger):
             if self._hot is not None:
                 self._hot.close()
         self._engine.dispose()
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
-            try:
-                yield
-            finally:
-                connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_MIGRATION_LOCK})")
 
     @contextmanager
     def _reading(self) -> Iterator[Plain]:

@@ -39,14 +39,14 @@ from llm_jobs.ledger.base import (
     Want,
 )
 from llm_jobs.ledger.batching import Batching, owner_row
-from llm_jobs.ledger.faults import classified
-from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, migrations
+from llm_jobs.ledger.migrations import LATEST, VERSIONS_TABLE, Migration, migrations
 from llm_jobs.ledger.owners import is_alive
 from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import OWNER_COLUMNS, OwnerRow, owner_of
 from llm_jobs.ledger.truncations import select_unsuccessful
 
 _LIVE_RUNS = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners WHERE run_id IS NOT NULL AND closed_ns IS NULL ORDER BY id"
+_ONE_MIGRATES = "SELECT pg_advisory_xact_lock(1819045226)"  # any number, the same in every version
 _HAS_SCHEMA = {
     "sqlite": "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_versions'",
     "postgresql": "SELECT count(to_regclass('schema_versions'))",
@@ -74,10 +74,6 @@ class SqlLedger(Batching, ABC):
     def close(self) -> None: ...
 
     @abstractmethod
-    def _alone(self) -> AbstractContextManager[None]:
-        """Held by the one process that migrates."""
-
-    @abstractmethod
     def _reading(self) -> AbstractContextManager[Plain]:
         """A transaction that reads."""
 
@@ -90,36 +86,38 @@ class SqlLedger(Batching, ABC):
         return self._clock.now_ns()
 
     def migrate(self) -> None:
-        with classified(self.url, self._driver_error):
-            if self._version() != LATEST:
-                with self._alone():
-                    self._apply_migrations()
+        """Bring the schema to this program's version, in one transaction, which one process at a time is in."""
+        if self._version() == LATEST:
+            return
+        with self._writing() as plain:
+            if self.dialect == "postgresql":  # on SQLite whoever writes is alone
+                plain.run(_ONE_MIGRATES)
+            version = self._version_in(plain)
+            plain.run(VERSIONS_TABLE)
+            for migration in migrations(self.dialect):
+                if migration.version > version:
+                    self._apply(plain, migration)
 
     def _version(self) -> int:
-        """The schema's version, 0 where there is none. Raises SetupError for one that this program does not know."""
         with self._reading() as plain:
-            if not plain.scalar(_HAS_SCHEMA[self.dialect]):
-                return 0
-            found = int(plain.scalar("SELECT max(version) FROM schema_versions") or 0)
+            return self._version_in(plain)
+
+    def _version_in(self, plain: Plain) -> int:
+        """The schema's version, 0 where there is none. Raises SetupError for one that this program does not know."""
+        if not plain.scalar(_HAS_SCHEMA[self.dialect]):
+            return 0
+        found = int(plain.scalar("SELECT max(version) FROM schema_versions") or 0)
         if found > LATEST:
             raise SetupError(
                 f"ledger {self.url}: its schema is version {found}, this program knows {LATEST}; upgrade llm-jobs"
             )
         return found
 
-    def _apply_migrations(self) -> None:
-        applied = self._version()
-        for migration in migrations(self.dialect):
-            if migration.version > applied:
-                with self._writing() as plain:
-                    for statement in (VERSIONS_TABLE, *migration.statements):
-                        plain.run(statement)
-                    values = {
-                        "version": migration.version,
-                        "name": migration.name,
-                        "applied_ns": self._clock.now_ns(),
-                    }
-                    plain.insert("schema_versions", values)
+    def _apply(self, plain: Plain, migration: Migration) -> None:
+        for statement in migration.statements:
+            plain.run(statement)
+        applied = {"version": migration.version, "name": migration.name, "applied_ns": self._clock.now_ns()}
+        plain.insert("schema_versions", applied)
 
     # Owners
 

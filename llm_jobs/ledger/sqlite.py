@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from filelock import FileLock
-
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.append_only import Dialect
@@ -59,14 +57,6 @@ class SqliteLedger(SqlLedger):
 
     def _connect(self) -> sqlite3.Connection:
         return _connect(self._name, durable=self._path is not None)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if self._path is None:
-            yield
-        else:
-            with FileLock(f"{self._path}.lock"):
-                yield
 
     @contextmanager
     def _reading(self) -> Iterator[Plain]:
