@@ -107,7 +107,8 @@ def _fitting(pattern: Path) -> list[str]:
 def _some(document: ParsedDocument, found: list[str], tried: Sequence[str], *, key: str = "path") -> list[str]:
     if found:
         return found
-    named = document.input.path if key == "path" else document.input.query and document.input.query.connection
+    query = document.input.query
+    named = query.connection if query is not None else document.input.path
     problem = document.problem(
         (*document.input.at, key),
         "no file fits the pattern" if is_pattern(named or "") else "the input file does not exist",

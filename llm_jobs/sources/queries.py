@@ -37,12 +37,13 @@ def open_query(source: Input, reach: Reach, problems: Problems) -> Iterator[Quer
     try:
         with _reading(engine, query) as connection:
             rows = source.batch_size or FETCH_ROWS
-            options = {"stream_results": True, "yield_per": rows, "no_parameters": True}
+            # Without parameters the driver leaves `%` and `:name` alone.
+            options = {"stream_results": True, "max_row_buffer": rows, "no_parameters": True}
             with _telling(query, problems):
                 result = connection.execution_options(**options).exec_driver_sql(query.text)
             if not result.returns_rows:
                 raise problems.fatal("the query returns no rows", rule="a query reads", remedy="write a SELECT")
-            yield QueryReading(result, query, problems)
+            yield QueryReading(result, query, problems, rows)
     finally:
         engine.dispose()
 
@@ -50,8 +51,8 @@ def open_query(source: Input, reach: Reach, problems: Problems) -> Iterator[Quer
 class QueryReading:
     """The rows of a query that runs."""
 
-    def __init__(self, result: sa.CursorResult[Any], query: QuerySource, problems: Problems) -> None:
-        self._result = result
+    def __init__(self, result: sa.CursorResult[Any], query: QuerySource, problems: Problems, rows: int) -> None:
+        self._batches = result.partitions(rows)
         self._query = query
         self._problems = problems
         self.names = list(result.keys())
@@ -59,10 +60,9 @@ class QueryReading:
 
     def rows(self) -> Iterator[Row]:
         """Each row once, in order. Raises DocumentError for values that JSON does not have."""
-        batches = self._result.partitions()
         while True:
             with _telling(self._query, self._problems):
-                batch: Sequence[Sequence[Any]] | None = next(batches, None)
+                batch: Sequence[Sequence[Any]] | None = next(self._batches, None)
             if batch is None:
                 return
             for record in batch:
