@@ -11,7 +11,6 @@ from llm_jobs.documents.launch_rules import DataAvailable, LaunchRules
 from llm_jobs.documents.windows import in_words, is_open, opens_at
 from llm_jobs.errors import LlmJobsError, SetupError
 from llm_jobs.operations.services import Services
-from llm_jobs.sources.counting import first_number
 
 BUDGET_S = 20.0  # of one look at many jobs; what is left is checked at the next
 
@@ -67,6 +66,8 @@ def check_connections(services: Services, rules: LaunchRules) -> None:
 
 
 def _missing(services: Services, data: DataAvailable) -> str | None:
+    from llm_jobs.sources.counting import first_number  # SQLAlchemy takes 0.1 s to import, for conditions on data only
+
     try:
         found = first_number(_url(services, data), data.check)
     except LlmJobsError as error:
