@@ -8,17 +8,19 @@ from os import fspath
 from pathlib import PurePath
 
 from llm_jobs.documents.choices import Choices
-from llm_jobs.documents.formats import batch, job, pair
+from llm_jobs.documents.formats import batch, job, pair, pipeline_of_jobs
+from llm_jobs.documents.formats.pipeline_of_jobs import KEY
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json, read_line
-from llm_jobs.documents.models import LATER_KEYS
 from llm_jobs.documents.parsed import FormatName, ParsedDocument
+from llm_jobs.documents.parts import part_of
+from llm_jobs.documents.profiles import profile_names
 from llm_jobs.documents.stacks import StackReader
 from llm_jobs.documents.templates import is_template
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.documents.yaml_text import read_yaml
-from llm_jobs.errors import DocumentError
+from llm_jobs.errors import DocumentError, Problem
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 
@@ -34,7 +36,6 @@ _LATER_FORMATS = {
     "tasks": "task graphs",
     "dataflows": "task graphs",
     "task_type": "task messages",
-    "pipeline": LATER_KEYS["pipeline"],
 }
 
 
@@ -77,7 +78,28 @@ def parse_document(
     if _is_batch(name, content) and len(content) <= max_bytes:
         return batch.parse(name, content, choices)
     source = _read(name, decode(name, content, max_bytes=max_bytes))
+    if pipeline_of_jobs.is_pipeline(source):
+        raise DocumentError([_no_single_job(source)])
     return pair.parse(source, choices) if _format(source) == "pair" else job.parse(source, choices)
+
+
+def read_pipeline(
+    file: str | PurePath, content: bytes, *, max_bytes: int = MAX_DOCUMENT_BYTES
+) -> pipeline_of_jobs.ParsedPipeline | None:
+    """The pipeline that a document is; None where it is another document. Raises DocumentError for a wrong one."""
+    if KEY.encode() not in content or _is_batch(fspath(file), content):
+        return None
+    source = read_source(file, content, max_bytes=max_bytes)
+    return pipeline_of_jobs.parse(source) if pipeline_of_jobs.is_pipeline(source) else None
+
+
+def _no_single_job(source: Source) -> Problem:
+    return source.problem(
+        (KEY,),
+        "the document is a pipeline, which is several jobs",
+        rule="what is asked for here is one job",
+        remedy="name one of its jobs; `llm-jobs run` and `llm-jobs submit` take the pipeline as it is",
+    )
 
 
 def detect(file: str | PurePath, content: bytes) -> FormatName:
@@ -104,6 +126,16 @@ def stated_name(file: str | PurePath, content: bytes) -> str | None:
     held = next((value[key] for key in _NAMED if key in value), None) if isinstance(value, dict) else None
     stated = held.get("name") if isinstance(held, dict) else None
     return stated if isinstance(stated, str) else None
+
+
+def profiles_of(file: str | PurePath, content: bytes) -> list[str]:
+    """The names of the profiles of a YAML job or template; none of any other document. Raises DocumentError."""
+    name = fspath(file)
+    if _is_batch(name, content):
+        return []
+    whole = part_of(read_source(name, content))
+    job = whole.at(("template", "job")) or whole.get("job")
+    return profile_names(job) if job else []
 
 
 def _is_batch(name: str, content: bytes) -> bool:

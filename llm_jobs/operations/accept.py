@@ -18,8 +18,10 @@ from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.conditions import check_connections
 from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
+from llm_jobs.operations.locking import check_models, lock_of, under_lock
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.templates import kept_text
 from llm_jobs.operations.watchers_places import check_channels, check_log
 
 
@@ -69,6 +71,8 @@ def read_document(
 ) -> ReadDocument:
     """The same with the document's text, for `record`. `as_of_ns`: which time queries and APIs are read as of, where
     that is not for `inputs.dated` to find. `text`: the document's, where it is no longer what lies at `path`."""
+    lock = lock_of(path) if text is None else None
+    services = under_lock(services, lock, path)
     text = path.read_bytes() if text is None else text
     parsed = parse_document(
         path.name,
@@ -79,13 +83,16 @@ def read_document(
         epoch=overrides.epoch,
         models=overrides.models,
         environment=services.environment,
+        stacks=services.stacks.get,
         max_bytes=services.settings.max_document_bytes,
     )
     for document in parsed:
         check_log(services.settings, document)
     jobs = [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
+    check_models(lock, jobs, path)
     asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
-    return ReadDocument(name=path.name, text=text, jobs=asked)
+    kept = kept_text(services, path.name, text, overrides.parameters)
+    return ReadDocument(name=path.name, text=kept, jobs=asked)
 
 
 def accept(

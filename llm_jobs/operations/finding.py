@@ -41,6 +41,11 @@ def template_names(settings: Settings) -> list[str]:
     return sorted(path.stem for path in _documents(settings.templates))
 
 
+def document_in(folder: Path, name: str) -> Path | None:
+    """The document of that name in `folder`. Raises DocumentError where there are two."""
+    return _found(name, [folder])
+
+
 def document_names(settings: Settings) -> list[str]:
     """What may be run by name, by the names of the files."""
     folders = [settings.documents, settings.recurring, settings.home.parent / "examples"]

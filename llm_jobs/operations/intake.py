@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from llm_jobs.documents.locks import SUFFIX
 from llm_jobs.documents.withheld import without_credentials
 from llm_jobs.errors import SetupError
 from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.holding import hold_if_dear, is_slow_to_estimate
 from llm_jobs.operations.keep import keep, short_name
+from llm_jobs.operations.locking import lock_path
 from llm_jobs.operations.records import AcceptedDocument, IntakeReport, PostponedDocument, RejectedDocument
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.secrets import KeyRing, Scrubber
@@ -23,8 +25,9 @@ from llm_jobs.providers.secrets import KeyRing, Scrubber
 SECRET_REMOVED = (
     "\nthe copy is kept without the secret that was written into it; replace that secret, for others may have read it"
 )
-# Tables are no documents: they may lie beside the job that reads them.
+# Tables and locks are no documents: they may lie beside the job that they belong to.
 TABLES = frozenset({".csv", ".tsv", ".parquet", ".gz", ".zst", ".bz2"})
+BESIDE = TABLES | {SUFFIX}
 QUIET_NS = 1_000_000_000  # a file written to within the last second may not be whole yet
 
 
@@ -68,7 +71,7 @@ def waiting_documents(services: Services) -> list[Path]:
         Path(entry.path)
         for entry in sorted(os.scandir(settings.inbox), key=lambda entry: entry.name)
         if not entry.name.startswith(".")
-        and Path(entry.name).suffix not in TABLES
+        and Path(entry.name).suffix not in BESIDE
         and entry.is_file()
         and entry.stat().st_mtime_ns <= quiet_before_ns
     ]
@@ -83,7 +86,7 @@ def _accept(services: Services, path: Path, largest_bytes: int | None) -> list[A
         check_caps(services, job)
     held = hold_if_dear(services, document, path)
     accepted = record(services, document, origin="inbox")
-    path.unlink()
+    _leave(path)
     return [
         AcceptedDocument(
             document_name=path.name, job_hash=each.job.hash, job_name=each.job.name, held=held.get(each.job.hash)
@@ -105,10 +108,19 @@ def _reject(services: Services, path: Path, error: Exception) -> RejectedDocumen
     told = scrubber.text(str(error) or type(error).__name__) + ("" if kept == text else SECRET_REMOVED)
     moved = keep(settings.rejected / name, kept)
     keep(settings.rejected / f"{name}.error.txt", f"{told}\n".encode())
-    path.unlink()
+    _leave(path)
     return RejectedDocument(document_name=path.name, error=told, moved_to=str(moved))
 
 
+def _leave(path: Path) -> None:
+    """Take a document, which is kept elsewhere, out of the inbox, and then its lock: never is it there without."""
+    path.unlink()
+    lock_path(path).unlink(missing_ok=True)
+
+
 def place_in_inbox(services: Services, path: Path) -> Path:
-    """Put a copy of a document into the inbox, whole or not at all. Raises ImmutableError if one of its name waits."""
+    """Put a copy of a document into the inbox, whole or not at all, and its lock before it. Raises ImmutableError if
+    one of its name waits."""
+    if lock_path(path).is_file():
+        keep(services.settings.inbox / lock_path(path).name, lock_path(path).read_bytes())
     return keep(services.settings.inbox / path.name, path.read_bytes())
