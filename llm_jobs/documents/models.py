@@ -24,7 +24,6 @@ from llm_jobs.documents.triggers import Conditions, Names, Triggers
 from llm_jobs.documents.watching import AlertModel, LoggingModel, MonitoringModel
 
 LATER_KEYS = {
-    "pipeline": "pipelines",
 }
 
 _Positive = Annotated[int, Field(ge=1)]

@@ -441,7 +441,7 @@ def test_what_is_no_cron_expression_is_refused(cron: str) -> None:
         ("jobs: {}", "jobs", "begins no document", "did you mean 'job'?"),
         ("- job", None, "is not a mapping", "write `job:`"),
         ("{}", None, "is not a mapping", "write `job:`"),
-        ("pipeline: {}", "pipeline", "pipelines, which this version does not read yet", "write the document"),
+        ("pipeline: {}", "pipeline", "the document is a pipeline", "name one of its jobs"),
         ("nodes: []", "nodes", "pipelines of nodes and edges", "write the document"),
     ],
 )
