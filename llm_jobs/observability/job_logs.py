@@ -28,6 +28,7 @@ def job_logged(stated: JobLog, *, path: Path | None, scrub: Scrub) -> Iterator[E
     """
     # A logger of its own, unknown to `logging`: nobody's configuration changes what a document states.
     logger = logging.Logger(LOGGER, stated.level.upper())
+    logger.manager = logging.Manager(logging.RootLogger(logging.NOTSET))
     formatter = JsonFormatter(scrub) if stated.format == "json" else TextFormatter(scrub)
     file = None if path is None else LogFile(path, rotate=stated.rotate)
     stream = sys.stderr if stated.destination == "stderr" else sys.stdout

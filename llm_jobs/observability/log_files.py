@@ -36,7 +36,7 @@ class LogFile:
         now: Callable[[], datetime] = _now,
     ) -> None:
         """`rotate`: daily: the lines of a UTC day are set aside as `<name>.<day>`; size: before the file would pass
-        `largest_bytes`, it is set aside as `<name>.<time>`."""
+        `largest_bytes` (by more than what others write at that moment), it is set aside as `<name>.<time>`."""
         self.path = path
         self._rotate = rotate
         self._largest_bytes = largest_bytes

@@ -21,6 +21,7 @@ from llm_jobs.observability.messages import Message
 LOG = logging.getLogger(__name__)
 PAUSES_S = (1.0, 3.0, 9.0)  # between attempts
 PATIENCE_S = 15.0  # that the end of a run waits for messages under way
+LAST_WORDS_S = 0.5
 THREADS = 2
 MOST_WAITING = 1000
 
@@ -78,6 +79,7 @@ class Outbox:
         wait(under_way, timeout=self._patience_s)
         self._closing.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        wait(under_way, timeout=LAST_WORDS_S)  # what paused has ended, and says so
         if lost := sum(future.cancelled() for future in under_way):
             LOG.error("%d messages were not sent: the run is over", lost)
 
