@@ -37,6 +37,11 @@ def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, type=kind)
 
 
+def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar:
+    """`value` for functions of Arrow, which would make a scalar of it by themselves, and import pandas for that."""
+    return array_of([value], kind)[0]
+
+
 def _texts(values: Sequence[Any]) -> pa.Array:
     builder = pa.lib.StringBuilder()
     builder.append_values(values)

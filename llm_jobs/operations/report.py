@@ -25,6 +25,7 @@ from llm_jobs.operations.compare import DIFFERS, SAME, Comparison, compare
 from llm_jobs.operations.report_faces import face
 from llm_jobs.operations.report_plots import plots
 from llm_jobs.operations.report_sides import side
+from llm_jobs.operations.run import newest_submission
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.sheets import Sheet, sheet_of
 from llm_jobs.results.over_time import over_time
@@ -32,6 +33,7 @@ from llm_jobs.results.rows_at import RowsAt, open_rows
 from llm_jobs.results.survey import survey
 
 LIMIT = 200  # rows of each status
+LINKED_LIMIT = 50  # of pages that every run makes
 MODE = 0o644
 AT_ONCE = 64  # rows held while the page is written
 
@@ -146,6 +148,17 @@ def keep_report(services: Services, report: Report) -> WrittenReport:
             draft.seek(0)
             _keep(draft, folder / name)
     return _written(report, folder / name)
+
+
+def linked_report(services: Services, job_hash: str) -> str | None:
+    """Keep a small page about the newest result of a job, for the metadata of its materialisation; returns its path.
+
+    None where previews are off: then nothing of a row leaves the results.
+    """
+    if not services.settings.preview:
+        return None
+    with report_of(services, newest_submission(services, job_hash), limit=LINKED_LIMIT) as report:
+        return str(keep_report(services, report).path)
 
 
 def _holds_another(path: Path, digest: str) -> bool:

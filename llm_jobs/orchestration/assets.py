@@ -22,6 +22,7 @@ from llm_jobs.orchestration.use_cases import UseCases
 
 GROUP = "llm_jobs"
 OWNERS = ["team:llm-jobs"]
+MOST_PAGES = 50  # jobs of a run: a page takes some 20 ms, which thousands of small jobs do not wait for
 
 
 class JobSelection(dg.Config):
@@ -91,15 +92,22 @@ def answer_jobs(
     jobs = use_cases.submitted(scope.job_hashes)
     scope.begin(jobs)
     if evidence.RESULTS in context.selected_asset_keys:
-        run_id = context.run.run_id
+        run_id, pages = context.run.run_id, len(jobs) <= MOST_PAGES
         work = closing(use_cases.run_jobs(list(jobs), listener=audience.listener, run_id=run_id))
         with pools.held(context.instance, run_id, names=providers_of(jobs.values())), work as reports:
             for report in audience.told(reports):
                 answered = report.status in ("done", "partial")
                 audit = use_cases.verify_job(report.job_hash) if answered else None
-                scope.ended(report, audit, use_cases.job_plot(report.job_hash) if answered else None)
+                shown = shown_of(use_cases, report.job_hash, pages=pages) if answered else evidence.NOTHING_SHOWN
+                scope.ended(report, audit, shown)
     scope.finish()
     yield from ()
+
+
+def shown_of(use_cases: UseCases, job_hash: str, *, pages: bool) -> evidence.Shown:
+    """What the materialisation of a result shows beside its figures."""
+    page = use_cases.job_page(job_hash) if pages else None
+    return evidence.Shown(plot=use_cases.job_plot(job_hash), page=page)
 
 
 @dg.multi_asset(

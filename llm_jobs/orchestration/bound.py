@@ -17,6 +17,7 @@ from llm_jobs.operations import (
     launchable,
     read,
     recurring,
+    report,
     run,
     timeline,
     usage,
@@ -69,6 +70,9 @@ class BoundUseCases:
 
     def job_plot(self, job_hash: str) -> str | None:
         return timeline.job_plot(self.services, job_hash)
+
+    def job_page(self, job_hash: str) -> str | None:
+        return report.linked_report(self.services, job_hash)
 
     def latest_jobs(self, limit: int) -> Sequence[JobLine]:
         return describe.latest_jobs(self.services, limit)

@@ -6,6 +6,7 @@ A job with `preview: off` arrives here without preview and sample, so nothing of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -38,6 +39,17 @@ NOTHING_PAID_TWICE = "nothing_paid_twice"
 JobEvent = dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What is made for people beside a result: how it went as a `plot` in Markdown, and the path of a `page`."""
+
+    plot: str | None = None
+    page: str | None = None
+
+
+NOTHING_SHOWN = Shown()
+
+
 def submission_events(job: SubmittedJob, selected: Set[dg.AssetKey]) -> Iterator[JobEvent]:
     """The job's document and input are there before it runs."""
     if JOB_DOCUMENTS in selected:
@@ -46,16 +58,20 @@ def submission_events(job: SubmittedJob, selected: Set[dg.AssetKey]) -> Iterator
         yield _made(INPUTS, job.job_hash, _input_metadata(job))
 
 
-def result_event(report: JobReport, plot: str | None = None) -> JobEvent:
-    """A result was made, with a `plot` of how that went; or, where there is none, an observation that says why."""
+def result_event(report: JobReport, shown: Shown = NOTHING_SHOWN) -> JobEvent:
+    """A result was made, with what is `shown` of it; or, where there is none, an observation that says why."""
     if report.status == "waiting":
         metadata = {"job": report.name, "waits for": report.error or "what it has asked for"}
         return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
     if report.status == "failed":
         metadata = {"job": report.name, "error": report.error or "no row was answered"}
         return dg.AssetObservation(RESULTS, partition=report.job_hash, metadata=metadata)
-    drawn = {} if plot is None else {"latency and cost over time": dg.MetadataValue.md(plot)}
-    return _made(RESULTS, report.job_hash, result_metadata(report) | drawn)
+    made = result_metadata(report)
+    if shown.page is not None:
+        made["report"] = dg.MetadataValue.path(shown.page)
+    if shown.plot is not None:
+        made["latency and cost over time"] = dg.MetadataValue.md(shown.plot)
+    return _made(RESULTS, report.job_hash, metadata)
 
 
 def gated_event(job: GatedJob) -> dg.AssetObservation:

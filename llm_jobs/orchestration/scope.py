@@ -47,10 +47,10 @@ class Scope:
             elif evidence.RESULTS not in self.context.selected_asset_keys:
                 self._tell(evidence.submission_events(jobs[job_hash], self.context.selected_asset_keys))
 
-    def ended(self, report: JobReport, audit: JobAudit | None, plot: str | None) -> None:
+    def ended(self, report: JobReport, audit: JobAudit | None, shown: evidence.Shown) -> None:
         """Tell of a job with its document and input. Not earlier: events cost milliseconds, calls wait for none."""
         self._tell(evidence.submission_events(self.jobs[report.job_hash], self.context.selected_asset_keys))
-        self._tell([evidence.result_event(report, plot)])
+        self._tell([evidence.result_event(report, shown)])
         if audit is not None:
             self._tell(evidence.check_events(report, audit))
         if report.status == "failed":

@@ -56,6 +56,9 @@ class UseCases(Protocol):
     def job_plot(self, job_hash: str) -> str | None:
         """Latency and cost of the newest result over time, as Markdown; None where nothing was bought for it."""
 
+    def job_page(self, job_hash: str) -> str | None:
+        """Make a page about the newest result, for people; returns its path. None where previews are off."""
+
     def latest_jobs(self, limit: int) -> Sequence[JobLine]: ...
 
     def usage_sheet(self) -> UsageSheet:

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llm_jobs.arrays import array_of
 from llm_jobs.results.base import ResultStore
 
 GROUPS_KEPT = 2
@@ -40,7 +41,7 @@ class RowsAt:
         for group, places in sorted(by_group.items()):
             start = self._starts[group]
             within = [number - start for place in places if (number := numbers[place]) is not None]
-            rows = plain_rows(self._read(group).take(pa.array(within, pa.int64())))
+            rows = plain_rows(self._read(group).take(array_of(within, pa.int64())))
             for place, row in zip(places, rows, strict=True):
                 found[place] = row
         return found

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from llm_jobs.arrays import scalar_of
 from llm_jobs.results import columns
 from llm_jobs.results.base import ResultStore
 
@@ -39,8 +40,7 @@ class Survey:
 
     def numbers(self, status: str, most: int) -> list[int]:
         """The numbers, from 0, of the first rows with `status`."""
-        matching = pc.indices_nonzero(pc.equal(self._column(columns.STATUS), status))
-        return [int(number) for number in matching.slice(0, most).to_pylist()]
+        return [int(number) for number in self._with_status(status).slice(0, most).to_pylist()]
 
     def total(self, name: str) -> Any:
         """The sum of a column of facts."""
@@ -58,17 +58,19 @@ class Survey:
     def histogram(self, name: str, *, width: float, buckets: int) -> list[int]:
         """How many known values lie in each bucket from 0 on; the last one has what lies beyond, too."""
         known = self._column(name).drop_null().cast(pa.float64())
-        places = pc.min_element_wise(pc.floor(pc.divide(known, width)), float(buckets - 1))
+        places = pc.floor(pc.divide(known, scalar_of(width, pa.float64())))
+        places = pc.min_element_wise(places, scalar_of(float(buckets - 1), pa.float64()))
         counts = {int(each["values"]): each["counts"] for each in pc.value_counts(places).to_pylist()}
         return [counts.get(place, 0) for place in range(buckets)]
 
     def statuses_by_place(self, slices: int) -> dict[str, list[int]]:
         """Rows by status in consecutive slices of `slice_rows(slices)` rows; the last one may be shorter."""
         width = self.slice_rows(slices)
+        divisor = scalar_of(width, pa.int64())
         found: dict[str, list[int]] = {}
         for status in self.statuses():
-            numbers = pc.indices_nonzero(pc.equal(self._column(columns.STATUS), status)).cast(pa.int64())
-            counts = {each["values"]: each["counts"] for each in pc.value_counts(pc.divide(numbers, width)).to_pylist()}
+            places = pc.divide(self._with_status(status).cast(pa.int64()), divisor)
+            counts = {each["values"]: each["counts"] for each in pc.value_counts(places).to_pylist()}
             found[status] = [counts.get(place, 0) for place in range(math.ceil(self.rows / width))]
         return found
 
@@ -79,6 +81,9 @@ class Survey:
 
     def slice_rows(self, slices: int) -> int:
         return max(1, math.ceil(self.rows / slices))
+
+    def _with_status(self, status: str) -> Any:
+        return pc.indices_nonzero(pc.equal(self._column(columns.STATUS), scalar_of(status, pa.string())))
 
     def _counts(self, name: str) -> dict[str, int]:
         pairs = pc.value_counts(self._column(name).drop_null()).to_pylist()

@@ -139,6 +139,9 @@ class FakeUseCases:
     def job_plot(self, job_hash: str) -> str | None:
         return f"![{job_hash}](data:image/svg+xml;base64,)"
 
+    def job_page(self, job_hash: str) -> str | None:
+        return f"reports/{job_hash}/1.html"
+
     def usage_sheet(self) -> UsageSheet:
         group = {"day": "2026-11-21", "model": "small", "job": "reviews"}
         line = UsageLine(group=group, calls=len(self.finished), cost_usd=0.5)
