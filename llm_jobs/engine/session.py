@@ -6,7 +6,7 @@ Order of closing: stop sending, commit what was answered, give the claims back, 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
@@ -14,6 +14,7 @@ from llm_jobs.clock import Clock
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.gates import ModelGate
+from llm_jobs.engine.hands import Hand
 from llm_jobs.engine.health import Health
 from llm_jobs.engine.interpreter import tuned
 from llm_jobs.engine.recorder import Recorder
@@ -86,9 +87,9 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """A session in the running loop. On leaving, answers that came are recorded and claims given back."""
     with (
-        ThreadPoolExecutor(1, thread_name_prefix="ledger-writer") as writer,
-        ThreadPoolExecutor(1, thread_name_prefix="ledger-reader") as reader,
-        ThreadPoolExecutor(1, thread_name_prefix="quotas") as quotas,
+        Hand("ledger-writer") as writer,
+        Hand("ledger-reader") as reader,
+        Hand("quotas") as quotas,
         tuned(),
     ):
         recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
