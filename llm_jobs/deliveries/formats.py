@@ -1,7 +1,8 @@
-"""Writes a table to a stream as CSV, JSON, JSON Lines, Parquet or Markdown. Streams; text comes back exactly as it was.
+"""Writes a table to a stream as CSV, TSV, JSON, JSON Lines, Parquet or Markdown. Streams; text comes back as it was.
 
 CSV: RFC 4180 quoting with a line feed at the end of lines; null is nothing, empty text is "" in quotes; true, false,
-numbers as JSON writes them, lists and objects as JSON. Times are ISO 8601. Markdown is for people: it keeps no types.
+numbers as JSON writes them, lists and objects as JSON. TSV: the same with tabs. Times are ISO 8601. Markdown is for
+people: it keeps no types.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TableFormat = Literal["csv", "json", "jsonl", "parquet", "markdown"]
+TableFormat = Literal["csv", "tsv", "json", "jsonl", "parquet", "markdown"]
 PAGE_ROWS = 1024
-NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
+NEEDS_QUOTES = {separator: re.compile(rf'["{separator}\r\n]|^\s|\s$') for separator in (",", "\t")}
 
 
 def write_table(batches: pa.RecordBatchReader, stream: BinaryIO, form: TableFormat) -> int:
@@ -36,8 +37,16 @@ def _write_parquet(batches: pa.RecordBatchReader, stream: BinaryIO) -> int:
 
 
 def _write_csv(batches: pa.RecordBatchReader, stream: BinaryIO) -> int:
-    stream.write(_csv_line(batches.schema.names))
-    return _write_each(batches, stream, lambda row: _csv_line(row.values()))
+    return _write_separated(batches, stream, ",")
+
+
+def _write_tsv(batches: pa.RecordBatchReader, stream: BinaryIO) -> int:
+    return _write_separated(batches, stream, "\t")
+
+
+def _write_separated(batches: pa.RecordBatchReader, stream: BinaryIO, separator: str) -> int:
+    stream.write(_line(batches.schema.names, separator))
+    return _write_each(batches, stream, lambda row: _line(row.values(), separator))
 
 
 def _write_json_lines(batches: pa.RecordBatchReader, stream: BinaryIO) -> int:
@@ -60,6 +69,7 @@ def _write_markdown(batches: pa.RecordBatchReader, stream: BinaryIO) -> int:
 
 WRITERS: Mapping[TableFormat, Callable[[pa.RecordBatchReader, BinaryIO], int]] = {
     "csv": _write_csv,
+    "tsv": _write_tsv,
     "json": _write_json,
     "jsonl": _write_json_lines,
     "parquet": _write_parquet,
@@ -98,15 +108,16 @@ def _text(value: object) -> str:
     return _plain(value) if isinstance(value, Decimal) else _json(value).decode()
 
 
-def _csv_line(values: Iterable[object]) -> bytes:
-    return (",".join([_csv_field(value) for value in values]) + "\n").encode()
+def _line(values: Iterable[object], separator: str) -> bytes:
+    needs_quotes = NEEDS_QUOTES[separator]
+    return (separator.join([_field(value, needs_quotes) for value in values]) + "\n").encode()
 
 
-def _csv_field(value: object) -> str:
+def _field(value: object, needs_quotes: re.Pattern[str]) -> str:
     if value is None:
         return ""
     text = _text(value)
-    if text and not NEEDS_QUOTES.search(text):
+    if text and not needs_quotes.search(text):
         return text
     return '"' + text.replace('"', '""') + '"'
 

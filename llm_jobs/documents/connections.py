@@ -114,7 +114,8 @@ def refuse_written_password(url: str, *, where: str) -> None:
 
 
 def check_host(url: str, *, allowed: Collection[str]) -> None:
-    """Raise SetupError unless the host of `url` is listed: `host` for every port, or `host:port`."""
+    """Raise SetupError unless the host of `url` is listed: `host` for every port, or `host:port`; `s3://bucket` for
+    what is in a bucket."""
     parts = urlsplit(url)
     try:
         if set(_parts(url)[1]) & set("/?#"):
@@ -125,11 +126,15 @@ def check_host(url: str, *, allowed: Collection[str]) -> None:
     if not host:
         raise SetupError(f"{public_form(url)} names no host: write it as scheme://host/path")
     stated = f"[{host}]" if ":" in host else host
-    if not {host, stated, f"{stated}:{port or _default_port(parts.scheme)}"} & {name.lower() for name in allowed}:
+    names = {host, stated, f"{stated}:{port or _default_port(parts.scheme)}"}
+    if _default_port(parts.scheme) is None:  # a bucket is no host, though it stands where one does
+        names = {f"{parts.scheme}://{host}"}
+        stated = f"{parts.scheme}://{host}"
+    if not names & {name.lower().rstrip("/") for name in allowed}:
         listed = ", ".join(sorted(allowed)) or "none"
         raise SetupError(
-            f"the host {stated} may not be reached from documents; allowed are: {listed}; add it to the environment "
-            f"variable {HOSTS_VARIABLE} (`host` or `host:port`, separated by commas), or remove it from the document"
+            f"{stated} may not be reached from documents; allowed are: {listed}; add it to the environment "
+            f"variable {HOSTS_VARIABLE} (`host`, `host:port` or `s3://bucket`, separated by commas), or remove it here"
         )
 
 

@@ -206,4 +206,5 @@ def submitted_job(services: Services, submission: Submission, changes: Changes |
         input_path=job.input.url,
         origin=submission.origin,
         rules=job.policy.launch,
+        destinations=tuple(sorted({output.destination for output in job.policy.outputs})),
     )

@@ -60,6 +60,7 @@ class SubmittedJob:
     providers: tuple[str, ...]
     document_path: str | None
     input_path: str | None
+    destinations: tuple[str, ...] = ()  # the kinds of places that its result goes to
     waited_ns: int = 0  # when it began to wait last; runs before that came to what they could
     origin: str = ""  # of the newest submission
     rules: LaunchRules = NO_RULES
@@ -208,12 +209,37 @@ class JobAudit:
     paid_twice: int
 
 
+DeliveryStatus = Literal["delivered", "fallback", "skipped", "failed"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveryReport:
+    """What became of one delivery. `is_new`: False where the destination held all of it already. `error`: why the
+    result did not reach the destination that the document names."""
+
     job_hash: str
     destination: str
     rows: int
     size_bytes: int | None = None
+    status: DeliveryStatus = "delivered"
+    is_new: bool = True
+    sha256: str | None = None
+    details: Mapping[str, object] = field(default_factory=dict)
+    error: str | None = None
+
+    def facts(self) -> dict[str, object]:
+        """The members of a line of `llm-jobs deliver --json`, in their order."""
+        return {
+            "job_hash": self.job_hash,
+            "destination": self.destination,
+            "status": self.status,
+            "rows": self.rows,
+            "is_new": self.is_new,
+            "size_bytes": self.size_bytes,
+            "sha256": self.sha256,
+            **self.details,
+            "error": self.error,
+        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

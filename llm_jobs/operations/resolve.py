@@ -36,6 +36,7 @@ from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
 from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
 from llm_jobs.operations.inputs import resolved_input
+from llm_jobs.operations.destinations import check_outputs
 from llm_jobs.operations.model_digest import with_digest
 from llm_jobs.operations.scripts import made_request, written_prompt
 from llm_jobs.operations.services import Services
@@ -61,6 +62,7 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
         epoch=document.epoch,
     )
     check_job(job)
+    check_outputs(services, job.policy)
     return job
 
 

@@ -17,7 +17,7 @@ from llm_jobs.orchestration.coverage import DELIVER_OP_NAME, OP_NAME
 from llm_jobs.orchestration.io_manager import IO_MANAGER_KEY
 from llm_jobs.orchestration.partitions import JOBS
 from llm_jobs.orchestration.pools import Pools
-from llm_jobs.orchestration.scope import Scope, providers_of
+from llm_jobs.orchestration.scope import Scope, pools_of_deliveries, providers_of
 from llm_jobs.orchestration.use_cases import UseCases
 
 GROUP = "llm_jobs"
@@ -29,6 +29,12 @@ class JobSelection(dg.Config):
     """The jobs of a run whose set has gaps; left empty where partition tags say it."""
 
     job_hashes: list[str] = []  # noqa: RUF012  Dagster's configuration copies its defaults
+
+
+class DeliverySelection(JobSelection):
+    """The same; `again`: whether destinations that have a receipt are asked too. Nothing is written twice."""
+
+    again: bool = False
 
 
 def _check(name: str, description: str) -> dg.AssetCheckSpec:
@@ -127,16 +133,21 @@ def shown_of(use_cases: UseCases, job_hash: str, *, pages: bool) -> evidence.Sho
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def deliver_results(
-    context: dg.AssetExecutionContext, config: JobSelection, use_cases: dg.ResourceParam[UseCases]
+    context: dg.AssetExecutionContext,
+    config: DeliverySelection,
+    use_cases: dg.ResourceParam[UseCases],
+    pools: dg.ResourceParam[Pools],
+    audience: dg.ResourceParam[Audience],
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Deliver the newest result of each job of this run; one that cannot be delivered stops no other."""
     scope = Scope.of(context, listed=config.job_hashes)
     scope.begin(use_cases.submitted(scope.job_hashes))
-    for job_hash in scope.jobs:
-        try:
-            scope.delivered(use_cases.deliver(job_hash))
-        except LlmJobsError as error:
-            scope.failed(job_hash, str(error))
+    with pools.held(context.instance, context.run.run_id, names=pools_of_deliveries(scope.jobs.values())):
+        for job_hash in scope.jobs:
+            try:
+                scope.delivered(use_cases.deliver(job_hash, listener=audience.listener, again=config.again))
+            except LlmJobsError as error:
+                scope.failed(job_hash, str(error))
     scope.finish()
     yield from ()
 

@@ -83,8 +83,8 @@ class BoundUseCases:
     def undelivered(self) -> Sequence[SubmittedJob]:
         return deliver.undelivered(self.services)
 
-    def deliver(self, job_hash: str) -> DeliveryReport | None:
-        return deliver.deliver(self.services, job_hash)
+    def deliver(self, job_hash: str, *, listener: Listener, again: bool) -> Sequence[DeliveryReport]:
+        return deliver.deliver(self.services, job_hash, listener=listener, again=again)
 
     def prompt_library(self) -> Inventory:
         return inventories.prompt_library(self.services)

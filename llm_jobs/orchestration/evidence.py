@@ -138,12 +138,25 @@ def line_event(line: JobLine) -> JobEvent:
     return _made(RESULTS, line.job_hash, metadata)
 
 
-def delivery_event(report: DeliveryReport) -> JobEvent:
-    """A copy of a result was handed over."""
-    metadata: dict[str, Any] = {"destination": report.destination, "dagster/row_count": report.rows}
-    if report.size_bytes is not None:
-        metadata["size (bytes)"] = report.size_bytes
-    return _made(DELIVERIES, report.job_hash, metadata)
+def delivery_event(reports: Sequence[DeliveryReport]) -> JobEvent:
+    """Copies of a result were handed over; or, where one was not, an observation that says so."""
+    metadata: dict[str, Any] = {
+        "destination": ", ".join(report.destination for report in reports),
+        "dagster/row_count": max(report.rows for report in reports),
+        "receipts": table([_receipt(report) for report in reports]),
+    }
+    if sizes := [report.size_bytes for report in reports if report.size_bytes is not None]:
+        metadata["size (bytes)"] = sum(sizes)
+    job_hash = reports[0].job_hash
+    if any(report.status == "failed" for report in reports):
+        return dg.AssetObservation(DELIVERIES, partition=job_hash, metadata=metadata)
+    return _made(DELIVERIES, job_hash, metadata)
+
+
+def _receipt(report: DeliveryReport) -> dict[str, object]:
+    facts = report.facts()
+    del facts["job_hash"]
+    return {name: "" if value is None else value for name, value in facts.items()}
 
 
 def job_table(lines: Sequence[JobLine]) -> dict[str, Any]:

@@ -56,9 +56,13 @@ class Scope:
         if report.status == "failed":
             self.failed(report.job_hash, f"{report.name}: {report.error or 'no row was answered'}")
 
-    def delivered(self, report: DeliveryReport | None) -> None:
-        if report is not None:
-            self._tell([evidence.delivery_event(report)])
+    def delivered(self, reports: Sequence[DeliveryReport]) -> None:
+        """Tell of the deliveries of one job; it is shown as delivered when each has come to an end."""
+        for report in reports:
+            if report.status == "failed":
+                self.failed(report.job_hash, f"{report.destination}: {report.error}")
+        if reports:
+            self._tell([evidence.delivery_event(reports)])
 
     def finish(self) -> None:
         """Raises Failure, which Dagster does not retry, if a job has no result."""
@@ -83,6 +87,11 @@ def names_tag(names: Iterable[str]) -> str:
     distinct = list(dict.fromkeys(names))
     more = len(distinct) - NAMES_SHOWN
     return ", ".join(distinct[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def pools_of_deliveries(jobs: Iterable[SubmittedJob]) -> set[str]:
+    """The pools that deliveries of the jobs' results claim a slot of."""
+    return {kind for job in jobs for kind in job.destinations if kind == "database"}
 
 
 def providers_of(jobs: Iterable[SubmittedJob]) -> set[str]:

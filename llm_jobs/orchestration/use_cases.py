@@ -67,8 +67,8 @@ class UseCases(Protocol):
     def undelivered(self) -> Sequence[SubmittedJob]:
         """Jobs with an output and a result that has not been delivered."""
 
-    def deliver(self, job_hash: str) -> DeliveryReport | None:
-        """Deliver the newest result; None where the job has no output."""
+    def deliver(self, job_hash: str, *, listener: Listener, again: bool) -> Sequence[DeliveryReport]:
+        """Deliver the newest result to the destinations that it has not reached, with `again` to all of them."""
 
     def prompt_library(self) -> Inventory: ...
 

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import hashlib
-import io
 import json
+import lzma
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import zstandard
 
-from llm_jobs.deliveries.files import Delivered, Subject, deliver, destination
-from llm_jobs.documents.job import Output
+from llm_jobs.deliveries.files import deliver
+from llm_jobs.deliveries.places import destination
+from llm_jobs.deliveries.subject import Delivered, Subject
+from llm_jobs.documents.destinations import Compression, FileForm, FileOutput
 from llm_jobs.errors import DocumentError, ImmutableError
+from llm_jobs_tests.deliveries.results import JOB, stored
 
-JOB = "0123456789abcdef0123456789abcdef"
-SUBJECT = Subject(name="reviews/de", job_hash=JOB, epoch_ns=17)
+SUBJECT = Subject(
+    name="reviews/de", job_hash=JOB, epoch_ns=17, document="reviews", link="jobs/1_x.yaml", answer="answer"
+)
 ROWS: Sequence[dict[str, object]] = [{"id": 1, "answer": "one"}, {"id": 2, "answer": None}]
-Format = Literal["csv", "json", "jsonl", "parquet"]
 
 
-def result_of(rows: Sequence[dict[str, object]]) -> io.BytesIO:
-    stream = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows)), stream)
-    stream.seek(0)
-    return stream
+def to(path: str, form: FileForm = "jsonl") -> FileOutput:
+    return FileOutput(path=path, format=form)
 
 
-def to(path: str, form: Format = "jsonl") -> Output:
-    return Output(destination="file", path=path, format=form)
-
-
-def delivered(folder: Path, output: Output, rows: Sequence[dict[str, object]] = ROWS) -> Delivered:
-    return deliver(result_of(rows), output, SUBJECT, base=folder, roots=[folder])
+def delivered(folder: Path, output: FileOutput, rows: Sequence[dict[str, object]] = ROWS) -> Delivered:
+    return deliver(stored(rows), output, SUBJECT, base=folder, roots=[folder])
 
 
 def test_a_delivery_is_a_whole_file_with_its_digest(tmp_path: Path) -> None:
@@ -45,27 +42,27 @@ def test_a_delivery_is_a_whole_file_with_its_digest(tmp_path: Path) -> None:
     content = (tmp_path / "out" / "table.jsonl").read_bytes()
     assert [json.loads(line) for line in content.splitlines()] == ROWS
     assert done == Delivered(
-        path=tmp_path / "out" / "table.jsonl",
+        destination=str(tmp_path / "out" / "table.jsonl"),
         sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         rows=2,
         is_new=True,
     )
-    assert os.access(done.path, os.W_OK)
+    assert os.access(done.destination, os.W_OK)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["table.jsonl"]
 
 
 def test_a_parquet_delivery_has_the_bytes_of_the_result(tmp_path: Path) -> None:
     done = delivered(tmp_path, to("table.parquet", "parquet"))
-    assert done.path.read_bytes() == result_of(ROWS).getvalue()
+    assert Path(done.destination).read_bytes() == stored(ROWS).getvalue()
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet"])
-def test_a_delivery_that_is_there_already_is_left_as_it_is(tmp_path: Path, form: Format) -> None:
+@pytest.mark.parametrize("form", ["csv", "tsv", "json", "jsonl", "parquet", "pair"])
+def test_a_delivery_that_is_there_already_is_left_as_it_is(tmp_path: Path, form: FileForm) -> None:
     first = delivered(tmp_path, to("table", form))
-    inode = first.path.stat().st_ino
+    inode = Path(first.destination).stat().st_ino
     again = delivered(tmp_path, to("table", form))
-    assert (again.is_new, again.sha256, again.path.stat().st_ino) == (False, first.sha256, inode)
+    assert (again.is_new, again.sha256, Path(again.destination).stat().st_ino) == (False, first.sha256, inode)
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
@@ -93,10 +90,16 @@ def test_placeholders_are_the_result_s_own(tmp_path: Path) -> None:
     assert place == tmp_path / "reviews_de-17" / f"{JOB}.csv"
 
 
+def test_a_placeholder_may_be_written_as_templates_are(tmp_path: Path) -> None:
+    output = to("{{ epoch_ns }}_{{document}}-{{ date }}-${x}.json", "json")
+    place = destination(output, SUBJECT, base=tmp_path, roots=[tmp_path])
+    assert place.name == "17_reviews-1970-01-01-${x}.json"
+
+
 def test_an_unknown_placeholder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="known are name, job_hash, epoch") as caught:
-        delivered(tmp_path, to("{date}.csv", "csv"))
-    assert caught.value.problems[0].value == "{date}.csv"
+        delivered(tmp_path, to("{day}.csv", "csv"))
+    assert caught.value.problems[0].value == "{day}.csv"
 
 
 @pytest.mark.parametrize("path", ["../out.csv", "/etc/out.csv", "link/out.csv", "inside/../../out.csv"])
@@ -112,3 +115,53 @@ def test_a_place_outside_the_allowed_folders_is_refused(tmp_path: Path, path: st
 def test_a_folder_is_no_place_for_a_delivery(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="a delivery is a file"):
         delivered(tmp_path, to("."))
+
+
+@pytest.mark.parametrize("attempts", [2, 8])
+def test_one_result_that_is_delivered_by_several_at_once_is_there_once(tmp_path: Path, attempts: int) -> None:
+    with ThreadPoolExecutor(attempts) as pool:
+        done = list(pool.map(lambda _: delivered(tmp_path, to("table.jsonl")), range(attempts)))
+    assert len({each.sha256 for each in done}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["table.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("compression", "opened"),
+    [
+        ("gzip", gzip.decompress),
+        ("bz2", bz2.decompress),
+        ("xz", lzma.decompress),
+        ("zstd", lambda content: zstandard.ZstdDecompressor().decompressobj().decompress(content)),
+    ],
+)
+def test_a_compressed_delivery_is_the_same_at_every_repetition(
+    tmp_path: Path, compression: Compression, opened: Callable[[bytes], bytes]
+) -> None:
+    output = replace(to("table.jsonl.x"), compression=compression)
+    first, again = delivered(tmp_path, output), delivered(tmp_path, output)
+    assert (first.is_new, again.is_new, first.sha256) == (True, False, again.sha256)
+    lines = opened(Path(first.destination).read_bytes()).splitlines()
+    assert [json.loads(line) for line in lines] == ROWS
+
+
+def test_tabs_separate_and_are_quoted(tmp_path: Path) -> None:
+    rows: Sequence[dict[str, object]] = [{"a": "x\ty", "b": 'say "no"', "c": "1, 2"}]
+    delivered(tmp_path, to("table.tsv", "tsv"), rows)
+    assert (tmp_path / "table.tsv").read_text() == 'a\tb\tc\n"x\ty"\t"say ""no"""\t1, 2\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "result"),
+    [
+        ([{"id": 1, "answer": "blü", "llm_status": "succeeded"}], "blü"),
+        ([{"id": 1, "answer": None, "llm_status": "failed"}], None),
+        ([{"id": 1, "other": "x", "llm_status": "succeeded"}], [{"id": 1, "other": "x"}]),
+        (ROWS, [{"id": 1, "answer": "one"}, {"id": 2, "answer": None}]),
+    ],
+)
+def test_a_pair_is_the_link_to_the_job_and_its_result(
+    tmp_path: Path, rows: Sequence[dict[str, object]], result: object
+) -> None:
+    delivered(tmp_path, to("{{ epoch_ns }}_{{ document }}.json", "pair"), rows)
+    pair = json.loads((tmp_path / "17_reviews.json").read_text())
+    assert pair == {"job": "jobs/1_x.yaml", "result": result}

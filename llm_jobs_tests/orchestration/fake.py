@@ -154,11 +154,11 @@ class FakeUseCases:
         waiting = self.outputs & self.finished.keys() - set(self.delivered)
         return [self.jobs[job_hash] for job_hash in self.jobs if job_hash in waiting]
 
-    def deliver(self, job_hash: str) -> DeliveryReport | None:
+    def deliver(self, job_hash: str, *, listener: Listener, again: bool) -> Sequence[DeliveryReport]:
         if job_hash not in self.outputs:
-            return None
+            return ()
         self.delivered.append(job_hash)
-        return DeliveryReport(job_hash=job_hash, destination="out.csv", rows=4)
+        return (DeliveryReport(job_hash=job_hash, destination="out.csv", rows=4),)
 
     def prompt_library(self) -> Inventory:
         return Inventory(digest="p1", rows=[{"name": "greet", "version": "1.0.0"}])
