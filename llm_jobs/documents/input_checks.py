@@ -16,6 +16,7 @@ from llm_jobs.documents.variables import credential_name
 
 if TYPE_CHECKING:
     from llm_jobs.documents.checks import Checks
+    from llm_jobs.documents.job import JsonValue
 
 KINDS: Mapping[str, str] = {
     "inline": "inline",
@@ -124,7 +125,7 @@ def _query(model: InputModel, at: KeyPath, checks: Checks) -> ParsedInput:
             remedy="write ${NAME} in its place, set the variable NAME, and replace the password that was written here",
         )
         connection = DEFAULT_CONNECTION
-    dialect: Dialect = model.source if model.source in ("postgresql", "sqlite") else "database"  # type: ignore[assignment]
+    dialect: Dialect = model.source if model.source in ("postgresql", "sqlite") else "database"
     source = QuerySource(text=text, connection=connection, place=public_form(connection), dialect=dialect)
     return ParsedInput(kind="query", query=source, types=model.types, batch_size=model.batch_size, at=at)
 
@@ -144,7 +145,7 @@ def _api(model: InputModel, at: KeyPath, checks: Checks) -> ParsedInput:
     api = ApiSource(
         endpoint=_endpoint(model.endpoint or "", (*at, "endpoint"), checks),
         method=method,
-        params=dict(model.params),
+        params=_params(model.params, (*at, "params"), checks),
         body=model.body,
         headers=_headers(model.headers, (*at, "headers"), checks),
         bearer=_bearer(model.auth, (*at, "auth"), checks),
@@ -175,6 +176,18 @@ def _endpoint(url: str, at: KeyPath, checks: Checks) -> str:
             remedy="write it as https://host/path, and the token as `auth: bearer_token` or under `headers`",
         )
     return url
+
+
+def _params(params: Mapping[str, JsonValue], at: KeyPath, checks: Checks) -> dict[str, JsonValue]:
+    for name in params:
+        if is_credential((name,)):
+            checks.refuse(
+                (*at, name),
+                "a credential stands in the address",
+                rule="secrets stay in the environment, and addresses are logged by servers",
+                remedy="send it as a header: `headers: {X-Api-Key: ${NAME}}`, or `auth: {bearer: NAME}`",
+            )
+    return dict(params)
 
 
 def _headers(headers: Mapping[str, str], at: KeyPath, checks: Checks) -> dict[str, str]:

@@ -102,6 +102,9 @@ def _write(source: Input, path: Path, reach: Reach, *, is_tolerant: bool) -> Non
     if source.query is not None:
         _write_query(source, path, reach, Problems(source.query.place, is_tolerant=is_tolerant))
         return
+    if source.api is not None:
+        _write_api(source, path, reach, Problems(source.api.endpoint, is_tolerant=is_tolerant))
+        return
     if source.kind == "batch":
         with Reading(source) as reading, FrozenWriter(path, BATCH_COLUMNS, BATCH_SHOWN) as writer:
             _check(source, rows_digest(writer.through(row for _, row in reading.rows())))
@@ -126,6 +129,15 @@ def _write_query(source: Input, path: Path, reach: Reach, problems: Problems) ->
         for row in reading.rows():
             spool.add(row)
         spool.write(path, {name: kind for name, kind in reading.values.shown().items() if name not in source.types})
+
+
+def _write_api(source: Input, path: Path, reach: Reach, problems: Problems) -> None:
+    from llm_jobs.sources.api_rows import api_rows  # httpx takes 0.1 s to import, for tables of servers only
+
+    with Spool(path.parent, DeclaredTypes(source.types, problems), problems) as spool:
+        for row in api_rows(source, reach, problems):
+            spool.add(row)
+        spool.write(path, {})
 
 
 def _columns(source: Input) -> list[Column]:

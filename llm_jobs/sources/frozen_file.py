@@ -15,6 +15,7 @@ from llm_jobs.arrays import array_of
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.sources.parquet_rows import JSON_MARK, encode_shown_schema
+from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.shapes import Column
 
 ROW_GROUP_ROWS = 16_384
@@ -72,6 +73,17 @@ class FrozenWriter:
     def _write_group(self) -> None:
         self._writer.write_table(pa.Table.from_batches(self._batches, self._schema), row_group_size=ROW_GROUP_ROWS)
         self._batches = []
+
+
+def refuse_mark(names: Iterable[str], problems: Problems) -> None:
+    """Raise DocumentError where a column of the user's has the name of the mark."""
+    if INPUT_ERROR in names:
+        raise problems.fatal(
+            f"the column {INPUT_ERROR} would hide one of the result's own",
+            key=INPUT_ERROR,
+            rule="columns that begin with llm_ hold the facts of each answer",
+            remedy="rename it",
+        )
 
 
 def _stored(column: Column) -> pa.Field:

@@ -20,6 +20,8 @@ class Reach:
     allowed_hosts: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
     sleep: Callable[[float], object] = time.sleep  # between two tries of a request
+    now_s: Callable[[], float] = time.monotonic
+    wall_s: Callable[[], float] = time.time
 
 
 NOWHERE = Reach(environment={}, home=Path("/nowhere"))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
-from llm_jobs.sources.frozen_file import MARK_COLUMN, FrozenWriter
+from llm_jobs.sources.frozen_file import MARK_COLUMN, FrozenWriter, refuse_mark
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.shapes import TableShape
 from llm_jobs.sources.types import DeclaredTypes
@@ -45,14 +45,17 @@ class Spool:
     ) -> None:
         self._file.close()
 
-    def add(self, row: Row) -> None:
-        """Take the next row, of which the declared columns are converted. Raises DocumentError."""
+    def add(self, row: Row | None) -> None:
+        """Take the next row, of which the declared columns are converted; None for one that was noted as a problem.
+        Raises DocumentError."""
         self.rows += 1
-        if INPUT_ERROR not in row:
+        if row is not None:
             self._types.apply(row, self.rows)
         if (reason := self._problems.taken()) is not None:
             row = {INPUT_ERROR: reason}
-        if INPUT_ERROR not in row:
+        elif row is None:
+            return  # the table will be refused
+        else:
             self._shape.see(row, self.rows)
         self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS))
 
@@ -63,6 +66,7 @@ class Spool:
         """
         self._problems.refuse()
         columns = self._shape.columns(self._problems, types=self._types.types)
+        refuse_mark(self._shape.names, self._problems)
         face = pa.schema([pa.field(each.name, shown.get(each.name, each.type)) for each in columns])
         stored = [*columns, MARK_COLUMN] if self._problems.is_tolerant else columns
         self._file.seek(0)
