@@ -22,7 +22,7 @@ BLOCKS = ("blockquote", "br", "hr", "li", "ol", "p", "pre", "ul")
 WORDS = ("a", "code", "del", "em", "s", "span", "strong")
 TAGS = frozenset({*HEADINGS, *TABLES, *BLOCKS, *WORDS})
 _SCHEMES = frozenset({"http", "https", "mailto"})
-_MARKDOWN = re.compile(r"[*_`#\[\]<>|~\\&]|^\s*(?:[-+=]|\d+[.)])|\n\s*(?:[-+=]|\d+[.)]|    )|  \n|\t", re.MULTILINE)
+_MARKDOWN = re.compile(r"[*_`#\[\]<>|~\\&]|^ {4}|^\t|^\s*(?:[-+=]|\d+[.)])|  $", re.MULTILINE)
 
 
 def escaped(text: str) -> str:
@@ -55,7 +55,7 @@ def _kept(tag: str, name: str, value: str) -> str | None:
     """Attributes that say what we mean: links that name their scheme, and the class that images are shown with."""
     if name == "href":
         return value if value.partition(":")[0].lower() in _SCHEMES else None
-    return value if tag == "span" and name == "class" and value == "image" else None
+    return value if (tag, name) == ("a", "rel") or (tag, name, value) == ("span", "class", "image") else None
 
 
 @functools.cache
