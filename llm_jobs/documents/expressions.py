@@ -66,6 +66,8 @@ def _names(text: str, where: str) -> frozenset[str]:
         _ENVIRONMENT.compile_expression(text)  # unknown filters and tests are found here
     except TemplateSyntaxError as error:
         raise _refused(where, text, str(error.message)) from None
+    except RecursionError:
+        raise _refused(where, text[:40] + "…", "it is nested too deeply") from None
     found = {tree.name} if isinstance(tree, nodes.Name) else {name.name for name in tree.find_all(nodes.Name)}
     return frozenset(found - _ENVIRONMENT.globals.keys())
 

@@ -31,7 +31,10 @@ def test_an_expression_names_what_it_reads() -> None:
     assert compile_expression("alone", where="when").names == {"alone"}
 
 
-@pytest.mark.parametrize("text", ["", "a >", "a; b", "{% if a %}", "a | nosuchfilter", "a b", "a" * 5000, "}} {{ a"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a >", "a; b", "{% if a %}", "a | nosuchfilter", "a b", "a" * 5000, "(" * 2000 + "a" + ")" * 2000, "}} {{ a"],
+)
 def test_what_is_no_expression_is_refused_with_where_it_stands(text: str) -> None:
     with pytest.raises(DocumentError, match="the condition of step x"):
         compile_expression(text, where="the condition of step x")

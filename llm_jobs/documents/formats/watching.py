@@ -19,6 +19,9 @@ from llm_jobs.errors import DocumentError, RowError
 
 # A condition compares numbers: nothing else of the language of expressions is of use in it, or is let in.
 _TOKEN = re.compile(r"\s*(?:[A-Za-z_]\w*|\d+(?:\.\d+)?(?:[eE][+-]?\d{1,3})?|[<>=!]=|[<>+\-/%()]|\*(?!\*))")
+_WORDS_NOT_FOR_NUMBERS = frozenset({"in", "is"})
+_DEEPEST = 20
+_SLACK_HOST = "hooks.slack.com"
 _RULE = "a condition compares metrics: error_rate > 0.05 and rows >= 100"
 _PLACEHOLDERS = ("name", "job_hash")
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -113,7 +116,7 @@ def _alert(model: AlertModel, at: KeyPath, checks: Checks, *, has_budget: bool) 
     _check_condition(model.condition, (*at, "condition"), checks, has_budget=has_budget)
     url = model.url
     if url is not None and credential_name(url) is None:
-        url = checks.endpoint(url, (*at, "url"))
+        url = _webhook(url, (*at, "url"), checks)
     return Alert(
         condition=model.condition,
         channel=Channel(
@@ -124,6 +127,18 @@ def _alert(model: AlertModel, at: KeyPath, checks: Checks, *, has_budget: bool) 
             api_key=checks.api_key(model.api_key, (*at, "api_key")),
         ),
     )
+
+
+def _webhook(url: str, at: KeyPath, checks: Checks) -> str | None:
+    if f"//{_SLACK_HOST}/" in url.lower():
+        checks.refuse(
+            at,
+            "the address of a Slack webhook is a secret",
+            rule="secrets stay in the environment",
+            remedy="write `action: slack` and set LLM_JOBS_SLACK_WEBHOOK_URL",
+        )
+        return None
+    return checks.endpoint(url, at)
 
 
 def _check_condition(text: str, at: KeyPath, checks: Checks, *, has_budget: bool) -> None:
@@ -160,10 +175,12 @@ def _check_condition(text: str, at: KeyPath, checks: Checks, *, has_budget: bool
 
 def _refused_part(text: str) -> str | None:
     """The first piece of the text that no condition may have."""
-    at = 0
+    at = depth = 0
     while text[at:].strip():
         match = _TOKEN.match(text, at)
-        if match is None:
+        token = "" if match is None else match[0].strip()
+        depth += (token == "(") - (token == ")")
+        if match is None or token in _WORDS_NOT_FOR_NUMBERS or depth > _DEEPEST:
             return text[at:].split()[0][:20]
         at = match.end()
     return None
