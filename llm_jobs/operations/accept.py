@@ -13,6 +13,7 @@ from pathlib import Path
 
 from llm_jobs.documents.frozen import job_to_json
 from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.conditions import check_connections
@@ -74,7 +75,21 @@ def read_document(
     lock = lock_of(path) if text is None else None
     services = under_lock(services, lock, path)
     text = path.read_bytes() if text is None else text
-    parsed = parse_document(
+    parsed = parsed_documents(services, path, text, overrides)
+    for document in parsed:
+        check_log(services.settings, document)
+    jobs = [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
+    check_models(lock, jobs, path)
+    asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
+    kept = kept_text(services, path.name, text, overrides.parameters)
+    return ReadDocument(name=path.name, text=kept, jobs=asked)
+
+
+def parsed_documents(
+    services: Services, path: Path, text: bytes, overrides: Overrides = NO_OVERRIDES
+) -> list[ParsedDocument]:
+    """What a document says, before any file or model that it names is looked at. Raises DocumentError."""
+    return parse_document(
         path.name,
         text,
         profile=overrides.profile,
@@ -86,13 +101,6 @@ def read_document(
         stacks=services.stacks.get,
         max_bytes=services.settings.max_document_bytes,
     )
-    for document in parsed:
-        check_log(services.settings, document)
-    jobs = [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
-    check_models(lock, jobs, path)
-    asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
-    kept = kept_text(services, path.name, text, overrides.parameters)
-    return ReadDocument(name=path.name, text=kept, jobs=asked)
 
 
 def accept(

@@ -15,10 +15,17 @@ from llm_jobs.documents.withheld import without_credentials
 from llm_jobs.errors import SetupError
 from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.budgets import check_caps
+from llm_jobs.operations.deferring import defer, told
 from llm_jobs.operations.holding import hold_if_dear, is_slow_to_estimate
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.locking import lock_path
-from llm_jobs.operations.records import AcceptedDocument, IntakeReport, PostponedDocument, RejectedDocument
+from llm_jobs.operations.records import (
+    AcceptedDocument,
+    DeferredDocument,
+    IntakeReport,
+    PostponedDocument,
+    RejectedDocument,
+)
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.secrets import KeyRing, Scrubber
 
@@ -37,6 +44,7 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
     """
     deadline_ns = services.clock.now_ns() + int(budget_s * 1e9)
     accepted: list[AcceptedDocument] = []
+    deferred: list[DeferredDocument] = []
     rejected: list[RejectedDocument] = []
     postponed: list[PostponedDocument] = []
     found = waiting_documents(services)
@@ -47,6 +55,10 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
             remaining += len(waiting) - done
             break
         try:
+            if put_off := defer(services, path, origin="inbox"):
+                deferred += told(put_off)
+                _leave(path)
+                continue
             taken = _accept(services, path, largest_bytes)
             accepted += taken
             remaining += not taken
@@ -57,7 +69,11 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
         except Exception as error:  # noqa: BLE001 - one document, whatever is wrong with it, stops no other
             rejected.append(_reject(services, path, error))
     return IntakeReport(
-        accepted=tuple(accepted), rejected=tuple(rejected), postponed=tuple(postponed), remaining=remaining
+        accepted=tuple(accepted),
+        deferred=tuple(deferred),
+        rejected=tuple(rejected),
+        postponed=tuple(postponed),
+        remaining=remaining,
     )
 
 

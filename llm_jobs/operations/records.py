@@ -39,10 +39,20 @@ class PostponedDocument:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeferredDocument:
+    """Becomes a job once what it needs is done."""
+
+    document_name: str
+    name: str
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IntakeReport:
     """What became of the inbox. `remaining`: documents that the time budget left there."""
 
     accepted: tuple[AcceptedDocument, ...] = ()
+    deferred: tuple[DeferredDocument, ...] = ()
     rejected: tuple[RejectedDocument, ...] = ()
     postponed: tuple[PostponedDocument, ...] = ()
     remaining: int = 0

@@ -1,0 +1,128 @@
+"""Deferred documents whose needs are done become jobs. One that turns out to be wrong is refused, and says why.
+
+Several processes may do this at once, and a kill in between makes a document a job twice: that is one submission too
+many of the same job, and no call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from llm_jobs.documents.job import JsonValue
+from llm_jobs.errors import DocumentError, NotFound, SetupError
+from llm_jobs.ledger.base import DeadLetter
+from llm_jobs.operations.accept import Accepted, ReadDocument, read_document, record
+from llm_jobs.operations.budgets import check_caps
+from llm_jobs.operations.deferred import Deferred, kept_text, record_deferred
+from llm_jobs.operations.dependencies import Standing, Wait
+from llm_jobs.operations.describe import GATED, latest_jobs
+from llm_jobs.operations.holding import hold_if_dear
+from llm_jobs.operations.records import JobLine
+from llm_jobs.operations.services import Services
+
+REFUSED = "refused"
+BUDGET_S = 20.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """What became of deferred documents in one look. `postponed`: what surrounds them is wrong, not they."""
+
+    accepted: Sequence[Accepted] = ()
+    refused: Sequence[Deferred] = ()
+    postponed: dict[str, str] = field(default_factory=dict)  # name -> reason
+
+
+def release(services: Services, only: Collection[str] | None = None, *, budget_s: float = BUDGET_S) -> Released:
+    """Freeze the documents whose needs are done (of the ids `only`, or of all), for `budget_s` seconds at most.
+
+    A document whose job is done already frees those that wait for it in the same look.
+    """
+    deadline_ns = services.clock.now_ns() + int(budget_s * 1e9)
+    accepted: list[Accepted] = []
+    refused: list[Deferred] = []
+    postponed: dict[str, str] = {}
+    while due := [each for each in _due(services, only) if each.name not in postponed]:
+        for each in due:
+            if (accepted or refused) and services.clock.now_ns() > deadline_ns:
+                return Released(accepted=accepted, refused=refused, postponed=postponed)
+            try:
+                accepted += _frozen(services, each)
+            except (DocumentError, NotFound) as error:
+                refused.append(_refuse(services, each, error))
+            except (SetupError, OSError) as error:
+                postponed[each.name] = str(error)
+    return Released(accepted=accepted, refused=refused, postponed=postponed)
+
+
+def waits(services: Services, only: Collection[str] | None = None) -> list[tuple[Deferred, Wait]]:
+    """What still waits or was refused, oldest first, and why."""
+    standing = Standing(services)
+    found = [(each, standing.wait(each)) for each in standing.open if only is None or each.id in only]
+    return [(each, wait or Wait(reason="it is due")) for each, wait in found]
+
+
+def deferred_lines(services: Services) -> list[JobLine]:
+    """The documents that are no jobs yet, newest first, as `latest_jobs` lists jobs; without a hash."""
+    return [
+        JobLine(
+            name=each.name,
+            job_hash="",
+            status=REFUSED if each.state == "refused" else GATED,
+            rows=None,
+            succeeded=None,
+            failed=None,
+            cost_usd=None,
+            submitted_at=datetime.fromtimestamp(each.since_ns / 1e9, UTC).isoformat(timespec="seconds")[:-6] + "Z",
+            result=None,
+            waits_for=wait.reason,
+        )
+        for each, wait in reversed(waits(services))
+    ]
+
+
+def overview(services: Services, limit: int) -> list[JobLine]:
+    """The latest `limit` jobs, newest first, after the documents that are no jobs yet."""
+    return [*deferred_lines(services), *latest_jobs(services, limit)]
+
+
+def _due(services: Services, only: Collection[str] | None) -> list[Deferred]:
+    standing = Standing(services)
+    return [
+        each
+        for each in standing.open
+        if each.state == "waiting" and (only is None or each.id in only) and standing.wait(each) is None
+    ]
+
+
+def _frozen(services: Services, each: Deferred) -> list[Accepted]:
+    document, path = _read(services, each)
+    for job in document.jobs:
+        check_caps(services, job)
+    if each.origin != "cli":  # who runs a document by hand has seen what it costs
+        hold_if_dear(services, document, path)
+    details: dict[str, JsonValue] = {"deferred": each.id}
+    if each.tie is not None:
+        details["pipeline"] = {"id": each.tie.id, "name": each.tie.name, "member": each.tie.member}
+    accepted = record(services, document, origin=each.origin, as_of_ns=each.as_of_ns, details=details)
+    hashes = tuple(one.job.hash for one in accepted)
+    record_deferred(services, replace(each, state="frozen", job_hashes=hashes))
+    return accepted
+
+
+def _read(services: Services, each: Deferred) -> tuple[ReadDocument, Path]:
+    """The document as it was when it was deferred; where it still lies there so, with what lies beside it."""
+    path, text = Path(each.path), kept_text(services, each)
+    is_there = path.is_file() and path.read_bytes() == text
+    stated = None if is_there else text
+    return read_document(services, path, each.overrides, as_of_ns=each.as_of_ns, text=stated), path
+
+
+def _refuse(services: Services, each: Deferred, error: Exception) -> Deferred:
+    refused = replace(each, state="refused", error=str(error))
+    services.ledger.record_dead_letter(DeadLetter(kind="document", reference=each.name, reason=str(error)))
+    record_deferred(services, refused)
+    return refused
