@@ -35,6 +35,9 @@ COMMANDS = {
     "report": Listed(
         module="report", help="Make one HTML page of a result: figures, plots, prompts, rows and answers."
     ),
+    "deliver": Listed(
+        module="deliver", help="Hand the newest results of jobs to their destinations again; asks no model."
+    ),
     "show": Listed(module="show", help="Show the exact request and the raw answer of one row."),
     "find": Listed(module="find", help="Print where the results of a submitted file lie; opens no file."),
     "origin": Listed(module="origin", help="Print the job that a result belongs to; opens no file."),

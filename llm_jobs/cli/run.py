@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from llm_jobs.cli.asked import Asked
+from llm_jobs.cli.deliver import Deliveries, line_of
 from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.exits import DONE, ROWS_FAILED, STOPPED
@@ -48,13 +49,19 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
         asked = [Asked(job, named) for named, jobs in zip(documents, accepted, strict=True) for job in jobs]
         check_environment(services, [each.job for each in asked])
         reports: list[JobReport] = []
+        deliveries = Deliveries()
         try:
-            links = _run(entry, services, asked, reports, telemetry, as_json=as_json)
+            links = _run(entry, services, asked, reports, broadcast(telemetry, deliveries), as_json=as_json)
         except KeyboardInterrupt:
             _tell_stopped(services, reports, asked)
             return STOPPED
         if not as_json:
             print_summary(entry, services, asked, reports, links)
+        for delivery in deliveries.ended:
+            if delivery.status != "delivered" or not as_json:
+                click.echo(line_of(delivery), err=as_json or delivery.status != "delivered")
+    if deliveries.failed:
+        return ROWS_FAILED
     return DONE if all(report.status in ("done", "waiting") for report in reports) else ROWS_FAILED
 
 

@@ -40,10 +40,10 @@ class Coverage:
             return {PARTITION_TAG: self.job_hashes[0]}
         return {RANGE_START_TAG: self.job_hashes[0], RANGE_END_TAG: self.job_hashes[-1]}
 
-    def run_config(self, op_name: str) -> dict[str, object]:
-        if self.contiguous:
-            return {}
-        return {"ops": {op_name: {"config": {"job_hashes": list(self.job_hashes)}}}}
+    def run_config(self, op_name: str, **more: object) -> dict[str, object]:
+        """The configuration that lists the jobs where tags do not, and says `more`."""
+        config = more if self.contiguous else {"job_hashes": list(self.job_hashes), **more}
+        return {"ops": {op_name: {"config": config}}} if config else {}
 
 
 def cover(wanted: Iterable[str], registered: Sequence[str], *, shortest_range: int = SHORTEST_RANGE) -> list[Coverage]:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import dagster as dg
 
@@ -75,6 +76,21 @@ def run_in_foreground(
     return done
 
 
+def deliver_in_foreground(
+    use_cases: UseCases,
+    job_hashes: Sequence[str],
+    *,
+    instance: dg.DagsterInstance,
+    listener: Listener = ignore,
+    again: bool = False,
+) -> list[str]:
+    """Deliver the newest results of the jobs; `listener` is told what became of each. Returns the runs' ids."""
+    bury_dead_runs(instance)
+    register(instance, job_hashes)
+    definitions = build_definitions(resources=in_process(use_cases, Audience(listener=listener)))
+    return list(_execute(definitions, DELIVER, job_hashes, instance, QUIET, config={"again": True} if again else {}))
+
+
 def _shown_as_finished(
     use_cases: UseCases, job_hashes: Sequence[str], instance: dg.DagsterInstance
 ) -> dict[str, JobReport]:
@@ -90,13 +106,15 @@ def _execute(
     job_hashes: Collection[str],
     instance: dg.DagsterInstance,
     run_config: Mapping[str, object],
+    config: Mapping[str, object] = MappingProxyType({}),
 ) -> Iterator[str]:
+    """`config`: what is said to the operation beside the jobs."""
     job = definitions.resolve_job_def(target.job_name)
     for runs in cover(job_hashes, registered(instance), shortest_range=MOST_JOBS_PER_RUN):
         run_id = str(uuid.uuid4())
         with suppress(dg.Failure):  # raised where jobs failed: their reports tell
             job.execute_in_process(
-                run_config={**run_config, **runs.run_config(target.op_name)},
+                run_config={**run_config, **runs.run_config(target.op_name, **config)},
                 instance=instance,
                 run_id=run_id,
                 tags={**runs.tags(), PROCESS_TAG: process_tag()},
