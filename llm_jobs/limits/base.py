@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from llm_jobs.values import positional_value
+
 # A grant is sent within VALID_MS of asking. MARGIN_MS is that and what delivery may vary by: a slot's amounts count so
 # much longer than the window, so that what leaves late and arrives late still meets an allowance of its own.
 VALID_MS = 400
@@ -58,7 +60,7 @@ class Limits:
 NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@positional_value
 class Cost:
     """What one call uses, estimated before it is sent and known afterwards."""
 
