@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from llm_jobs.documents.job import JsonValue
 
+# Marks a row that could not be read, with the reason: never asked, and in no result, where its status is
+# `invalid_input`.
+INPUT_ERROR = "llm_input_error"
 Dialect = Literal["database", "postgresql", "sqlite"]  # database: whichever the connection leads to
 Method = Literal["GET", "POST"]
 PagingKind = Literal["next", "link", "page", "offset"]
