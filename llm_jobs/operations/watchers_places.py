@@ -34,10 +34,11 @@ def check_log(settings: Settings, document: ParsedDocument) -> None:
         return
     place = log_path(settings, watching.log.path, name=document.name, job_hash="0" * 32)
     roots = (settings.logs.resolve(), *settings.allowed_roots)
-    if not any(place.is_relative_to(root) for root in roots) or place.is_dir():
+    is_folder = place in roots or place.is_dir()
+    if is_folder or not any(place.is_relative_to(root) for root in roots):
         problem = document.problem(
             ("job", "logging", "path"),
-            "the log lies outside the allowed folders" if not place.is_dir() else "the log is a folder",
+            "the log is a folder" if is_folder else "the log lies outside the allowed folders",
             value=watching.log.path,
             rule=f"logs lie in {settings.logs}, or in a folder of LLM_JOBS_ALLOWED_ROOTS",
             remedy="write a relative path such as nightly.log, or name the folder in LLM_JOBS_ALLOWED_ROOTS",
