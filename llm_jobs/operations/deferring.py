@@ -28,6 +28,8 @@ from llm_jobs.operations.services import Services
 _MARKS = (b"depends_on", KEY.encode())  # a document without these words waits for nothing
 _INPUT = "job.input"
 
+Prepared = tuple[Deferred, bytes]
+
 
 def defer(
     services: Services,
@@ -41,21 +43,36 @@ def defer(
 
     Raises DocumentError, NotFound or SetupError, and has then recorded nothing.
     """
+    return put_off(services, prepare(services, path, origin=origin, overrides=overrides, as_of_ns=as_of_ns))
+
+
+def prepare(
+    services: Services,
+    path: Path,
+    *,
+    origin: str,
+    overrides: Overrides = NO_OVERRIDES,
+    as_of_ns: int | None = None,
+) -> list[Prepared]:
+    """What `defer` would record: each with its text. Writes nothing. Raises as `defer`."""
     text = path.read_bytes()
     if not any(mark in text for mark in _MARKS):
         return []
     pipeline = read_pipeline(path.name, text, max_bytes=services.settings.max_document_bytes)
     writer = _Writer(services, origin, overrides, as_of_ns)
     if pipeline is None:
-        deferred = writer.of_document(path, text)
-    elif overrides != NO_OVERRIDES:
+        return writer.of_document(path, text)
+    if overrides != NO_OVERRIDES:
         raise DocumentError([_no_overrides(pipeline)])
-    else:
-        deferred = writer.of_pipeline(pipeline, path)
-    for each, content in deferred:
+    return writer.of_pipeline(pipeline, path)
+
+
+def put_off(services: Services, prepared: Sequence[Prepared]) -> list[Deferred]:
+    """Keep and record what was prepared."""
+    for each, content in prepared:
         keep(services.settings.home / each.kept, content)
         record_deferred(services, each)
-    return [each for each, _ in deferred]
+    return [each for each, _ in prepared]
 
 
 def told(deferred: Sequence[Deferred]) -> list[DeferredDocument]:
@@ -72,11 +89,6 @@ def check_document(services: Services, path: Path) -> list[str]:
     return [each.name for each, _ in writer.of_pipeline(pipeline, path)]
 
 
-def pipeline_at(services: Services, path: Path) -> ParsedPipeline | None:
-    """The pipeline that the document at `path` is, if it is one. Raises DocumentError for a wrong one."""
-    return read_pipeline(path.name, path.read_bytes(), max_bytes=services.settings.max_document_bytes)
-
-
 class _Writer:
     """Makes the records of one submission; writes nothing."""
 
@@ -87,7 +99,7 @@ class _Writer:
         self._as_of_ns = as_of_ns
         self._who = getpass.getuser()
 
-    def of_document(self, path: Path, text: bytes) -> list[tuple[Deferred, bytes]]:
+    def of_document(self, path: Path, text: bytes) -> list[Prepared]:
         parsed = parsed_documents(self._services, path, text, self._overrides)
         rules = parsed[0].policy.launch
         if not rules.depends_on:
@@ -108,9 +120,9 @@ class _Writer:
         self._check(path, text, self._overrides)
         return [(self._deferred(name, path, text, rules.depends_on, rules.on_partial, None), text)]
 
-    def of_pipeline(self, pipeline: ParsedPipeline, path: Path) -> list[tuple[Deferred, bytes]]:
+    def of_pipeline(self, pipeline: ParsedPipeline, path: Path) -> list[Prepared]:
         identity = hash_of([pipeline.name, path.name, str(self._services.clock.now_ns())])
-        made: list[tuple[Deferred, bytes]] = []
+        made: list[Prepared] = []
         problems: list[Problem] = []
         for job in pipeline.jobs:
             try:

@@ -36,7 +36,7 @@ class Named:
 
 def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRIDES) -> Named:
     """The jobs that `named` means; records nothing. Raises DocumentError or NotFound."""
-    path = _document(services, named)
+    path = document_named(services, named)
     if path is not None:
         document = read_document(services, path, overrides)
         return Named(jobs=document.jobs, document=document, path=path)
@@ -50,7 +50,8 @@ def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRID
     return Named(jobs=(job,), document=None, path=Path(url) if url and job.input.kind == "batch" else None)
 
 
-def _document(services: Services, named: str) -> Path | None:
+def document_named(services: Services, named: str) -> Path | None:
+    """The document that `named` means; None: it is a job that was submitted, or nothing at all."""
     path = services.working_directory / named
     if path.is_file():
         return path

@@ -17,6 +17,7 @@ from llm_jobs.operations import (
     launchable,
     read,
     recurring,
+    release,
     report,
     run,
     timeline,
@@ -56,6 +57,9 @@ class BoundUseCases:
     def launchable(self, among: Collection[str] | None = None) -> Launchable:
         return launchable.launchable(self.services, among)
 
+    def release(self) -> release.Released:
+        return release.release(self.services)
+
     def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
         return run.finished_reports(self.services, job_hashes)
 
@@ -75,7 +79,7 @@ class BoundUseCases:
         return report.linked_report(self.services, job_hash)
 
     def latest_jobs(self, limit: int) -> Sequence[JobLine]:
-        return describe.latest_jobs(self.services, limit)
+        return release.overview(self.services, limit)
 
     def usage_sheet(self) -> usage.UsageSheet:
         return usage.usage_sheet(self.services)

@@ -246,6 +246,7 @@ def _line(line: JobLine) -> dict[str, Any]:
         "submitted": line.submitted_at,
         "key": line.job_hash,
         "result": line.result,
+        "waits for": line.waits_for,
     }
 
 

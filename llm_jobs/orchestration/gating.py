@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from logging import Logger
 
 import dagster as dg
 
 from llm_jobs.operations.records import GatedJob
+from llm_jobs.operations.release import Released
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.partitions import register
 
@@ -21,6 +23,16 @@ def tell_gated(instance: dg.DagsterInstance, gated: Iterable[GatedJob]) -> None:
     register(instance, (job.job_hash for job in news))
     for job in news:
         instance.report_runless_asset_event(evidence.gated_event(job))
+
+
+def tell_released(log: Logger, released: Released) -> None:
+    """Tell which documents became jobs now, and which cannot."""
+    for accepted in released.accepted:
+        log.info(f"{accepted.job.name} ({accepted.job.hash}): what it waited for is done")
+    for refused in released.refused:
+        log.error(f"{refused.name} was refused: {refused.error}")
+    for name, reason in released.postponed.items():
+        log.warning(f"{name} waits on: {reason}")
 
 
 def gated_in_words(gated: Sequence[GatedJob], *, otherwise: str = NOBODY_WAITS) -> str:

@@ -4,6 +4,7 @@ import dagster as dg
 
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.coverage import DELIVER_OP_NAME, OP_NAME
+from llm_jobs.orchestration.inbox import tell_intake
 from llm_jobs.orchestration.launching import Target
 from llm_jobs.orchestration.partitions import register
 from llm_jobs.orchestration.use_cases import UseCases
@@ -30,10 +31,7 @@ def take_in(context: dg.OpExecutionContext, use_cases: dg.ResourceParam[UseCases
     """Resolve what lies in the inbox, however long it takes."""
     report = use_cases.intake(budget_s=INTAKE_BUDGET_S)
     register(context.instance, (document.job_hash for document in report.accepted))
-    for rejected in report.rejected:
-        context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
-    for held in (document for document in report.accepted if document.held):
-        context.log.warning(f"{held.job_name} ({held.job_hash}) is held: {held.held}")
+    tell_intake(context.log, report)
     context.log.info(f"{len(report.accepted)} documents accepted, {len(report.rejected)} rejected")
 
 

@@ -8,7 +8,8 @@ import time
 import dagster as dg
 
 from llm_jobs.orchestration import evidence
-from llm_jobs.orchestration.gating import gated_in_words, tell_gated
+from llm_jobs.orchestration.gating import gated_in_words, tell_gated, tell_released
+from llm_jobs.orchestration.inbox import tell_intake
 from llm_jobs.orchestration.jobs import DELIVER, INTAKE_NAME, RUN_JOBS
 from llm_jobs.orchestration.launching import run_requests
 from llm_jobs.orchestration.owners import UNFINISHED, bury_dead_runs
@@ -39,12 +40,7 @@ def intake_sensor(
     """Take documents from the inbox: accepted ones become partitions, rejected ones get their error beside them."""
     report = use_cases.intake(budget_s=TICK_BUDGET_S, largest_bytes=LARGEST_IN_A_TICK)
     register(context.instance, (document.job_hash for document in report.accepted))
-    for rejected in report.rejected:
-        context.log.error(f"{rejected.document_name} was rejected, see {rejected.moved_to}:\n{rejected.error}")
-    for held in (document for document in report.accepted if document.held):
-        context.log.warning(f"{held.job_name} ({held.job_hash}) is held: {held.held}")
-    for postponed in report.postponed:
-        context.log.warning(f"{postponed.document_name} stays in the inbox for now: {postponed.reason}")
+    tell_intake(context.log, report)
     taking_in = dg.RunsFilter(job_name=INTAKE_NAME, statuses=UNFINISHED)
     if report.remaining and not context.instance.get_runs(taking_in, limit=1):
         return dg.RunRequest()
@@ -62,6 +58,7 @@ def launch_sensor(
     context: dg.SensorEvaluationContext, use_cases: dg.ResourceParam[UseCases]
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for runs of the jobs that are unfinished, that nothing gates and that no run covers."""
+    tell_released(context.log, use_cases.release())
     found = use_cases.launchable()
     tell_gated(context.instance, found.gated)
     requests = run_requests(context.instance, RUN_JOBS, found.jobs)

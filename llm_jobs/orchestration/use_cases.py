@@ -23,6 +23,7 @@ from llm_jobs.operations.records import (
     Launchable,
     SubmittedJob,
 )
+from llm_jobs.operations.release import Released
 from llm_jobs.operations.usage import UsageSheet
 
 JobReports = Generator[JobReport, None, None]
@@ -41,6 +42,9 @@ class UseCases(Protocol):
     def launchable(self, among: Collection[str] | None = None) -> Launchable:
         """Jobs that may start now, oldest submission first: not ended since they were last submitted, their conditions
         hold; and those that are gated. Of all jobs, or of those `among` some hashes."""
+
+    def release(self) -> Released:
+        """Make jobs of the documents that waited for other jobs and whose needs are done."""
 
     def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
         """Reports of those of `job_hashes` whose every row is answered in a result of record."""

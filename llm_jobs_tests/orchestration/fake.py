@@ -22,6 +22,7 @@ from llm_jobs.operations.records import (
     Launchable,
     SubmittedJob,
 )
+from llm_jobs.operations.release import Released
 from llm_jobs.operations.usage import UsageLine, UsageSheet
 from llm_jobs.orchestration.use_cases import JobReports
 
@@ -85,6 +86,7 @@ class FakeUseCases:
     ran: list[tuple[str, ...]] = field(default_factory=list)
     batches: list[Polled] = field(default_factory=list)
     gates: dict[str, str] = field(default_factory=dict)
+    released: list[Released] = field(default_factory=list)
 
     def submit(self, *jobs: SubmittedJob, status: JobStatus = "done") -> None:
         for submitted in jobs:
@@ -111,6 +113,9 @@ class FakeUseCases:
                 if job.job_hash in self.gates
             ),
         )
+
+    def release(self) -> Released:
+        return self.released.pop(0) if self.released else Released()
 
     def finished_reports(self, job_hashes: Sequence[str]) -> Mapping[str, JobReport]:
         return {job_hash: self.finished[job_hash] for job_hash in job_hashes if self._is_finished(job_hash)}
