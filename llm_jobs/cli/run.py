@@ -13,7 +13,7 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.exits import DONE, ROWS_FAILED, STOPPED
 from llm_jobs.cli.progress import watching
 from llm_jobs.cli.summary import print_summary
-from llm_jobs.cli.texts import compact_json, visible
+from llm_jobs.cli.texts import compact_json, number, visible
 from llm_jobs.events import Listener, broadcast
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.accept import Overrides
@@ -22,6 +22,8 @@ from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.telemetry import telemetry_of
+
+DELIVERIES_SHOWN = 10
 
 
 @click.command(
@@ -57,9 +59,7 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
             return STOPPED
         if not as_json:
             print_summary(entry, services, asked, reports, links)
-        for delivery in deliveries.ended:
-            if delivery.status != "delivered" or not as_json:
-                click.echo(line_of(delivery), err=as_json or delivery.status != "delivered")
+        _tell_deliveries(deliveries, as_json=as_json)
     if deliveries.failed:
         return ROWS_FAILED
     return DONE if all(report.status in ("done", "waiting") for report in reports) else ROWS_FAILED
@@ -91,6 +91,18 @@ def _run(
     logged = bool(entry.environment.get("LLM_JOBS_LOG"))
     with watching(progress, jobs=len(hashes), quiet=as_json, logged=logged) as told:
         return run_through_dagster(entry, services, hashes, listener=listener, hear=lambda report: told(report, hear))
+
+
+def _tell_deliveries(deliveries: Deliveries, *, as_json: bool) -> None:
+    """Where the results went: each that did not arrive, and the others while they are few."""
+    arrived = [each for each in deliveries.ended if each.status == "delivered"]
+    for each in deliveries.ended:
+        if each.status != "delivered":
+            click.echo(line_of(each), err=True)
+        elif not as_json and len(arrived) <= DELIVERIES_SHOWN:
+            click.echo(line_of(each))
+    if not as_json and len(arrived) > DELIVERIES_SHOWN:
+        click.echo(f"{number(len(arrived), 'result')} delivered")
 
 
 def _tell_stopped(services: Services, reports: Sequence[JobReport], asked: Sequence[Asked]) -> None:
