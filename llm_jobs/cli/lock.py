@@ -11,10 +11,8 @@ from llm_jobs.cli.exits import BAD_DOCUMENT, DONE
 from llm_jobs.cli.texts import compact_json, visible
 from llm_jobs.documents.choices import read_parameters
 from llm_jobs.documents.locks import lock_differences
-from llm_jobs.errors import NotFound
-from llm_jobs.operations.finding import named_document
+from llm_jobs.operations.finding import document_named
 from llm_jobs.operations.locking import lock_of, lock_path, make_lock, save_lock
-from llm_jobs.operations.services import Services
 
 
 @click.command(
@@ -38,7 +36,7 @@ def command(entry: Entry, document: str, parameters: tuple[str, ...], update: bo
     the lock with the document. Exits with 2 where a lock is there and says otherwise, unless --update is given.
     """
     with entry.open_services() as services:
-        path = _document(services, document)
+        path = document_named(services.settings, document, working_directory=services.working_directory)
         old, new = lock_of(path), make_lock(services, path, read_parameters(parameters))
     changes = [] if old is None else lock_differences(old, new)
     saved = old is None or (bool(changes) and update)
@@ -50,14 +48,6 @@ def command(entry: Entry, document: str, parameters: tuple[str, ...], update: bo
     else:
         _print(lock_path(path), pinned, changes, saved=saved)
     return BAD_DOCUMENT if changes and not saved else DONE
-
-
-def _document(services: Services, named: str) -> Path:
-    path = services.working_directory / named
-    found = path if path.is_file() else named_document(services.settings, named)
-    if found is None:
-        raise NotFound(f"there is no document {named!r}: name a file, or one of the home folder's `documents/`")
-    return found
 
 
 def _print(lock: Path, pinned: dict[str, int], changes: list[str], *, saved: bool) -> None:

@@ -20,6 +20,7 @@ COMMANDS = {
     "create-job-from-template": Listed(
         module="create_job_from_template", help="Make a job document of a template, with its parameters filled in."
     ),
+    "explain": Listed(module="explain", help="Print the resolved job of a document, with where each value comes from."),
     "lock": Listed(module="lock", help="Pin the versions of prompts, stacks and models that a document means."),
     "validate": Listed(module="validate", help="Check documents and show what would be asked; spends nothing."),
     "plan": Listed(

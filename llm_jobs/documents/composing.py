@@ -48,6 +48,8 @@ def compose(source: Source, choices: Choices) -> Composed:
     left = replace(choices, profile=None, parameters={}, job_name=None)
     if job is None or not isinstance(job.value, dict):
         return Composed(source=source, choices=left)
+    if job.lines.origin is None:  # said of the job, it holds wherever a part of it goes
+        job = job.from_(Origin(kind="document", file=source.file, path=_JOB))
     checks = Checks(source)
     check_keys(job, _JOB, checks)
     profile = chosen_profile(job, choices.profile, _JOB, checks)

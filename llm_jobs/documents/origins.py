@@ -53,4 +53,6 @@ class Place:
             None if self.line is None else (f"line {self.line}" if self.file == here else f"{self.file}:{self.line}")
         )
         what = {"document": None, "option": self.name, "default": "default"}.get(self.kind, f"{self.kind} {self.name}")
+        if self.kind in ("option", "default"):
+            return what or ""
         return ", ".join(part for part in (what, where) if part)

@@ -197,7 +197,7 @@ class Filling:
             used.append(whole[1])
             if self._is_sql(at):
                 self._check_sql(whole, value, at)
-            filled = value if self.raw(becomes) else _escaped(value)
+            filled = value if self.raw(becomes) else escaped(value)
         else:
             filled = _REFERENCE.sub(lambda match: self._written(match, used, at, becomes), text)
         if not used:
@@ -228,7 +228,7 @@ class Filling:
                 remedy=f"write ${{{name}}} alone, or give the parameter a value",
             )
         text = _written(value)
-        return text if self.raw(becomes) else str(_escaped(text))
+        return text if self.raw(becomes) else str(escaped(text))
 
     def _check_other(self, name: str, at: KeyPath, becomes: KeyPath) -> None:
         if not self.kept(becomes, name):
@@ -259,12 +259,12 @@ def _written(value: JsonValue) -> str:
     return value if isinstance(value, str) else dumps(value, ensure_ascii=False)
 
 
-def _escaped(value: JsonValue) -> JsonValue:
+def escaped(value: JsonValue) -> JsonValue:
     """The same value, as a document writes it: its `${NAME}` are text and no references."""
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: f"${match[0]}", value)
     if isinstance(value, list):
-        return [_escaped(item) for item in value]
+        return [escaped(item) for item in value]
     if isinstance(value, dict):
-        return {key: _escaped(item) for key, item in value.items()}
+        return {key: escaped(item) for key, item in value.items()}
     return value

@@ -165,6 +165,11 @@ def credential_name(text: str) -> str | None:
     return match[1] if match else None
 
 
+def reference_names(text: str) -> list[str]:
+    """The names of the references in a text, each once."""
+    return list(dict.fromkeys(match[1] for match in _REFERENCE.finditer(text) if not match[0].startswith("$$")))
+
+
 def is_read_by_name(path: KeyPath) -> bool:
     """Whether `${NAME}` at this key path stays a name, looked up at the moment of its use."""
     return _is_among(CREDENTIALS, path)

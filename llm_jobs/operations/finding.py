@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llm_jobs.documents.parsing import stated_name
-from llm_jobs.errors import DocumentError, Problem
+from llm_jobs.documents.validation import did_you_mean
+from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.settings import Settings
 
 SUFFIXES = (".yaml", ".yml", ".json", ".jsonl")
@@ -29,6 +30,17 @@ def example_document(settings: Settings, name: str) -> Path | None:
 def named_document(settings: Settings, name: str) -> Path | None:
     """The document of that name, kept or an example. Raises DocumentError where there are two."""
     return kept_document(settings, name) or example_document(settings, name)
+
+
+def document_named(settings: Settings, named: str, *, working_directory: Path) -> Path:
+    """The document that a user named by its file or its name. Raises NotFound, or DocumentError where there are two."""
+    path = working_directory / named
+    found = path if path.is_file() else named_document(settings, named)
+    if found is None:
+        known = document_names(settings)
+        hint = did_you_mean(named, known, otherwise="name a file, or put the document into `documents/`")
+        raise NotFound(f"there is no document {named!r}; kept are {', '.join(known) or 'none'}; {hint}")
+    return found
 
 
 def template_document(settings: Settings, name: str) -> Path | None:
