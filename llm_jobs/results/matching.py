@@ -43,7 +43,7 @@ class Matching:
 
 
 def match(store: ResultStore, paths: Sequence[str], on: Sequence[str]) -> Matching:
-    """Match the rows of the results `paths` by the columns `on`.
+    """Match the rows of the results `paths` by the columns `on`; by none of them, the n-th row matches the n-th.
 
     Raises NotFound, and DocumentError for a column that a result lacks or that is text in one and numbers in another.
     """
@@ -73,7 +73,11 @@ def _keys(store: ResultStore, path: str, names: Sequence[str]) -> Iterator[bytes
     """A digest for each row; of equal rows, each but the first is told apart by how many came before."""
     seen: dict[bytes, int] = {}
     with store.open(path) as stream:
-        for batch in pq.ParquetFile(stream).iter_batches(batch_size=BATCH_ROWS, columns=list(names)):
+        file = pq.ParquetFile(stream)
+        if not names:  # no column is read, and Parquet then tells of no row: each is equal to the others
+            yield from (_digest([number]) for number in range(file.metadata.num_rows))
+            return
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(names)):
             for row in plain_rows(batch):
                 key = _digest([_comparable(row[name]) for name in names])
                 before = seen.get(key, 0)
