@@ -71,7 +71,7 @@ def result_event(report: JobReport, shown: Shown = NOTHING_SHOWN) -> JobEvent:
         made["report"] = dg.MetadataValue.path(shown.page)
     if shown.plot is not None:
         made["latency and cost over time"] = dg.MetadataValue.md(shown.plot)
-    return _made(RESULTS, report.job_hash, metadata)
+    return _made(RESULTS, report.job_hash, made)
 
 
 def gated_event(job: GatedJob) -> dg.AssetObservation:

@@ -266,5 +266,5 @@ def test_what_changes_how_rows_travel_is_no_other_destination() -> None:
     patient = ApiOutput(endpoint=API.endpoint, bearer="TOKEN", retries=50, batch_size=7)
     assert delivery_key(slower) == delivery_key(TABLE)
     assert delivery_key(patient) == delivery_key(API)
-    others = [FILE, FileOutput(path="out/a.csv", format="json"), TABLE, API]
+    others: list[Output] = [FILE, FileOutput(path="out/a.csv", format="json"), TABLE, API]
     assert len({delivery_key(output) for output in others}) == len(others)
