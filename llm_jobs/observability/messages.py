@@ -6,7 +6,7 @@ A job's name is somebody's text: control characters are shown as escapes, so tha
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -85,9 +85,9 @@ def end_message(about: Subject, event: JobFinished | JobBroken, metrics: Mapping
     return Message(kind="end", about=about, title=title, metrics=metrics)
 
 
-def undelivered_message(about: Subject, error: str) -> Message:
-    """A result could not be handed over. `error`: the class of the error."""
-    return Message(kind="undelivered", about=about, title=f"the result was not delivered: {error}")
+def undelivered_message(about: Subject, places: Sequence[str]) -> Message:
+    """A result did not reach `places`, which hold no credential."""
+    return Message(kind="undelivered", about=about, title=f"the result was not delivered to {', '.join(places)}")
 
 
 def _number(value: float) -> str:

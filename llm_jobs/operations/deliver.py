@@ -22,6 +22,7 @@ from llm_jobs.operations.keep import short_name
 from llm_jobs.operations.records import DeliveryReport, DeliveryStatus, SubmittedJob
 from llm_jobs.operations.run import newest_submission
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.watchers import tell_undelivered
 
 BACKOFF_S = 1.0
 BACKOFF_CAP_S = 60.0
@@ -57,12 +58,15 @@ def deliver(
         again=again,
         sleep=sleep,
     )
-    reports = []
+    reports, missed = [], []
     for output in job.policy.outputs:
         if again or not _has_ended(output, work.receipts):
             report = work.deliver(output)
             _tell(listener, submission, report)
             reports.append(report)
+            missed += [output.place] if report.error is not None else []
+    if missed:
+        tell_undelivered(services, job, missed, since_ns=record.epoch_ns)
     return tuple(reports)
 
 

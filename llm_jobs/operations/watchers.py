@@ -7,6 +7,7 @@ of this stops a job or makes it wait; only the end of a run waits some seconds f
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
@@ -71,13 +72,23 @@ def _asked(services: Services, job_hashes: Sequence[str]) -> _Watched:
     return found
 
 
-def tell_undelivered(services: Services, job: Job, error: Exception, *, run_id: str | None = None) -> None:
-    """Send what `on_output_error: {alert: true}` asks for, if the job does; returns when it left or was given up."""
+def tell_undelivered(services: Services, job: Job, places: Sequence[str], *, since_ns: int) -> None:
+    """Send what `on_output_error: {alert: true}` asks for, if the job does, of destinations that were not reached.
+
+    Once per episode: of a place that was not reached before, since its result was made at `since_ns`, nothing more is
+    told. Returns when the message left or was given up.
+    """
     watching = job.policy.watching
-    if watching is not None and watching.tells_undelivered:
+    if watching is None or not watching.tells_undelivered:
+        return
+    failures = Counter(
+        letter.reference
+        for letter in services.ledger.dead_letters()
+        if letter.kind == "delivery" and letter.job_hash == job.hash and (letter.recorded_ns or 0) >= since_ns
+    )
+    if new := [place for place in places if failures[place] <= 1]:
         with Outbox(Channels(services.environment)) as outbox:
-            message = undelivered_message(_subject(services, job, run_id), type(error).__name__)
-            outbox.send(message, watching.channels)
+            outbox.send(undelivered_message(_subject(services, job, None), new), watching.channels)
 
 
 def _subject(services: Services, job: Job, run_id: str | None) -> Subject:

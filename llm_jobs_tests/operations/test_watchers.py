@@ -6,7 +6,6 @@ import json
 import logging
 import re
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -14,13 +13,13 @@ from urllib.request import urlopen
 import pytest
 
 from llm_jobs.documents.job import Job
-from llm_jobs.errors import DocumentError, ImmutableError, SetupError
+from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.events import AlertRaised, Event, JobMeasured, Listener, broadcast, ignore
 from llm_jobs.observability.listeners import listening
 from llm_jobs.observability.telemetry import Telemetry
+from llm_jobs.operations.deliver import deliver
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
-from llm_jobs.operations.watchers import tell_undelivered
 from llm_jobs_tests.cli.house import ROWS, House, job
 from llm_jobs_tests.servers.hooks import hook
 from llm_jobs_tests.servers.mail import PASSWORD, USER, mail_server
@@ -263,24 +262,32 @@ def test_a_log_may_lie_in_a_folder_that_is_allowed(tmp_path: Path) -> None:
 def test_a_failed_delivery_is_told_over_the_channels_of_the_document(tmp_path: Path) -> None:
     with hook() as slack:
         house = House(tmp_path, {"LLM_JOBS_SLACK_WEBHOOK_URL": slack.url, "LLM_JOBS_DAGSTER_URL": "http://d:3000/"})
-        handling = {"on_output_error": {"alert": True}}
-        document = watched(alerts=[{"condition": "rows > 99", **TO_SLACK}], error_handling=handling)
-        [accepted] = house.accept(house.write("job.yaml", document))
+        (house.home / "out").mkdir(parents=True)
+        (house.home / "out" / "a.json").write_text("somebody's own")
+        document = watched(
+            alerts=[{"condition": "rows > 99", **TO_SLACK}],
+            output={"path": "home/out/a.json", "on_complete": "notify"},
+            error_handling={"on_output_error": {"alert": True}},
+        )
+        [report] = answered(house, document)
         with house.entry.open_services() as services:
-            tell_undelivered(services, accepted, ImmutableError("a secret text"), run_id="run-1")
-    [taken] = slack.taken
-    assert "not delivered: ImmutableError" in taken["text"]
-    assert "http://d:3000/runs/run-1" in taken["text"]
-    assert "secret text" not in taken["text"]
+            for _ in range(3):  # as the sensor would, until somebody moves the file
+                [failed] = deliver(services, report.job_hash)
+                assert failed.error is not None
+    ended, undelivered = (taken["text"] for taken in slack.taken)
+    assert "done, 3 of 3 rows succeeded" in ended
+    assert "http://d:3000/runs/run-1" in ended
+    assert "not delivered to home/out/a.json" in undelivered
+    assert "somebody" not in undelivered
 
 
 def test_nobody_is_told_of_what_the_document_does_not_ask_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     house = House(tmp_path)
-    [accepted] = house.accept(house.write("job.yaml", watched()))
-    with caplog.at_level(logging.WARNING), house.entry.open_services() as services:
-        tell_undelivered(services, accepted, ImmutableError("x"))
+    (house.home / "out").mkdir(parents=True)
+    (house.home / "out" / "a.json").write_text("somebody's own")
+    with caplog.at_level(logging.WARNING):
+        [report] = answered(house, watched(output={"path": "home/out/a.json"}))
+        with house.entry.open_services() as services:
+            deliver(services, report.job_hash)
     assert caplog.records == []
-    with ExitStack() as stack:
-        services = stack.enter_context(house.entry.open_services())
-        list(run_jobs(services, [accepted.hash], listener=ignore))
     assert not (house.home / "logs").exists()
