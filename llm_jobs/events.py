@@ -36,6 +36,17 @@ class JobStarted:
     rows: int | None  # None while the size of the input is unknown
 
 
+@dataclass(frozen=True, slots=True)
+class InputRowsUnreadable:
+    """Rows of a job's table could not be read; they are rows of the result with the status `invalid_input`."""
+
+    job_hash: str
+    name: str
+    rows: int
+    first: str  # why, of the first; names a place and a rule, and may show the beginning of a value
+    alert: bool  # somebody is to be told
+
+
 @positional_value
 class CallIntended:
     """The intent to send is committed."""

@@ -112,6 +112,10 @@ class InputErrors:
     def tolerates(self) -> bool:
         return self.strategy in ("skip", "alert")
 
+    @property
+    def alerts(self) -> bool:
+        return self.alert or self.strategy == "alert"
+
 
 def input_errors_from(members: Mapping[str, Any] | None) -> InputErrors | None:
     """What JSON has of `InputErrors`."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from llm_jobs.documents.expressions import Expression
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.engine.stream import CARRIED, DROPPED, INCOMPLETE, MISSING, OpenRow, RowStream
@@ -103,6 +104,8 @@ class GraphStream(RowStream):
 
     def _begin(self, values: dict[str, JsonValue], sample: int) -> None:
         carried, missing = values.pop(CARRIED, None), values.pop(MISSING, None)
+        if (unread := values.pop(INPUT_ERROR, None)) is not None:
+            carried = ["invalid_input", unread]
         row = GraphRow(values=values, sample=sample, missing=missing if isinstance(missing, int) else 0)
         self._open.append(row)
         self._undone += 1

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import get_args
 
 from llm_jobs.documents.job import AnswerStatus, JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import Lane, Settled
 from llm_jobs.engine.following import Asked, FollowedStep, said_before
@@ -119,10 +120,14 @@ class RowStream:
         return len(turn) == ROWS_PER_TURN
 
     def _begin(self, values: dict[str, JsonValue], sample: int) -> None:
+        unread = values.pop(INPUT_ERROR, None)
         row = OpenRow(values=values, sample=sample)
         self._open.append(row)
         self._undone += 1
-        self._ask(row, 0)
+        if unread is None:
+            self._ask(row, 0)
+        else:
+            self._finish(row, "invalid_input", str(unread))
 
     def _ask(self, row: OpenRow, index: int) -> None:
         if self._lane.closed:

@@ -34,7 +34,7 @@ def known_columns(source: Input) -> list[str] | None:
     """The table's columns as far as they can be told at once; None where the whole table must be read for them."""
     if source.kind == "inline":
         return list(inline_schema(source).names)
-    if source.format == "csv":
+    if source.format in ("csv", "tsv"):
         with Reading(source) as reading:
             return reading.header()
     return None

@@ -114,6 +114,7 @@ class Production:
     def _open_table(self) -> Table:
         job, services = self._job, self._services
         table = job_table(services, self._submission, job, epoch_ns=self._epoch_ns)
+        tell_bad_rows(job, table, self._emit)
         if job.input.kind != "batch":
             self._check(table)
         return table

@@ -3,16 +3,22 @@ from the document as it was kept when the job was accepted."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from glob import escape
 from pathlib import Path
 
 from llm_jobs.documents.job import Input, Job
+from llm_jobs.errors import SetupError
+from llm_jobs.events import InputRowsUnreadable, Listener
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.services import Services
 from llm_jobs.sources.freeze import FrozenInput, freeze
 from llm_jobs.sources.tables import Table, open_table
+
+LOG = logging.getLogger(__name__)
+FIRST_WAIT_S = 1.0  # before a server is tried again; each wait is twice the one before
 
 
 def job_table(services: Services, submission: Submission, job: Job, *, epoch_ns: int) -> Table:
@@ -26,8 +32,27 @@ def job_table(services: Services, submission: Submission, job: Job, *, epoch_ns:
 def frozen(services: Services, job: Job, source: Input, folder: Path, *, epoch_ns: int) -> FrozenInput:
     """The input of a job, frozen in `folder` as its policy says. Raises DocumentError, or SetupError where a server
     cannot be used."""
-    tolerant = job.policy.input_errors is not None and job.policy.input_errors.tolerates
-    return freeze(source, folder, epoch_ns=epoch_ns, reach=services.reach, is_tolerant=tolerant)
+    errors = job.policy.input_errors
+    retries = errors.max_retries if errors is not None and errors.strategy == "retry" else 0
+    is_tolerant = errors is not None and errors.tolerates
+    for tried in range(retries + 1):
+        try:
+            return freeze(source, folder, epoch_ns=epoch_ns, reach=services.reach, is_tolerant=is_tolerant)
+        except SetupError:
+            if tried == retries:
+                raise
+            services.reach.sleep(FIRST_WAIT_S * 2**tried)
+    raise AssertionError
+
+
+def tell_bad_rows(job: Job, table: Table, emit: Listener) -> None:
+    """Say how many rows could not be read, as the job asks. Each is in the result with its own reason."""
+    errors = job.policy.input_errors
+    if errors is None or not table.bad_rows:
+        return
+    emit(InputRowsUnreadable(job.hash, job.name, table.bad_rows, table.bad_row or "", errors.alerts))
+    if errors.log:
+        LOG.warning("%s rows of job %s could not be read, the first: %s", table.bad_rows, job.name, table.bad_row)
 
 
 def with_document(services: Services, submission: Submission, source: Input) -> Input:

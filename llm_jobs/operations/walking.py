@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.calls import Call, Settled
 from llm_jobs.engine.following import Asked, FollowedStep
 from llm_jobs.engine.judging import judge
@@ -120,6 +121,9 @@ def _said_before(ledger: Ledger, step: PreparedStep, call_hashes: Sequence[str])
 
 
 def _opened(step: PreparedStep, row: WalkedRow) -> _Open | None:
+    if (unread := row.values.get(INPUT_ERROR)) is not None:
+        row.problem = str(unread)
+        return None
     try:
         if not isinstance(step, FollowedStep):
             return _Open(row=row, options=[(step.call(row.values, row.sample), None)])
