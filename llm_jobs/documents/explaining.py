@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llm_jobs.documents.asked import OWN, asking
+from llm_jobs.documents.asked import OWN, asking, declared, with_parameter
 from llm_jobs.documents.choices import Choices
 from llm_jobs.documents.composing import compose
 from llm_jobs.documents.job import JsonValue, Policy
@@ -38,6 +38,7 @@ class FoundPrompt:
 # What else was said beside the document: key path in the job -> the option's name, and its value.
 Options = Mapping[KeyPath, tuple[str, JsonValue]]
 FindPrompt = Callable[[str, str | None], FoundPrompt]
+ModelDefaults = Callable[[str], Mapping[str, JsonValue]]  # what a model is asked with where nobody says it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +50,7 @@ class Explained:
 
 
 def explain(
-    source: Source, choices: Choices, find: FindPrompt, options: Mapping[KeyPath, tuple[str, JsonValue]]
+    source: Source, choices: Choices, *, find: FindPrompt, options: Options, model_defaults: ModelDefaults
 ) -> Explained:
     """The resolved document. `options`: what else was said beside the document: key path in the job -> the option's
     name and its value. Raises DocumentError or NotFound."""
@@ -60,7 +61,7 @@ def explain(
     job = _with_variables(job, composed.source, choices)
     job = _with_options(job, source.file, options)
     job = _with_library(job, find)
-    job = _with_defaults(job, source.file)
+    job = _with_defaults(job, source.file, model_defaults)
     made = whole.put(("job",), job)
     resolved = Source(source.file, made.value, made.lines)
     return Explained(source=resolved, origins={path: _place(resolved, path) for path in _leaves(made.value, ())})
@@ -121,7 +122,7 @@ def _in_line(step: Part, found: FoundPrompt, *, has_model: bool) -> Part:
     return step.replaced(added)
 
 
-def _with_defaults(job: Part, file: str) -> Part:
+def _with_defaults(job: Part, file: str, model_defaults: ModelDefaults) -> Part:
     job = _defaults_of(JobModel, job, (), file)
     job = _defaults_of(ExecutionModel, job, ("execution",), file)
     if job.get("schedule") is not None:
@@ -131,7 +132,22 @@ def _with_defaults(job: Part, file: str) -> Part:
             job = _defaults_of(PromptModel, job, at, file)
     for path, value in _policy_defaults(job):
         job = job.put(path, _default(value, path, file))
+    for at, step in asking(job):
+        for name, value in _of_model(job, step, model_defaults).items():
+            job = with_parameter(job, at, name, _default(value, at, file, name="of the model"))
     return job
+
+
+def _of_model(job: Part, step: Part, model_defaults: ModelDefaults) -> Mapping[str, JsonValue]:
+    """The model's parameters that the step does not say; none where several models may answer."""
+    level = next((each for each in (step, job) if any(each.get(key) is not None for key in _MODELS)), job)
+    model, operation = level.get("model"), step.get("operation")
+    several = any(level.get(key) is not None for key in _MODELS[1:]) or step.get("for_each_model") is not None
+    is_chat = operation is None or operation.value != "embeddings"
+    if model is None or several or not isinstance(model.value, str) or not is_chat:
+        return {}
+    stated = declared(step)
+    return {name: value for name, value in model_defaults(model.value).items() if name not in stated}
 
 
 def _defaults_of(model: type[Model], job: Part, at: KeyPath, file: str) -> Part:
@@ -154,8 +170,8 @@ def _policy_defaults(job: Part) -> Iterator[tuple[KeyPath, JsonValue]]:
         yield ("execution", "timeout"), _POLICY.timeout_s
 
 
-def _default(value: JsonValue, path: KeyPath, file: str) -> Part:
-    return said(value, Origin(kind="default", file=file, path=path))
+def _default(value: JsonValue, path: KeyPath, file: str, *, name: str | None = None) -> Part:
+    return said(value, Origin(kind="default", file=file, path=path, name=name))
 
 
 def _origin(kind: OriginKind, source: Source, path: KeyPath, *, name: str) -> Origin:

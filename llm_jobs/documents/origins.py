@@ -52,7 +52,9 @@ class Place:
         where = (
             None if self.line is None else (f"line {self.line}" if self.file == here else f"{self.file}:{self.line}")
         )
-        what = {"document": None, "option": self.name, "default": "default"}.get(self.kind, f"{self.kind} {self.name}")
-        if self.kind in ("option", "default"):
-            return what or ""
+        if self.kind == "option":
+            return self.name or ""
+        if self.kind == "default":
+            return f"default {self.name}" if self.name else "default"
+        what = None if self.kind == "document" else f"{self.kind} {self.name}"
         return ", ".join(part for part in (what, where) if part)

@@ -40,7 +40,13 @@ def explain_document(services: Services, path: Path, overrides: Overrides) -> li
     source = read_source(path.name, content, max_bytes=services.settings.max_document_bytes)
     found = []
     for job, options in zip(jobs, _options(services, overrides), strict=True):
-        result = explained(source, _choices(locked, overrides), lambda *asked: _prompt(locked, *asked), options)
+        result = explained(
+            source,
+            _choices(locked, overrides),
+            find=lambda name, version: _prompt(locked, name, version),
+            options=options,
+            model_defaults=lambda name: services.catalogue.resolve(name).defaults,
+        )
         found.append(_explanation(job.hash, path, result))
     return found
 

@@ -10,9 +10,7 @@ import pytest
 
 from llm_jobs_tests.cli.house import House
 
-PROMPT = (
-    "model: careful\nparameters: {temperature: 0.1, tone: dry, seed: 7}\nschema: {type: string}\ntext: Say {{ text }}\n"
-)
+PROMPT = "model: careful\nparameters: {temperature: 0.1, tone: dry, top_p: 0.7}\nschema: {type: string}\ntext: Say {{ text }}\n"
 STACK = """\
 parameters:
   - {name: language, default: English}
@@ -70,7 +68,12 @@ SECRET = "sk-very-secret-value"
 def house(tmp_path: Path) -> House:
     made = House(
         tmp_path,
-        {"LLM_JOBS_DOCUMENT_VARIABLES": "TEAM", "TEAM": "the ${TEAM} #1", "EXPLAIN_API_KEY": SECRET},
+        {
+            "LLM_JOBS_DOCUMENT_VARIABLES": "TEAM",
+            "ANTHROPIC_API_KEY": "sk-ant-of-nobody",
+            "TEAM": "the ${TEAM} #1",
+            "EXPLAIN_API_KEY": SECRET,
+        },
     )
     for name, text in {
         "prompts/said/1.0.0.yaml": "text: old {{ text }}",
@@ -128,7 +131,7 @@ ORIGINS: list[tuple[tuple[str, ...], str, Any, dict[str, Any]]] = [
         {"kind": "library", "name": "said@1.2.0", "file": "said/1.2.0.yaml", "line": 4},
     ),
     (("job.yaml",), "prompts[0].model", "careful", {"kind": "library", "line": 1}),
-    (("job.yaml",), "prompts[0].parameters.seed", 7, {"kind": "library", "line": 2}),
+    (("job.yaml",), "prompts[0].parameters.top_p", 0.7, {"kind": "library", "line": 2}),
     (("job.yaml",), "prompts[0].schema.type", "string", {"kind": "library", "line": 3}),
     (("job.yaml",), "prompts[0].parameters.tone", "warm", {"kind": "document", "line": 9}),
     (("job.yaml",), "description", "for the $${TEAM} #1", {"kind": "variable", "name": "TEAM", "line": 3}),
@@ -143,6 +146,13 @@ ORIGINS: list[tuple[tuple[str, ...], str, Any, dict[str, Any]]] = [
     (("job.yaml",), "execution.timeout", 300.0, {"kind": "default"}),
     (("job.yaml",), "execution.retry_on_failure", 8, {"kind": "default"}),
     (("job.yaml",), "prompts[0].operation", "chat", {"kind": "default"}),
+    (
+        ("job.yaml", "--model", "anthropic/claude"),
+        "prompts[0].max_tokens",
+        4096,
+        {"kind": "default", "name": "of the model"},
+    ),
+    (("job.yaml", "--model", "anthropic/claude"), "prompts[1].max_tokens", 20, {"kind": "document", "line": 13}),
     (
         ("stacked.yaml",),
         "prompts[0].max_tokens",
@@ -194,6 +204,7 @@ CASES = [
     (*FAST, "--param", "max_tokens=4", "--param", "tone=cold"),
     ("job.yaml", "--model", "simulated/x", "--epoch", "w1"),
     ("job.yaml", "--input", "mine.json"),
+    ("job.yaml", "--model", "anthropic/claude"),
     ("stacked.yaml", "--param", "language=German"),
     ("template.yaml", "--param", "tone=a '${TEAM}' # {{ x }}"),
 ]
