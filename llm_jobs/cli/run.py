@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import click
@@ -17,13 +18,13 @@ from llm_jobs.cli.texts import compact_json, number, visible
 from llm_jobs.events import Listener, broadcast
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.accept import Overrides
-from llm_jobs.operations.named import accept_named
-from llm_jobs.operations.preflight import check_environment
+from llm_jobs.operations.by_hand import ByHand
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.telemetry import telemetry_of
 
 DELIVERIES_SHOWN = 10
+LOOK_EVERY_S = 2.0  # at what a job waits for before it starts
 
 
 @click.command(
@@ -37,30 +38,38 @@ Examples:
 )
 @click.argument("documents", nargs=-1, required=True, metavar="DOCUMENT...")
 @document_options
+@click.option("--ignore-conditions", is_flag=True, help="Start at once, whatever conditions and depends_on say.")
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per job and nothing else.")
 @click.pass_obj
-def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_json: bool) -> int:
+def command(
+    entry: Entry, documents: tuple[str, ...], overrides: Overrides, ignore_conditions: bool, as_json: bool
+) -> int:
     """Run documents, or jobs submitted before, and wait for their results.
 
     DOCUMENT is a file, or the name or hash of a job that was submitted before. Answers that are in the ledger are
     reused; everything else is asked once, through Dagster, in this process. Ctrl-C stops and keeps what was answered.
+    A pipeline's jobs run in their order. A job that may not start yet is waited for, with the reason.
     """
     with telemetry_of(entry.environment) as telemetry, entry.open_services() as services:
         click.echo(f"Ledger: {services.ledger.url}", err=as_json)
-        accepted = accept_named(services, documents, overrides, origin="cli")
-        asked = [Asked(job, named) for named, jobs in zip(documents, accepted, strict=True) for job in jobs]
-        check_environment(services, [each.job for each in asked])
+        hand = ByHand(services, documents, overrides, origin="cli", ignore_conditions=ignore_conditions)
         reports: list[JobReport] = []
+        links: list[str] = []
         deliveries = Deliveries()
+        listener = broadcast(telemetry, deliveries)
         try:
-            links = _run(entry, services, asked, reports, broadcast(telemetry, deliveries), as_json=as_json)
+            while not hand.is_over:
+                if ready := hand.ready():
+                    links += _run(entry, services, ready, reports, listener, as_json=as_json)
+                else:
+                    _wait(hand)
         except KeyboardInterrupt:
-            _tell_stopped(services, reports, asked)
+            _tell_stopped(services, reports, hand)
             return STOPPED
         if not as_json:
-            print_summary(entry, services, asked, reports, links)
+            print_summary(entry, services, [Asked(job, named) for job, named in hand.asked], reports, links)
         _tell_deliveries(deliveries, as_json=as_json)
-    if deliveries.failed:
+    if deliveries.failed or hand.is_stuck:
         return ROWS_FAILED
     return DONE if all(report.status in ("done", "waiting") for report in reports) else ROWS_FAILED
 
@@ -68,7 +77,7 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
 def _run(
     entry: Entry,
     services: Services,
-    asked: Sequence[Asked],
+    hashes: Sequence[str],
     reports: list[JobReport],
     telemetry: Listener,
     *,
@@ -77,7 +86,6 @@ def _run(
     # Dagster takes two seconds to import; a document that is refused should not wait for it.
     from llm_jobs.cli.dagster_run import run_through_dagster
 
-    hashes = list(dict.fromkeys(each.job.hash for each in asked))
     progress = Progress()
 
     def hear(report: JobReport) -> None:
@@ -105,8 +113,17 @@ def _tell_deliveries(deliveries: Deliveries, *, as_json: bool) -> None:
         click.echo(f"{number(len(arrived), 'result')} delivered")
 
 
-def _tell_stopped(services: Services, reports: Sequence[JobReport], asked: Sequence[Asked]) -> None:
-    left = len({each.job.hash for each in asked}) - len(reports)
+def _wait(hand: ByHand) -> None:
+    """Tell what the rest waits for, where that changed, and look again a little later."""
+    for name, reason in hand.reasons.items():
+        if hand.is_news(name, reason):
+            click.echo(f"{visible(name)} is not started: {visible(reason)}", err=True)
+    if not hand.is_over:
+        time.sleep(LOOK_EVERY_S)
+
+
+def _tell_stopped(services: Services, reports: Sequence[JobReport], hand: ByHand) -> None:
+    left = len({job.hash for job, _ in hand.asked}) + hand.deferred - len(reports)
     click.echo(
         f"Stopped. Every answer that came is kept in {services.ledger.url}; {left} of the jobs are unfinished. The "
         "same command goes on where this one stopped and buys no answer twice.",

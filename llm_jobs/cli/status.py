@@ -9,8 +9,10 @@ import click
 
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json, count, dollars, visible
-from llm_jobs.operations.describe import find_job, job_lines, latest_jobs
+from llm_jobs.operations.describe import find_job, job_lines
 from llm_jobs.operations.records import JobLine
+from llm_jobs.operations.release import deferred_lines, overview
+from llm_jobs.operations.services import Services
 
 SHOWN_JOBS = 50
 HASH_SHOWN = 8  # as many as a job can be named by
@@ -35,7 +37,7 @@ def command(entry: Entry, job: str | None, limit: int, as_json: bool) -> None:
     A job without a result is shown as null-result. Opens no document, input or result.
     """
     with entry.open_services() as services:
-        lines = latest_jobs(services, limit) if job is None else job_lines(services, [find_job(services, job)])
+        lines = overview(services, limit) if job is None else _lines_of(services, job)
     if as_json:
         for line in lines:
             click.echo(compact_json(asdict(line)))
@@ -45,6 +47,12 @@ def command(entry: Entry, job: str | None, limit: int, as_json: bool) -> None:
         _print_all(lines)
     else:
         click.echo("No job was submitted yet. Try: llm-jobs run examples/reviews.yaml")
+
+
+def _lines_of(services: Services, job: str) -> list[JobLine]:
+    """The line of a job, or of a document of that name that is no job yet."""
+    waiting = [line for line in deferred_lines(services) if line.name == job]
+    return waiting[:1] or job_lines(services, [find_job(services, job)])
 
 
 def _print_one(line: JobLine) -> None:
@@ -59,9 +67,11 @@ def _print_all(lines: Sequence[JobLine]) -> None:
     print_table(COLUMNS, [_row(line) for line in lines], right=("rows", "failed", "cost"))
     for line in lines:
         if line.waits_for is not None:
-            click.echo(
-                f"{visible(line.name)} ({line.job_hash[:HASH_SHOWN]}) is {line.status}: {visible(line.waits_for)}"
-            )
+            click.echo(f"{_shown(line)} is {line.status}: {visible(line.waits_for)}")
+
+
+def _shown(line: JobLine) -> str:
+    return f"{visible(line.name)} ({line.job_hash[:HASH_SHOWN]})" if line.job_hash else visible(line.name)
 
 
 def _row(line: JobLine) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import click
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json
 from llm_jobs.errors import NotFound
-from llm_jobs.operations.accept import NO_OVERRIDES, read_jobs
+from llm_jobs.operations.deferring import check_document
 from llm_jobs.operations.intake import place_in_inbox
 
 
@@ -32,11 +32,11 @@ def command(entry: Entry, documents: tuple[str, ...], as_json: bool) -> None:
         paths = [services.working_directory / document for document in documents]
         if missing := [document for document, path in zip(documents, paths, strict=True) if not path.is_file()]:
             raise NotFound("\n".join(f"there is no file {document!r}" for document in missing))
-        jobs = [read_jobs(services, path, NO_OVERRIDES) for path in paths]
+        jobs = [check_document(services, path) for path in paths]
         for path, found in zip(paths, jobs, strict=True):
             placed = place_in_inbox(services, path)
             if as_json:
-                facts = {"document": path.name, "inbox": str(placed), "job_hashes": [job.hash for job in found]}
+                facts = {"document": path.name, "inbox": str(placed), **found.facts()}
                 click.echo(compact_json(facts))
             else:
-                click.echo(f"{placed}: {', '.join(job.hash for job in found)}")
+                click.echo(f"{placed}: {', '.join(found.job_hashes or found.names)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from llm_jobs.documents.formats.pipeline_of_jobs import KEY, ParsedPipeline, PipelineJob
@@ -79,14 +80,25 @@ def told(deferred: Sequence[Deferred]) -> list[DeferredDocument]:
     return [DeferredDocument(document_name=each.document_name, name=each.name, needs=each.needs) for each in deferred]
 
 
-def check_document(services: Services, path: Path) -> list[str]:
-    """The names of the jobs of a document or a pipeline; writes nothing. Raises as `defer` and `read_document`."""
-    text = path.read_bytes()
-    pipeline = read_pipeline(path.name, text, max_bytes=services.settings.max_document_bytes)
-    if pipeline is None:
-        return [job.name for job in read_document(services, path).jobs]
-    writer = _Writer(services, "check", NO_OVERRIDES, None)
-    return [each.name for each, _ in writer.of_pipeline(pipeline, path)]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """The jobs of a document by name; those that wait for others have no hash yet."""
+
+    names: tuple[str, ...]
+    job_hashes: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, object]:
+        """The members of a line of `llm-jobs submit --json`."""
+        waiting = {} if self.job_hashes else {"deferred": list(self.names)}
+        return {"job_hashes": list(self.job_hashes), **waiting}
+
+
+def check_document(services: Services, path: Path) -> Checked:
+    """The jobs of a document or a pipeline; writes nothing. Raises as `prepare` and `read_document`."""
+    if prepared := prepare(services, path, origin="check"):
+        return Checked(names=tuple(each.name for each, _ in prepared))
+    jobs = read_document(services, path).jobs
+    return Checked(names=tuple(job.name for job in jobs), job_hashes=tuple(job.hash for job in jobs))
 
 
 class _Writer:

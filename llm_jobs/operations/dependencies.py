@@ -22,10 +22,12 @@ HASH_SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wait:
-    """Why a document cannot start. `hopeless`: somebody has to mend something first."""
+    """Why a document cannot start. `hopeless`: somebody has to mend something first; `behind`: what it waits for has
+    not started either."""
 
     reason: str
     hopeless: bool = False
+    behind: bool = False
 
 
 class Standing:
@@ -70,7 +72,7 @@ class Standing:
 
     def _of_deferred(self, each: Deferred, need: str, other: Deferred) -> Wait | None:
         if other.state == "waiting":
-            return Wait(reason=f"it waits for {_told(need, other.name)}, which waits itself")
+            return Wait(reason=f"it waits for {_told(need, other.name)}, which waits itself", behind=True)
         if other.state == "refused":
             return Wait(
                 reason=f"it waits for {_told(need, other.name)}, which was refused: {other.error}", hopeless=True
