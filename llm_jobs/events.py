@@ -273,6 +273,7 @@ class JobBroken:
 
 Event = (
     JobStarted
+    | InputRowsUnreadable
     | CallIntended
     | CallWaiting
     | CallSent

@@ -33,7 +33,7 @@ from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
-from llm_jobs.operations.tables import job_table
+from llm_jobs.operations.tables import job_table, tell_bad_rows
 from llm_jobs.operations.watching import Watch
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.layout import result_path
