@@ -1,4 +1,6 @@
-"""Rows of a CSV file (RFC 4180: commas, double quotes): text as it stands, empty is "". Streams."""
+"""Rows of a CSV file (RFC 4180: commas, double quotes), or of a TSV file, the same with tabs: text as it stands, empty
+is "". Streams.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.text import LARGEST_ROW_BYTES, text_lines
 from llm_jobs.sources.types import DeclaredTypes
@@ -15,11 +18,13 @@ if TYPE_CHECKING:
     import _csv
 
 
-def csv_rows(stream: BinaryIO, types: DeclaredTypes, problems: Problems) -> Iterator[tuple[int, dict[str, JsonValue]]]:
+def csv_rows(
+    stream: BinaryIO, types: DeclaredTypes, problems: Problems, *, delimiter: str = ","
+) -> Iterator[tuple[int, dict[str, JsonValue]]]:
     """(line, row) for each record. Blank lines are no records. Raises DocumentError."""
     # The module's limit is the process's; its default of 128 KiB is less than one long document.
     csv.field_size_limit(LARGEST_ROW_BYTES)
-    reader = csv.reader(text_lines(stream, problems), strict=True)
+    reader = csv.reader(text_lines(stream, problems), delimiter=delimiter, strict=True)
     try:
         header = _header(reader, problems)
         types.check_columns(header)
@@ -33,9 +38,9 @@ def csv_rows(stream: BinaryIO, types: DeclaredTypes, problems: Problems) -> Iter
         ) from None
 
 
-def csv_header(stream: BinaryIO, problems: Problems) -> list[str]:
+def csv_header(stream: BinaryIO, problems: Problems, *, delimiter: str = ",") -> list[str]:
     """The names of the columns. Raises DocumentError."""
-    return _header(csv.reader(text_lines(stream, problems), strict=True), problems)
+    return _header(csv.reader(text_lines(stream, problems), delimiter=delimiter, strict=True), problems)
 
 
 def _header(reader: Iterator[list[str]], problems: Problems) -> list[str]:
@@ -67,8 +72,6 @@ def _records(
         if len(record) == width:
             row: dict[str, JsonValue] = dict(zip(header, record, strict=True))
             types.apply(row, line)
-            if not problems:
-                yield line, row
         elif record:
             problems.add(
                 f"the record has {len(record)} fields",
@@ -77,5 +80,9 @@ def _records(
                 rule=f"the header has {width}",
                 remedy='write every field, and put a field that contains a comma in "quotes"',
             )
+        if (reason := problems.taken()) is not None:
+            yield line, {INPUT_ERROR: reason}
+        elif len(record) == width and not problems:
+            yield line, row
         line = reader.line_num + 1
     problems.refuse()

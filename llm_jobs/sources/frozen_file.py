@@ -22,6 +22,9 @@ ROW_GROUP_ROWS = 16_384
 ROW_GROUP_BYTES = 32 * 1024 * 1024
 CONVERT_ROWS = 512
 
+# Of the file: how many rows are marked, and the first reason.
+BAD_ROWS = "llm_jobs.bad_rows"
+BAD_ROW = "llm_jobs.bad_row"
 MARK_COLUMN = Column(name=INPUT_ERROR, type=pa.string())
 
 Row = dict[str, JsonValue]
@@ -35,6 +38,9 @@ class FrozenWriter:
         fields = [_stored(column) for column in columns]
         self._schema = pa.schema(fields, metadata=encode_shown_schema(shown))
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
+        self._marks = MARK_COLUMN in columns
+        self._bad_rows = 0
+        self._first_reason: str | None = None
         self._rows: list[Row] = []
         self._batches: list[pa.RecordBatch] = []
 
@@ -48,12 +54,17 @@ class FrozenWriter:
             if kind is None:
                 self._convert()
                 self._write_group()
+                if self._first_reason is not None:
+                    self._writer.add_key_value_metadata({BAD_ROWS: str(self._bad_rows), BAD_ROW: self._first_reason})
         finally:
             self._writer.close()
 
     def through(self, rows: Iterable[Row]) -> Iterator[Row]:
         """Give every row on after noting it for the file."""
         for row in rows:
+            if self._marks and (reason := row.get(INPUT_ERROR)) is not None:
+                self._bad_rows += 1
+                self._first_reason = self._first_reason or str(reason)
             self._rows.append(row)
             if len(self._rows) == CONVERT_ROWS:
                 self._convert()

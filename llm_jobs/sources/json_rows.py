@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
 from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.errors import DocumentError
 from llm_jobs.sources.problems import Problems
-from llm_jobs.sources.text import BOM, LARGEST_ROW_BYTES, broken_bytes, note_bad_bytes, text_lines, too_large
+from llm_jobs.sources.text import BOM, BROKEN, LARGEST_ROW_BYTES, broken_bytes, note_bad_bytes, text_lines, too_large
 from llm_jobs.sources.types import DeclaredTypes
 
 CHUNK_BYTES = 1 << 18
@@ -39,8 +40,10 @@ def json_line_rows(stream: BinaryIO, types: DeclaredTypes, problems: Problems) -
         row = _line(text, line, problems)
         if row is not None:
             types.apply(row, line)
-            if not problems:
-                yield line, row
+        if (reason := problems.taken()) is not None:
+            yield line, {INPUT_ERROR: reason}
+        elif row is not None and not problems:
+            yield line, row
     if not rows:
         problems.add("the file is empty", rule=LINE_RULE, remedy="write at least one row")
     problems.refuse()
@@ -54,10 +57,12 @@ def json_array_rows(stream: BinaryIO, types: DeclaredTypes, problems: Problems) 
         for line, value in window.items():
             if isinstance(value, dict):
                 types.apply(value, line)
-                if not problems:
-                    yield line, value
             else:
                 problems.add("the row is no object", line=line, value=value, rule=ARRAY_RULE, remedy=ARRAY_REMEDY)
+            if (reason := problems.taken()) is not None:
+                yield line, {INPUT_ERROR: reason}
+            elif not problems:
+                yield line, value  # type: ignore[misc]
     window.expect("]")
     if window.peek():
         raise window.broken("there is more after the array", ARRAY_RULE)
@@ -218,7 +223,7 @@ class _Window:
     def _read(self, size: int) -> str:
         try:
             chunk = self._stream.read(size)
-        except (OSError, EOFError) as error:
+        except BROKEN as error:
             raise broken_bytes(self._problems, self._line, error) from None
         first = b"" if self._begun else chunk
         self._ended = not chunk

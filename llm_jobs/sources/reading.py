@@ -6,6 +6,7 @@ Which reader a format has is decided here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import BinaryIO, Self
 
@@ -18,18 +19,28 @@ from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.text import decompressed
 from llm_jobs.sources.types import DeclaredTypes
 
+TAB = "\t"
 Located = tuple[int, dict[str, JsonValue]]
 Reader = Callable[[BinaryIO, DeclaredTypes, Problems], Iterator[Located]]
-READERS: Mapping[str, Reader] = {"csv": csv_rows, "json": json_array_rows, "jsonl": json_line_rows}
+READERS: Mapping[str, Reader] = {
+    "csv": csv_rows,
+    "tsv": partial(csv_rows, delimiter=TAB),
+    "json": json_array_rows,
+    "jsonl": json_line_rows,
+}
 
 
 class Reading:
     """A text input that is being read. Raises DocumentError when it cannot be opened."""
 
-    def __init__(self, source: Input) -> None:
+    def __init__(self, source: Input, problems: Problems | None = None, *, part: int = 0) -> None:
+        """`part`: which of several files."""
         self._source = source
-        self.url = url_of(source)
-        self.problems = Problems(self.url)
+        urls = urls_of(source)
+        self.url = urls[part]
+        self.problems = problems or Problems(self.url)
+        if len(urls) > 1:
+            self.problems.of_part(urls, part)
         self._bytes = DigestingReader(open_bytes(self.url))
         self._text = decompressed(self._bytes, self.url)  # closes what is below it when it is dropped: kept
 
@@ -48,12 +59,17 @@ class Reading:
         return read(self._text, types, self.problems)
 
     def header(self) -> list[str]:
-        """The column names of a CSV file. Raises DocumentError."""
-        return csv_header(self._text, self.problems)
+        """The column names of a CSV or TSV file. Raises DocumentError."""
+        return csv_header(self._text, self.problems, delimiter=TAB if self._source.format == "tsv" else ",")
 
     def digest(self) -> str:
         """SHA-256 of the stored bytes, once the rows are read."""
         return self._bytes.finish()
+
+
+def urls_of(source: Input) -> list[str]:
+    """Where the files of an input lie, in their order."""
+    return [file.url for file in source.files] or [url_of(source)]
 
 
 def url_of(source: Input) -> str:

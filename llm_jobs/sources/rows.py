@@ -12,7 +12,7 @@ from llm_jobs.documents.job import Input, JsonValue
 from llm_jobs.sources.digest import open_bytes
 from llm_jobs.sources.parquet_rows import open_parquet, parquet_batches
 from llm_jobs.sources.problems import Problems
-from llm_jobs.sources.reading import Reading, url_of
+from llm_jobs.sources.reading import Reading, urls_of
 from llm_jobs.sources.types import DeclaredTypes
 
 BATCH_ROWS = 1024
@@ -30,8 +30,9 @@ def iterate(source: Input, *, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row
     elif source.format == "parquet":
         yield from _parquet(source, batch_rows)
     else:
-        with Reading(source) as reading:
-            yield from batched((row for _, row in reading.rows()), batch_rows)
+        for part in range(len(urls_of(source))):
+            with Reading(source, part=part) as reading:
+                yield from batched((row for _, row in reading.rows()), batch_rows)
 
 
 def batched(rows: Iterable[Row], batch_rows: int) -> Iterator[list[Row]]:
@@ -42,8 +43,8 @@ def batched(rows: Iterable[Row], batch_rows: int) -> Iterator[list[Row]]:
 
 
 def _parquet(source: Input, batch_rows: int) -> Iterator[list[Row]]:
-    url = url_of(source)
-    problems = Problems(url)
-    with open_bytes(url) as stream:
-        file = open_parquet(stream, problems)
-        yield from parquet_batches(file, DeclaredTypes(source.types, problems), problems, batch_rows=batch_rows)
+    for url in urls_of(source):
+        problems = Problems(url)
+        with open_bytes(url) as stream:
+            file = open_parquet(stream, problems)
+            yield from parquet_batches(file, DeclaredTypes(source.types, problems), problems, batch_rows=batch_rows)

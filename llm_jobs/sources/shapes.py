@@ -175,7 +175,8 @@ def _note_two_types(name: str, shape: Shape, problems: Problems) -> None:
         ((kind, line) for kind, line in shape.kinds.items() if kind is not type(None)), key=lambda pair: pair[1]
     )[:2]
     problems.add(
-        f"the column holds {NAMES[first]} (line {first_line}) and {NAMES[second]} (line {second_line})",
+        f"the column holds {NAMES[first]} ({problems.place(first_line)}) and {NAMES[second]} "
+        f"({problems.place(second_line)})",
         line=second_line,
         key=name,
         rule="a column has one type",

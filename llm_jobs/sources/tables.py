@@ -6,9 +6,9 @@ input, where `batches` reads them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -30,6 +30,9 @@ class Table:
     rows: int
     schema: pa.Schema  # of the columns that the result shows
     path: str | None  # of the Parquet file; None: the rows are inline
+    types: Mapping[str, str] = field(default_factory=dict)  # to which its rows are converted as they are read
+    bad_rows: int = 0  # that could not be read; each is marked, and never asked
+    bad_row: str | None = None  # why, of the first
 
     def batches(self, *, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row]]:
         """The rows in order; what a row lacks is null. Memory: one batch of rows, one row group of the file."""
@@ -39,7 +42,7 @@ class Table:
             yield from batched(({**blank, **row} for row in self.source.rows), batch_rows)
             return
         problems = Problems(self.path)
-        declared = DeclaredTypes(self.source.types if self.path == self.source.url else {}, problems)
+        declared = DeclaredTypes(self.types, problems)
         with closing(open_bytes(self.path)) as stream:
             yield from parquet_batches(open_parquet(stream, problems), declared, problems, batch_rows=batch_rows)
 
@@ -52,7 +55,15 @@ def open_table(source: Input, frozen: FrozenInput | None = None) -> Table:
     if source.kind != "inline":
         if frozen is None:
             raise ValueError("an input that is not inline is frozen before it is opened")
-        return Table(source=source, rows=frozen.rows, schema=frozen.schema, path=frozen.path)
+        return Table(
+            source=source,
+            rows=frozen.rows,
+            schema=frozen.schema,
+            path=frozen.path,
+            types=frozen.types,
+            bad_rows=frozen.bad_rows,
+            bad_row=frozen.bad_row,
+        )
     schema = inline_schema(source)
     return Table(source=source, rows=len(source.rows), schema=schema, path=None)
 

@@ -1,11 +1,13 @@
 """From stored bytes to lines of text: compression by suffix, UTF-8 only, a BOM removed. Streams.
 
-Compression is told by the name alone (.gz, .zst, .bz2). Newlines are kept as they are: they may be part of a value.
+Compression is told by the name alone (.gz, .zst, .bz2, .xz). Newlines are kept as they are: they may be part of a
+value.
 """
 
 from __future__ import annotations
 
 import io
+import lzma
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
@@ -14,14 +16,18 @@ import pyarrow as pa
 from llm_jobs.sources.problems import Problems
 
 CODECS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
+XZ = ".xz"  # which Arrow does not read
 BOM = b"\xef\xbb\xbf"
 UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+BROKEN = (OSError, EOFError, lzma.LZMAError)  # what torn or damaged bytes raise
 LARGEST_ROW_BYTES = 64 * 1024 * 1024
 BUFFER_BYTES = 1 << 18
 
 
 def decompressed(stream: io.RawIOBase, url: str) -> BinaryIO:
     """`stream` behind a buffer and, where the suffix of `url` says so, a decompressor. Raises OSError while reading."""
+    if url.endswith(XZ):
+        return io.BufferedReader(lzma.LZMAFile(cast(BinaryIO, stream)), BUFFER_BYTES)
     codec = next((codec for suffix, codec in CODECS.items() if url.endswith(suffix)), None)
     if codec is None:
         return io.BufferedReader(stream, BUFFER_BYTES)
@@ -38,7 +44,7 @@ def byte_lines(stream: BinaryIO, problems: Problems) -> Iterator[bytes]:
             if len(line) == LARGEST_ROW_BYTES:
                 raise too_large(problems, number)
             yield line.removeprefix(BOM) if number == 1 else line
-    except (OSError, EOFError) as error:
+    except BROKEN as error:
         raise broken_bytes(problems, number, error) from None
 
 
@@ -82,6 +88,6 @@ def broken_bytes(problems: Problems, line: int, error: Exception) -> Exception:
     """The error for bytes that cannot be read or decompressed."""
     return problems.fatal(
         f"the file cannot be read past line {line}: {error}",
-        rule="a file whose name ends in .gz, .zst or .bz2 is compressed so, whole",
+        rule="a file whose name ends in .gz, .zst, .bz2 or .xz is compressed so, whole",
         remedy="compress it again, or correct its name",
     )
