@@ -16,7 +16,8 @@ from pathlib import Path
 from pydantic import Field
 
 from llm_jobs.documents.job import Budget
-from llm_jobs.documents.models import BudgetModel, Model
+from llm_jobs.documents.models import BudgetModel
+from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.yaml_text import read_yaml

@@ -13,7 +13,6 @@ from pathlib import Path
 from llm_jobs.documents.job import (
     CompoundStep,
     GraphStep,
-    Input,
     Job,
     JsonValue,
     Message,
@@ -34,9 +33,9 @@ from llm_jobs.documents.parsed import (
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
+from llm_jobs.operations.destinations import check_outputs
 from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
 from llm_jobs.operations.inputs import resolved_input
-from llm_jobs.operations.destinations import check_outputs
 from llm_jobs.operations.model_digest import with_digest
 from llm_jobs.operations.scripts import made_request, written_prompt
 from llm_jobs.operations.services import Services

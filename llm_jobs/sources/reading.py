@@ -38,7 +38,7 @@ class Reading:
         self._source = source
         urls = urls_of(source)
         self.url = urls[part]
-        self.problems = problems or Problems(self.url)
+        self.problems = Problems(self.url) if problems is None else problems
         if len(urls) > 1:
             self.problems.of_part(urls, part)
         self._bytes = DigestingReader(open_bytes(self.url))
