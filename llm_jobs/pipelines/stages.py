@@ -6,8 +6,9 @@ such steps every step works row by row, and may need any other of the same table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 
 from llm_jobs.documents.expressions import Expression, compile_expression
 from llm_jobs.documents.job import (
@@ -75,21 +76,17 @@ class _Builder:
         placed = [self._add_one(step) for step in steps]
         by_name = {step.name: index for step, index in zip(steps, placed, strict=True)}
         needs = {
-            index: self._needs(step, index, by_name, placed[at - 1] if sequential and at else None)
+            index: _needs(step, by_name, placed[at - 1] if sequential and at else None)
             for at, (step, index) in enumerate(zip(steps, placed, strict=True))
         }
-        _check_order(steps, [needs[index] for index in placed], placed)
+        _check_order(needs, dict(zip(placed, [step.name for step in steps], strict=True)))
+        after: dict[int, list[int]] = {index: [] for index in placed}
+        for index, needed in needs.items():
+            for other in needed:
+                after[other].append(index)
         for index in placed:
-            after = tuple(other for other in placed if needs[other] >> index & 1)
-            node = self.nodes[index]
-            self.nodes[index] = Node(
-                name=node.name,
-                work=node.work,
-                needs=needs[index],
-                after=after,
-                when=node.when,
-                columns=node.columns,
-            )
+            mask = sum(1 << other for other in needs[index])
+            self.nodes[index] = replace(self.nodes[index], needs=mask, after=tuple(after[index]))
         return tuple(placed)
 
     def _add_one(self, step: RowStep) -> int:
@@ -111,39 +108,25 @@ class _Builder:
             return compound, columns
         return self._prepare(step), self._columns(step)
 
-    def _needs(self, step: RowStep, index: int, by_name: dict[str, int], before: int | None) -> int:
-        named = None if isinstance(step, RequestStep) else step.needs
-        if named is None:
-            return 0 if before is None else 1 << before
-        needs = 0
-        for name in named:
-            needs |= 1 << by_name[name]
-        return needs
+
+def _needs(step: RowStep, by_name: Mapping[str, int], before: int | None) -> frozenset[int]:
+    """The steps that one waits for: those it names, or else the one before it."""
+    named = None if isinstance(step, RequestStep) else step.needs
+    if named is None:
+        return frozenset() if before is None else frozenset({before})
+    return frozenset(by_name[name] for name in named)
 
 
 def _expression(text: str | None, step: str) -> Expression | None:
     return None if text is None else compile_expression(text, where=f"the condition of step {step}")
 
 
-def _check_order(steps: Sequence[RowStep], needs: Sequence[int], placed: Sequence[int]) -> None:
+def _check_order(needs: Mapping[int, Iterable[int]], names: Mapping[int, str]) -> None:
     """Raise DocumentError where steps wait for each other, naming them in their order."""
-    waiting = dict(zip(placed, needs, strict=True))
-    done = 0
-    while free := [index for index, mask in waiting.items() if not mask & ~done]:
-        for index in free:
-            done |= 1 << index
-            del waiting[index]
-    if waiting:
-        names = dict(zip(placed, [step.name for step in steps], strict=True))
-        raise DocumentError([_cycle(_path(waiting, names))])
-
-
-def _path(waiting: dict[int, int], names: dict[int, str]) -> list[str]:
-    """A cycle among steps that wait, from one of them back to itself."""
-    path = [next(iter(waiting))]
-    while path.count(path[-1]) < 2:
-        path.append(next(other for other in waiting if waiting[path[-1]] >> other & 1))
-    return [names[index] for index in path[path.index(path[-1]) :]]
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        raise DocumentError([_cycle([names[index] for index in reversed(error.args[1])])]) from None
 
 
 def _cycle(path: Sequence[str]) -> Problem:

@@ -70,8 +70,13 @@ def undefined_names(messages: Sequence[Message]) -> set[str]:
     names: set[str] = set()
     for number, message in enumerate(messages, 1):
         if _is_template(message.content):
-            names |= meta.find_undeclared_variables(_parse(message.content, f"message {number} ({message.role})"))
+            names |= _undeclared(message.content, f"message {number} ({message.role})")
     return names - _ENVIRONMENT.globals.keys() - {WHOLE_ROW}
+
+
+@functools.lru_cache(maxsize=4096)  # a document's templates are looked at more than once
+def _undeclared(template: str, where: str) -> frozenset[str]:
+    return frozenset(meta.find_undeclared_variables(_parse(template, where)))
 
 
 def names_in_value(value: JsonValue) -> set[str]:
