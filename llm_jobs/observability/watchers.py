@@ -63,11 +63,11 @@ class JobWatcher:
         self._outbox = outbox
         self._running = False
         self._looked_s = 0.0
-        kinds = wanted(self._hear)
-        self.wants = None if kinds is None else kinds | _OWN
+        self._heard = wanted(self._hear)
+        self.wants = None if self._heard is None else self._heard | _OWN
 
     def __call__(self, event: Event) -> None:
-        if wants(self._hear, type(event)):
+        if self._heard is None or type(event) in self._heard:
             self._hear(event)
         if isinstance(event, JobStarted):
             self._running = True
@@ -95,16 +95,18 @@ class JobWatcher:
             self._outbox.send(end_message(self._about, event, told), self._watching.channels)
 
     def _look(self, metrics: dict[str, float]) -> None:
-        for raised in self._judge.judge(metrics):
-            self._raise(raised)
+        self._raise(list(self._judge.judge(metrics)))
         if (monitoring := self._watching.monitoring) is not None:
             stated = {name: metrics[name] for name in monitoring.metrics}
             self._emit(JobMeasured(self._about.job_hash, self._about.name, stated))
 
-    def _raise(self, raised: Raised) -> None:
+    def _raise(self, raised: Sequence[Raised]) -> None:
+        """Send each; one condition over several channels is one fact."""
         about = self._about
-        self._emit(AlertRaised(about.job_hash, about.name, raised.alert.condition, raised.metrics))
-        self._outbox.send(alert_message(about, raised), [raised.alert.channel])
+        for condition, metrics in {each.alert.condition: each.metrics for each in raised}.items():
+            self._emit(AlertRaised(about.job_hash, about.name, condition, metrics))
+        for each in raised:
+            self._outbox.send(alert_message(about, each), [each.alert.channel])
 
     def _emit(self, event: JobMeasured | AlertRaised) -> None:
         if wants(self._tell, type(event)):

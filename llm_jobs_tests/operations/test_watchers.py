@@ -85,6 +85,7 @@ def test_an_alert_is_mailed_once_and_the_job_goes_on(tmp_path: Path) -> None:
             {"condition": "error_rate > 0.05", **TO_MAIL},
             {"condition": "execution_time > 600", **TO_MAIL},
             {"condition": "rows >= 1 and failed >= 1", **TO_LOG},
+            {"condition": "error_rate > 0.05", **TO_LOG},
         ]
         document = watched(rows=[*ROWS, BAD_ROW], alerts=alerts, logging={})
         [report] = answered(house, document, heard)
