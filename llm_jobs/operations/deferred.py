@@ -7,8 +7,8 @@ else remembers anything: a restart finds all of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from llm_jobs.documents.launch_rules import OnPartial
@@ -47,12 +47,14 @@ class Deferred:
     state: Literal["waiting", "frozen", "refused"] = "waiting"
     job_hashes: tuple[str, ...] = ()  # once it is frozen
     error: str | None = None  # where it was refused
+    details: Mapping[str, Any] = field(default_factory=dict)  # of the submission that it will be
     since_ns: int = 0  # of its recording
 
     @property
     def series(self) -> tuple[str, ...]:
         """What is the same of two submissions of one document, or of one pipeline."""
-        return (self.document_name, self.name) if self.tie is None else ("", self.tie.name)
+        own = (self.document_name, self.name, self.overrides.input or "")
+        return own if self.tie is None else ("", self.tie.name)
 
 
 def record_deferred(services: Services, deferred: Deferred) -> None:

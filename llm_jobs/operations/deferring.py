@@ -7,12 +7,13 @@ write it. Raises before anything is recorded.
 from __future__ import annotations
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_jobs.documents.formats.pipeline_of_jobs import KEY, ParsedPipeline, PipelineJob
 from llm_jobs.documents.identity import hash_of
+from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.documents.parsing import read_pipeline
 from llm_jobs.documents.validation import did_you_mean
@@ -54,13 +55,15 @@ def prepare(
     origin: str,
     overrides: Overrides = NO_OVERRIDES,
     as_of_ns: int | None = None,
+    details: Mapping[str, JsonValue] | None = None,
 ) -> list[Prepared]:
-    """What `defer` would record: each with its text. Writes nothing. Raises as `defer`."""
+    """What `defer` would record: each with its text. `details`: of the submission that each will be. Writes nothing.
+    Raises as `defer`."""
     text = path.read_bytes()
     if not any(mark in text for mark in _MARKS):
         return []
     pipeline = read_pipeline(path.name, text, max_bytes=services.settings.max_document_bytes)
-    writer = _Writer(services, origin, overrides, as_of_ns)
+    writer = _Writer(services, origin, overrides, as_of_ns, details or {})
     if pipeline is None:
         return writer.of_document(path, text)
     if overrides != NO_OVERRIDES:
@@ -104,11 +107,19 @@ def check_document(services: Services, path: Path) -> Checked:
 class _Writer:
     """Makes the records of one submission; writes nothing."""
 
-    def __init__(self, services: Services, origin: str, overrides: Overrides, as_of_ns: int | None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        origin: str,
+        overrides: Overrides,
+        as_of_ns: int | None,
+        details: Mapping[str, JsonValue],
+    ) -> None:
         self._services = services
         self._origin = origin
         self._overrides = overrides
         self._as_of_ns = as_of_ns
+        self._details = details
         self._who = getpass.getuser()
 
     def of_document(self, path: Path, text: bytes) -> list[Prepared]:
@@ -206,6 +217,7 @@ class _Writer:
             as_of_ns=self._as_of_ns,
             overrides=self._overrides,
             tie=tie,
+            details=self._details,
         )
 
 

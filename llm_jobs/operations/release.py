@@ -25,6 +25,7 @@ from llm_jobs.operations.services import Services
 
 REFUSED = "refused"
 BUDGET_S = 20.0
+UNHELD = ("cli", "schedule")  # who runs a document by hand, or by the clock, has seen what it costs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,9 +103,9 @@ def _frozen(services: Services, each: Deferred) -> list[Accepted]:
     document, path = _read(services, each)
     for job in document.jobs:
         check_caps(services, job)
-    if each.origin != "cli":  # who runs a document by hand has seen what it costs
+    if each.origin not in UNHELD:
         hold_if_dear(services, document, path)
-    details: dict[str, JsonValue] = {"deferred": each.id}
+    details: dict[str, JsonValue] = {**each.details, "deferred": each.id}
     if each.tie is not None:
         details["pipeline"] = {"id": each.tie.id, "name": each.tie.name, "member": each.tie.member}
     accepted = record(services, document, origin=each.origin, as_of_ns=each.as_of_ns, details=details)
