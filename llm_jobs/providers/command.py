@@ -19,7 +19,7 @@ from pydantic import Field
 
 from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
 from llm_jobs.documents.json_text import read_json
-from llm_jobs.documents.models import Model
+from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.errors import CallTimeout, DocumentError, PermanentError, Problem

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from llm_jobs.documents.job import ModelRef
-from llm_jobs.documents.models import Model
+from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.yaml_text import read_yaml

@@ -11,6 +11,7 @@ from llm_jobs.documents.destinations import FileOutput, OutputError
 from llm_jobs.documents.job import JsonValue, Message, Policy, Schedule
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.documents.table_sources import InputErrors
 from llm_jobs.documents.watched import Watching
 from llm_jobs.errors import DocumentError, Problem
 
@@ -115,6 +116,7 @@ def test_every_key_of_a_job_arrives_where_it_belongs() -> None:
         timeout_s=30,
         job_timeout_s=600.5,
         on_input_error="fail",
+        input_errors=InputErrors(strategy="fail"),
         outputs=(FileOutput(path="out/answers.json", format="json"),),
         on_output_error=OutputError(alert=True),
         schedule=Schedule(cron="0 9 * * 1-5", timezone="Europe/Berlin", enabled=False),
