@@ -55,10 +55,13 @@ def profile_names(job: Part) -> list[str]:
 
 def check_keys(job: Part, at: KeyPath, checks: Checks) -> None:
     """Refuse what is no key of a profile, in all of them."""
+    stated = job.get("profiles")
+    if stated is not None and not isinstance(stated.value, dict):
+        _refuse_shape((*at, "profiles"), "profiles are", checks)
     known = [key for key in JobModel.model_fields if key not in _NOT_IN_PROFILES] + list(_SHORT)
     for name, profile in _all(job).items():
         if not isinstance(profile.value, dict):
-            _refuse_shape((*at, "profiles", name), checks)
+            _refuse_shape((*at, "profiles", name), "the profile is", checks)
         for key, _ in profile.entries():
             if key not in known:
                 checks.refuse(
@@ -102,8 +105,8 @@ def _all(job: Part) -> dict[str, Part]:
     return {} if profiles is None else dict(profiles.entries())
 
 
-def _refuse_shape(at: KeyPath, checks: Checks) -> None:
-    checks.refuse(at, "the profile is no mapping", rule="a profile holds keys of a job", remedy="write `key: value`")
+def _refuse_shape(at: KeyPath, what: str, checks: Checks) -> None:
+    checks.refuse(at, f"{what} no mapping", rule="a profile holds keys of a job", remedy="write `key: value`")
 
 
 def _unsaid(job: Part, keys: tuple[str, ...]) -> Part:

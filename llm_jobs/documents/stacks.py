@@ -92,7 +92,7 @@ def with_stack(
     model = read_stack(text.source)
     declared = [parameter.name for parameter in model.parameters]
     stated = job.get("stack_parameters")
-    given = dict(stated.value) if stated is not None and isinstance(stated.value, dict) else {}
+    given = _stated(stated, checks)
     refuse_unknown(given, declared, checks, ("job", "stack_parameters"))
     taken = {name: value for name, value in options.items() if name in declared}
     inner = Checks(text.source)
@@ -132,6 +132,20 @@ def _body(text: StackText, filling: Filling) -> Part:
     origin = Origin(kind="stack", file=text.source.file, path=(), name=f"{text.name}@{text.version}")
     body = whole.without(*[key for key, _ in whole.entries() if key not in BODY]).from_(origin)
     return filling.fill(body, at=(), becomes=("job",))
+
+
+def _stated(parameters: Part | None, checks: Checks) -> dict[str, JsonValue]:
+    if parameters is None:
+        return {}
+    if isinstance(parameters.value, dict):
+        return dict(parameters.value)
+    checks.refuse(
+        ("job", "stack_parameters"),
+        "stack_parameters is no mapping",
+        rule="each parameter of the stack by its name",
+        remedy="write `stack_parameters: {name: value}`",
+    )
+    return {}
 
 
 def check_single(job: Part, checks: Checks) -> None:

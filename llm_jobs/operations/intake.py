@@ -137,6 +137,7 @@ def _leave(path: Path) -> None:
 def place_in_inbox(services: Services, path: Path) -> Path:
     """Put a copy of a document into the inbox, whole or not at all, and its lock before it. Raises ImmutableError if
     one of its name waits."""
-    if lock_path(path).is_file():
-        keep(services.settings.inbox / lock_path(path).name, lock_path(path).read_bytes())
-    return keep(services.settings.inbox / path.name, path.read_bytes())
+    placed, lock = services.settings.inbox / path.name, lock_path(path)
+    if lock.is_file() and not placed.exists():  # one that waits already keeps its own
+        keep(services.settings.inbox / lock.name, lock.read_bytes())
+    return keep(placed, path.read_bytes())

@@ -63,6 +63,11 @@ def test_a_mistake_in_a_profile_is_told_once_and_at_its_place(
     assert remedy in str(problem.remedy)
 
 
+def test_profiles_are_a_mapping() -> None:
+    with pytest.raises(DocumentError, match="profiles are no mapping"):
+        parse_document("r.yaml", b"job: {name: a, prompts: [{name: b, text: c, model: m}], profiles: [x]}")
+
+
 def test_a_profile_that_is_not_there_is_told_with_the_nearest() -> None:
     [problem] = problems_of("{temperature: 1}", "goood")
     assert (problem.line, problem.key) == (8, "job.profiles")

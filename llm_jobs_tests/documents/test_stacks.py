@@ -129,6 +129,7 @@ JOB_MISTAKES = [
     ("  stack_version: [1]\n  stack: sentiment\n", 3, "job.stack_version", "stack_version is no text"),
     ("  stack_version: ^1\n", 1, "job.stack", "stack is missing"),
     ("  stack_parameters: {langage: x}\n  stack: sentiment\n", 3, "job.stack_parameters", "no parameter 'langage'"),
+    ("  stack_parameters: [x]\n  stack: sentiment\n", 3, "job.stack_parameters", "is no mapping"),
     ("  stack: sentiment\n  prompts: [{name: a, text: x}]\n", 4, "job.prompts", "a stack and prompts"),
     ("  stack: sentiment\n  steps: [{name: a, text: x}]\n", 4, "job.steps", "a stack and steps"),
     ("  stack: sentiment\n  phases: [{name: a, prompt: x}]\n", 4, "job.phases", "a stack and phases"),
