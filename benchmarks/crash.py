@@ -55,7 +55,7 @@ def killed_at(point: str) -> tuple[float, int, int]:
         for _, answered_ns, body_hash, _ in server.stats()["log"]:
             times[body_hash].append(answered_ns)
     again = [min(answered) < killed_ns for answered in times.values() if len(answered) > 1]
-    seconds = (before[-1][0] - before[0][0]) / 1e9
+    seconds = (before[-1][0] - before[0][0]) / 1e9 if before else 0.0  # killed before the first answer
     return len(before) / seconds if seconds else 0.0, sum(again), len(again) - sum(again)
 
 
