@@ -6,6 +6,7 @@ them, of at most 16k rows or some 32 MiB each.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -47,7 +48,7 @@ class RowsAt:
         return found
 
     def _group_of(self, number: int) -> int:
-        return next(group for group, end in enumerate(self._starts[1:]) if number < end)
+        return bisect_right(self._starts, number) - 1
 
     def _read(self, group: int) -> pa.Table:
         if group not in self._kept:

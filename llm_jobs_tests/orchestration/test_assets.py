@@ -9,6 +9,7 @@ import pytest
 
 from llm_jobs.events import Listener
 from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.assets import MOST_PAGES, shown_of
 from llm_jobs.orchestration.audience import Audience
 from llm_jobs.orchestration.build import build_definitions, in_process
 from llm_jobs.orchestration.coverage import cover
@@ -180,6 +181,7 @@ def test_a_result_carries_what_people_look_for(
     assert metadata["cost (USD)"].value == "not known"
     assert metadata["latency p99 (s)"].value == 0.2
     assert metadata["path"].value == f"results/{key(0)}/1.parquet"
+    assert metadata["report"].value == f"reports/{key(0)}/1.html"
     plot = metadata["latency and cost over time"]
     assert isinstance(plot, dg.MarkdownMetadataValue)
     assert (plot.md_str or "").startswith("![")
@@ -223,3 +225,11 @@ def test_what_was_spent_is_a_table_and_a_plot(instance: dg.DagsterInstance, use_
     assert table.records[0].data.items() >= {"day": "2026-11-21", "model": "small", "job": "reviews"}.items()
     assert made.metadata["cost (USD)"].value == 0.5
     assert made.metadata["saved by reuse (USD)"].value == "not known"
+
+
+def test_runs_of_very_many_jobs_make_no_pages(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases, sixteen: list[str]
+) -> None:
+    assert len(sixteen) < MOST_PAGES
+    assert shown_of(use_cases, key(0), pages=True).page == f"reports/{key(0)}/1.html"
+    assert shown_of(use_cases, key(0), pages=False).page is None

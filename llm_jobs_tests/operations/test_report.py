@@ -1,0 +1,45 @@
+"""Pages that runs make for Dagster: small, kept once, and none where rows are not to be shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_jobs.observability.report_rows import ERASED
+from llm_jobs.operations.report import LINKED_LIMIT, linked_report
+from llm_jobs_tests.cli.house import House, job
+
+MANY = [{"id": number, "text": f"text {number}"} for number in range(LINKED_LIMIT + 5)]
+
+
+def test_a_run_makes_a_small_page_and_makes_it_once(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    [report] = house.answer(house.write("many.json", job("many", MANY)))
+    with house.entry.open_services() as services:
+        paths = {linked_report(services, report.job_hash) for _ in range(2)}
+    [path] = paths
+    assert Path(str(path)).read_text(encoding="utf-8").count('<details class="row"') == LINKED_LIMIT
+
+
+@pytest.mark.parametrize("preview", ["off", "on"])
+def test_no_page_is_made_where_previews_are_off(tmp_path: Path, preview: str) -> None:
+    house = House(tmp_path, {"LLM_JOBS_PREVIEW": preview})
+    [report] = house.answer(house.write("few.json", job("few", MANY[:2])))
+    with house.entry.open_services() as services:
+        path = linked_report(services, report.job_hash)
+    assert (path is None) == (preview == "off")
+    assert (house.home / "reports").exists() == (preview == "on")
+
+
+def test_a_row_whose_bodies_were_erased_says_so(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    [report] = house.answer(house.write("few.json", job("few", MANY[:1])))
+    texts = []
+    with house.entry.open_services() as services:
+        texts.append(Path(str(linked_report(services, report.job_hash))).read_text(encoding="utf-8"))
+        call_hash = texts[0].partition("<dt>call</dt><dd>")[2].partition("<")[0]
+        services.ledger.erase(call_hashes=[call_hash], who="ada", why="asked for")
+        texts.append(Path(str(linked_report(services, report.job_hash))).read_text(encoding="utf-8"))
+    assert ['<p class="role">user</p>' in text for text in texts] == [True, False]
+    assert [ERASED in text for text in texts] == [False, True]
