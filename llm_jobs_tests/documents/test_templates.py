@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_jobs.documents.choices import read_parameters
+from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document, stated_name
 
@@ -90,14 +91,20 @@ def test_a_credential_stays_the_name_of_its_variable() -> None:
     assert prompt(made("language=English", text=text)).api_key == "LABELS_API_KEY"
 
 
-@given(st.text("${}AB_HOME a'\"\n", max_size=20))
+PIECES = st.lists(st.sampled_from(["${A}", "${language}", "$", "{", "}", "A", "$${B}", "\n", "'", " "]), max_size=6)
+
+
+@given(PIECES.map("".join))
 def test_a_value_is_never_read_again(value: str) -> None:
     text = TEMPLATE.replace("name: language, choices: [English, German]", "name: language")
-    environment = {"LLM_JOBS_DOCUMENT_VARIABLES": "A,B,HOME", "A": "leaked", "B": "leaked", "HOME": "leaked"}
-    [document] = parse_document("t.yaml", text.encode(), parameters={"language": value}, environment=environment)
+    text = text.replace("dry", '"${language}"')
+    environment = {"LLM_JOBS_DOCUMENT_VARIABLES": "A,B", "A": "leaked", "B": "leaked"}
+    given: dict[str, JsonValue] = {"language": value, "stops": [value]}
+    [document] = parse_document("t.yaml", text.encode(), parameters=given, environment=environment)
     step = prompt(document)
     assert step.messages is not None
     assert step.messages[0].content == f"Label in {value}, at 0: {{{{ text }}}}"
+    assert (step.parameters["tone"], step.parameters["stop"]) == (value, [value])
 
 
 @pytest.mark.parametrize("value", ["reviews", "public.reviews", "_r1", "42", "0.5"])
