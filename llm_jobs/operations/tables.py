@@ -15,6 +15,7 @@ from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.services import Services
 from llm_jobs.sources.freeze import FrozenInput, freeze
+from llm_jobs.sources.reach import Reach
 from llm_jobs.sources.tables import Table, open_table
 
 LOG = logging.getLogger(__name__)
@@ -29,19 +30,22 @@ def job_table(services: Services, submission: Submission, job: Job, *, epoch_ns:
     return open_table(source, frozen(services, job, source, services.settings.inputs / job.hash, epoch_ns=epoch_ns))
 
 
-def frozen(services: Services, job: Job, source: Input, folder: Path, *, epoch_ns: int) -> FrozenInput:
+def frozen(
+    services: Services, job: Job, source: Input, folder: Path, *, epoch_ns: int, reach: Reach | None = None
+) -> FrozenInput:
     """The input of a job, frozen in `folder` as its policy says. Raises DocumentError, or SetupError where a server
     cannot be used."""
+    reach = reach or services.reach
     errors = job.policy.input_errors
     retries = errors.max_retries if errors is not None and errors.strategy == "retry" else 0
     is_tolerant = errors is not None and errors.tolerates
     for tried in range(retries + 1):
         try:
-            return freeze(source, folder, epoch_ns=epoch_ns, reach=services.reach, is_tolerant=is_tolerant)
+            return freeze(source, folder, epoch_ns=epoch_ns, reach=reach, is_tolerant=is_tolerant)
         except SetupError:
             if tried == retries:
                 raise
-            services.reach.sleep(FIRST_WAIT_S * 2**tried)
+            reach.sleep(FIRST_WAIT_S * 2**tried)
     raise AssertionError
 
 
@@ -52,7 +56,7 @@ def tell_bad_rows(job: Job, table: Table, emit: Listener) -> None:
         return
     emit(InputRowsUnreadable(job.hash, job.name, table.bad_rows, table.bad_row or "", errors.alerts))
     if errors.log:
-        LOG.warning("%s rows of job %s could not be read, the first: %s", table.bad_rows, job.name, table.bad_row)
+        LOG.warning("job %s: rows that could not be read: %s, the first: %s", job.name, table.bad_rows, table.bad_row)
 
 
 def with_document(services: Services, submission: Submission, source: Input) -> Input:
