@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llm_jobs.events import Listener
 from llm_jobs.operations import (
+    arrivals,
     batches,
     deliver,
     describe,
@@ -33,6 +34,7 @@ from llm_jobs.operations.records import (
     JobLine,
     JobReport,
     Launchable,
+    RecurringDocument,
     SubmittedJob,
 )
 from llm_jobs.operations.services import Services
@@ -102,6 +104,11 @@ class BoundUseCases:
     def results_of(self, name: str) -> pa.Table:
         return read.results_of(self.services, name)
 
-    def submit_recurring(self, path: str, *, tick_ns: int) -> Sequence[str]:
-        accepted = recurring.submit_recurring(self.services, Path(path), tick_ns=tick_ns)
-        return [each.job.hash for each in accepted]
+    def submit_recurring(self, path: str, *, tick_ns: int) -> recurring.Tick:
+        return recurring.submit_recurring(self.services, Path(path), tick_ns=tick_ns)
+
+    def recurring_documents(self) -> Sequence[RecurringDocument]:
+        return recurring.recurring_documents(self.services.settings, self.services.environment)
+
+    def take_arrivals(self, *, budget_s: float) -> arrivals.Arrivals:
+        return arrivals.take_arrivals(self.services, budget_s=budget_s)

@@ -17,16 +17,20 @@ from llm_jobs.orchestration.use_cases import UseCases
 
 
 def build_definitions(
-    *, resources: Mapping[str, object], schedules: Sequence[dg.ScheduleDefinition] = ()
+    *,
+    resources: Mapping[str, object],
+    schedules: Sequence[dg.ScheduleDefinition] = (),
+    sensors: Sequence[dg.SensorDefinition] = (),
 ) -> dg.Definitions:
-    """Every asset, job and sensor of the project, with `resources` and the `schedules` of recurring documents.
+    """Every asset, job and sensor of the project, with `resources`, and with the `schedules` and `sensors` of recurring
+    documents.
 
     One process per run: a run is one step, and starting another process would cost seconds.
     """
     return dg.Definitions(
         assets=ASSETS,
         jobs=ALL_JOBS,
-        sensors=SENSORS,
+        sensors=[*SENSORS, *sensors],
         schedules=schedules,
         resources=resources,
         executor=dg.in_process_executor,

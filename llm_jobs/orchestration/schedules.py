@@ -5,6 +5,7 @@ No annotations from the future here: Dagster reads them.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -22,14 +23,19 @@ NOTHING_CHANGED = "Nothing changed since an earlier tick: every row is answered.
 
 
 def recurring_schedules(documents: Iterable[RecurringDocument]) -> list[dg.ScheduleDefinition]:
-    """The schedules of `documents`; names that occur twice are told apart by the path."""
-    schedules: dict[str, dg.ScheduleDefinition] = {}
-    for document in documents:
-        name = re.sub(r"\W", "_", document.name, flags=re.ASCII)
-        if name in schedules:
-            name = f"{name}_{hashlib.sha256(document.path.encode()).hexdigest()[:8]}"
-        schedules[name] = _schedule(name, document)
-    return list(schedules.values())
+    """The schedules of `documents`. Where a name occurs twice, each is told by its path: a schedule that somebody
+    switched off must not become another document's because a file was added."""
+    listed = list(documents)
+    names = [re.sub(r"\W", "_", document.name, flags=re.ASCII) for document in listed]
+    counts = Counter(names)
+    return [
+        _schedule(name if counts[name] == 1 else f"{name}_{_mark(document)}", document)
+        for name, document in zip(names, listed, strict=True)
+    ]
+
+
+def _mark(document: RecurringDocument) -> str:
+    return hashlib.sha256(document.path.encode()).hexdigest()[:8]
 
 
 def _schedule(name: str, document: RecurringDocument) -> dg.ScheduleDefinition:
@@ -47,7 +53,10 @@ def _schedule(name: str, document: RecurringDocument) -> dg.ScheduleDefinition:
         context: dg.ScheduleEvaluationContext, use_cases: dg.ResourceParam[UseCases]
     ) -> Sequence[dg.RunRequest] | dg.SkipReason:
         tick_ns = int(context.scheduled_execution_time.timestamp()) * 1_000_000_000
-        job_hashes = use_cases.submit_recurring(document.path, tick_ns=tick_ns)
+        came_to = use_cases.submit_recurring(document.path, tick_ns=tick_ns)
+        if came_to.skipped or came_to.waits:
+            return dg.SkipReason(came_to.skipped or f"gated: {came_to.waits}")
+        job_hashes = [accepted.job.hash for accepted in came_to.accepted]
         register(context.instance, job_hashes)
         found = use_cases.launchable(job_hashes)
         tell_gated(context.instance, found.gated)

@@ -15,6 +15,7 @@ from llm_jobs.orchestration.launching import run_requests
 from llm_jobs.orchestration.owners import UNFINISHED, bury_dead_runs
 from llm_jobs.orchestration.partitions import register
 from llm_jobs.orchestration.recording import observe, record_work_done_elsewhere, refresh_job_table, refresh_usage
+from llm_jobs.orchestration.standing import arrivals_sensor
 from llm_jobs.orchestration.use_cases import UseCases
 
 INTERVAL_S = 5  # the floor of the daemon's own loop
@@ -113,4 +114,4 @@ def batches_sensor(context: dg.SensorEvaluationContext, use_cases: dg.ResourcePa
     return dg.SkipReason(f"{len(polled)} batches were polled")
 
 
-SENSORS = (intake_sensor, launch_sensor, deliver_sensor, record_sensor, batches_sensor)
+SENSORS = (intake_sensor, launch_sensor, deliver_sensor, record_sensor, batches_sensor, arrivals_sensor)

@@ -12,6 +12,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from llm_jobs.events import Listener
+from llm_jobs.operations.arrivals import Arrivals
 from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import (
     DeliveryReport,
@@ -21,8 +22,10 @@ from llm_jobs.operations.records import (
     JobLine,
     JobReport,
     Launchable,
+    RecurringDocument,
     SubmittedJob,
 )
+from llm_jobs.operations.recurring import Tick
 from llm_jobs.operations.release import Released
 from llm_jobs.operations.usage import UsageSheet
 
@@ -87,5 +90,11 @@ class UseCases(Protocol):
     def results_of(self, name: str) -> pa.Table:
         """The newest result of the job that was last submitted as `name`. Raises NotFound."""
 
-    def submit_recurring(self, path: str, *, tick_ns: int) -> Sequence[str]:
-        """Submit a recurring document as of its tick; returns the job hashes. Raises DocumentError."""
+    def submit_recurring(self, path: str, *, tick_ns: int) -> Tick:
+        """Submit a recurring document as of its tick. Raises DocumentError."""
+
+    def recurring_documents(self) -> Sequence[RecurringDocument]:
+        """The documents with a schedule as they are now."""
+
+    def take_arrivals(self, *, budget_s: float) -> Arrivals:
+        """Submit the files that arrived where a recurring document waits for them, for `budget_s` seconds at most."""

@@ -101,7 +101,7 @@ def test_a_tick_that_came_later_replaces_one_that_is_still_gated(house: House, s
     submit_recurring(house.services, path, tick_ns=1)
     assert started(house) == []
     path.write_text(document("daily", "schedule: {cron: 0 9 * * *}", DATA, text="Name a fruit."))
-    (newest,) = submit_recurring(house.services, path, tick_ns=2)
+    (newest,) = submit_recurring(house.services, path, tick_ns=2).accepted
     fill(shop, 3)
     found = launchable(house.services)
     assert [job.job_hash for job in found.jobs] == [newest.job.hash]

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
+from llm_jobs.documents.job import Input, Job
 from llm_jobs.errors import NotFound
 from llm_jobs.events import Listener
+from llm_jobs.operations.accept import Accepted
+from llm_jobs.operations.arrivals import Arrivals
 from llm_jobs.operations.batches_poll import Polled
 from llm_jobs.operations.records import (
     DeliveryReport,
@@ -20,8 +23,10 @@ from llm_jobs.operations.records import (
     JobReport,
     JobStatus,
     Launchable,
+    RecurringDocument,
     SubmittedJob,
 )
+from llm_jobs.operations.recurring import Tick
 from llm_jobs.operations.release import Released
 from llm_jobs.operations.usage import UsageLine, UsageSheet
 from llm_jobs.orchestration.use_cases import JobReports
@@ -43,6 +48,12 @@ def job(number: int, *, name: str | None = None, providers: tuple[str, ...] = ("
         document_path=f"jobs/{key(number)}/1_job.yaml",
         input_path=f"inputs/{key(number)}.parquet" if number % 2 else None,
     )
+
+
+def accepted(submitted: SubmittedJob) -> Accepted:
+    """A submission that was just recorded."""
+    frozen = Job(name=submitted.name, steps=(), input=Input(kind="inline", digest=""), hash=submitted.job_hash)
+    return Accepted(job=frozen, submission_id=1, document_name=f"{submitted.name}.yaml")
 
 
 def report_of(submitted: SubmittedJob, status: JobStatus) -> JobReport:
@@ -87,6 +98,9 @@ class FakeUseCases:
     batches: list[Polled] = field(default_factory=list)
     gates: dict[str, str] = field(default_factory=dict)
     released: list[Released] = field(default_factory=list)
+    skips: dict[str, Tick] = field(default_factory=dict)
+    recurring: list[RecurringDocument] = field(default_factory=list)
+    arrivals: list[Arrivals] = field(default_factory=list)
 
     def submit(self, *jobs: SubmittedJob, status: JobStatus = "done") -> None:
         for submitted in jobs:
@@ -180,9 +194,17 @@ class FakeUseCases:
     def results_of(self, name: str) -> pa.Table:
         return self.results_table([job.job_hash for job in self.jobs.values() if job.name == name][-1:])
 
-    def submit_recurring(self, path: str, *, tick_ns: int) -> Sequence[str]:
+    def submit_recurring(self, path: str, *, tick_ns: int) -> Tick:
         self.ticks.append((path, tick_ns))
-        return [job.job_hash for job in self.jobs.values() if job.name == path]
+        if path in self.skips:
+            return self.skips[path]
+        return Tick(accepted=[accepted(job) for job in self.jobs.values() if job.name == path])
+
+    def recurring_documents(self) -> Sequence[RecurringDocument]:
+        return self.recurring
+
+    def take_arrivals(self, *, budget_s: float) -> Arrivals:
+        return self.arrivals.pop(0) if self.arrivals else Arrivals()
 
     def resubmit(self, job_hash: str, *, submitted_ns: int) -> None:
         self.ended.discard(job_hash)

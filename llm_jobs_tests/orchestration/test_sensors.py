@@ -48,7 +48,7 @@ def _run(request: dg.RunRequest, status: dg.DagsterRunStatus, tags: dict[str, st
 
 def test_every_sensor_runs_by_default() -> None:
     assert {sensor.name: sensor.default_status for sensor in SENSORS} == dict.fromkeys(
-        ("intake", "launch", "deliver", "record", "batches"), dg.DefaultSensorStatus.RUNNING
+        ("intake", "launch", "deliver", "record", "batches", "arrivals"), dg.DefaultSensorStatus.RUNNING
     )
 
 
