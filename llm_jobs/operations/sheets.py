@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.documents.job import GroupStep, Job, SplitStep, SweepStep
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
-from llm_jobs.operations.columns import output_columns
 from llm_jobs.operations.services import Services
 from llm_jobs.results import columns
+from llm_jobs.results.row_columns import row_fields
 from llm_jobs.results.single import read_result
 
 
@@ -36,7 +37,7 @@ def sheet_of(services: Services, submission: Submission) -> Sheet:
 
 
 def _sheet(submission: Submission, record: ResultRecord, names: Sequence[str]) -> Sheet:
-    outputs = {name for step in job_from_json(submission.job).steps for name in output_columns(step)}
+    outputs = _answers(job_from_json(submission.job))
     own = [name for name in names if not name.startswith(columns.PREFIX)]
     return Sheet(
         submission=submission,
@@ -44,3 +45,14 @@ def _sheet(submission: Submission, record: ResultRecord, names: Sequence[str]) -
         inputs=tuple(name for name in own if name not in outputs),
         answers=tuple(name for name in own if name in outputs),
     )
+
+
+def _answers(job: Job) -> set[str]:
+    """The columns that steps compute, and what groups sum up. What a group, a split or a sweep goes by is no answer."""
+    found: set[str] = set()
+    for step in job.graph or job.steps:
+        if isinstance(step, GroupStep):
+            found |= set(step.aggregate)
+        elif not isinstance(step, SplitStep | SweepStep):
+            found |= {field.name for field in row_fields([step])}
+    return found

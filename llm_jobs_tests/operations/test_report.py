@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_jobs.observability.report_rows import ERASED
 from llm_jobs.operations.report import LINKED_LIMIT, linked_report
+from llm_jobs.operations.sheets import sheet_of
 from llm_jobs_tests.cli.house import House, job
 
 MANY = [{"id": number, "text": f"text {number}"} for number in range(LINKED_LIMIT + 5)]
@@ -43,3 +45,26 @@ def test_a_row_whose_bodies_were_erased_says_so(tmp_path: Path) -> None:
         texts.append(Path(str(linked_report(services, report.job_hash))).read_text(encoding="utf-8"))
     assert ['<p class="role">user</p>' in text for text in texts] == [True, False]
     assert [ERASED in text for text in texts] == [False, True]
+
+
+def test_what_a_graph_computes_is_an_answer_and_what_its_rows_go_by_is_not(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    rows = [{"id": 1, "kind": "a", "text": "one\n\ntwo"}, {"id": 2, "kind": "b", "text": "three"}]
+    steps: list[dict[str, Any]] = [
+        {"name": "parts", "task": "split_paragraphs", "inputs": {"text": "{{ text }}"}},
+        {"name": "part", "split": "parts"},
+        {"name": "short", "text": "Shorten: {{ part }}"},
+    ]
+    grouped = [
+        *steps,
+        {"name": "kinds", "reduce": {"by": ["kind"], "aggregate": {"n": "count"}}, "text": "Sum: {{ n }}"},
+    ]
+    found = {}
+    for name, graph in (("split", steps), ("grouped", grouped)):
+        document = {"job": {"name": name, "model": "simulated", "input": {"rows": rows}, "steps": graph}}
+        [report] = house.answer(house.write(f"{name}.json", document))
+        with house.entry.open_services() as services:
+            sheet = sheet_of(services, services.ledger.submissions(job_hash=report.job_hash)[0])
+            found[name] = (sheet.inputs, sheet.answers)
+            assert linked_report(services, report.job_hash) is not None
+    assert found == {"split": (("id", "kind", "text", "part"), ("short",)), "grouped": (("kind",), ("n", "kinds"))}
