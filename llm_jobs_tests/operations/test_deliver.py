@@ -255,12 +255,7 @@ def test_the_command_delivers_again_and_run_tells_what_was_delivered(here: Deliv
 
 
 def test_a_job_without_a_destination_is_not_delivered(here: Delivering) -> None:
-    [report] = here.house.answer(
-        here.house.write(
-            "plain.yaml", {"job": {"name": "p", "model": "simulated", "prompts": [{"name": "a", "text": "b"}]}}
-        )
-    )
+    [report] = here.house.answer(here.house.write("plain.yaml", job("plain", ROWS)))
     with here.house.entry.open_services() as services:
-        assert isinstance(services, Services)
         assert deliver(services, report.job_hash) == ()
         assert undelivered(services) == []
