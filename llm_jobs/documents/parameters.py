@@ -37,6 +37,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 _REFERENCE = re.compile(r"\$?\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*){0,3}")
+_MANY = 100  # items, of which it pays to look first whether any has a reference
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
@@ -170,6 +171,8 @@ class Filling:
         value = part.value
         if isinstance(value, str):
             return self._text(part, value, at, becomes) if "${" in value else part
+        if isinstance(value, list) and len(value) > _MANY and not _mentions(value):
+            return part
         changes: dict[str | int, Part] = {}
         for key, below in part.members():
             if isinstance(key, str):
@@ -253,6 +256,15 @@ class Filling:
                 rule="a parameter in SQL is a name (schema.table) or a number without a sign, and can be nothing else",
                 remedy="give such a value, or write the query itself into the template",
             )
+
+
+def _mentions(value: JsonValue) -> bool:
+    """Whether a reference may stand anywhere in it, in a key or a value."""
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, dict):
+        return any("${" in key or _mentions(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_mentions, value))
 
 
 def _written(value: JsonValue) -> str:

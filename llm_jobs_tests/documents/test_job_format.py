@@ -260,7 +260,6 @@ MISTAKES = [
 
 SECTIONS = [
     # (a line below `job:`, key, part of what, part of the remedy); the line is 7
-    ("phases: []", "job.phases", "phases, which this version does not read yet", "later version"),
     ("input: {source: postgresql, path: x.csv}", "job.input.path", "a postgresql table has no path", "source: file"),
     ("input: {path: x.csv, query: q}", "job.input", "two tables are given: a file and a query", "one of these"),
     ("input: {source: fil, path: x.csv}", "job.input.source", "not one of", "did you mean 'file'?"),

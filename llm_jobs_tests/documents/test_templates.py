@@ -66,6 +66,15 @@ def test_a_parameter_that_is_not_required_and_has_no_default_is_null() -> None:
     assert prompt(made("language=English", text=text)).parameters["strict"] is None
 
 
+def test_a_long_table_is_filled_where_a_row_says_so() -> None:
+    rows = ", ".join(["{id: 1, text: good}"] * 200)
+    plain = made("language=English", text=TEMPLATE.replace("{id: 1, text: good}", rows))
+    filled = made(
+        "language=English", text=TEMPLATE.replace("{id: 1, text: good}", f'{rows}, {{text: "${{language}}"}}')
+    )
+    assert [row["text"] for row in filled.input.rows] == [*(row["text"] for row in plain.input.rows), "English"]
+
+
 def test_what_is_no_parameter_of_the_template_is_one_of_the_request() -> None:
     step = prompt(made("language=English", "max_tokens=9", "tone=warm"))
     assert (step.parameters["max_tokens"], step.parameters["tone"]) == (9, "warm")
