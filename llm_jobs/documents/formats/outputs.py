@@ -39,7 +39,7 @@ _FORMS: Mapping[str, FileForm] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_KEYS: Mapping[str, frozenset[str]] = {
+KEYS: Mapping[str, frozenset[str]] = {
     "file": frozenset({"path"}),
     "database": frozenset({"connection", "table", "mode", "key", "batch_size"}),
     "api": frozenset({"endpoint", "method", "auth", "headers", "batch_size", "retries", "timeout"}),
@@ -101,7 +101,7 @@ def output_error_of(model: OutputErrorModel | None, at: KeyPath, checks: Checks)
 def output_of(model: OutputModel, at: KeyPath, checks: Checks) -> Output | None:
     """One destination; None where what is most needed is missing."""
     kind = model.destination
-    for key in sorted(model.model_fields_set - _OF_ALL - _KEYS[kind]):
+    for key in sorted(model.model_fields_set - _OF_ALL - KEYS[kind]):
         _refuse_key(key, kind, at, checks)
     if model.format is not None and model.format not in _FORMATS[kind]:
         checks.refuse(
@@ -123,11 +123,11 @@ def output_of(model: OutputModel, at: KeyPath, checks: Checks) -> Output | None:
 
 
 def _refuse_key(key: str, kind: str, at: KeyPath, checks: Checks) -> None:
-    owners = [other for other, keys in _KEYS.items() if key in keys]
+    owners = [other for other, keys in KEYS.items() if key in keys]
     checks.refuse(
         (*at, key),
         f"{key} is said of the destination {kind}",
-        rule=f"it belongs to: {', '.join(owners)}; known here: {', '.join(sorted(_KEYS[kind] | _OF_ALL))}",
+        rule=f"it belongs to: {', '.join(owners)}; known here: {', '.join(sorted(KEYS[kind] | _OF_ALL))}",
         remedy=f"write `destination: {owners[0]}`, or remove {key}",
     )
 
