@@ -164,5 +164,5 @@ def _section(title: str, body: str) -> str:
 def _facts(side: Side) -> str:
     facts = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(text)}</dd>" for name, text in side.facts)
     tries = "".join(f"<li>{escaped(text)}</li>" for text in side.tries)
-    listed = f"<ol>{tries}</ol>" if tries else ""
+    listed = f"<h4>attempts at the last call</h4><ol>{tries}</ol>" if tries else ""
     return f'<details class="facts"><summary>facts</summary><dl>{facts}</dl>{listed}</details>'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,16 +19,21 @@ _FACTS = {
     "why this model": columns.MODEL_REASON,
     "finish reason": columns.FINISH_REASON,
     "prompt tokens": columns.PROMPT_TOKENS,
-    "completion tokens": columns.COMPLETION_TOKENS,
     "of these cached": columns.CACHED_TOKENS,
+    "completion tokens": columns.COMPLETION_TOKENS,
     "of these reasoning": columns.REASONING_TOKENS,
-    "cost in this result (USD)": columns.COST_USD,
-    "latency (s)": columns.LATENCY_S,
+    "cost in this result": columns.COST_USD,
+    "latency": columns.LATENCY_S,
     "attempts": columns.ATTEMPTS,
     "reused": columns.REUSED,
     "sample": columns.SAMPLE,
     "answered at": columns.ANSWERED_AT,
     "call": columns.CALL_HASH,
+}
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    columns.COST_USD: dollars,
+    columns.LATENCY_S: lambda seconds: f"{seconds:.3g} s",
+    columns.REUSED: lambda reused: "yes" if reused else "no",
 }
 
 
@@ -48,7 +53,9 @@ def side(services: Services, sheet: Sheet, number: int, row: Mapping[str, Any]) 
         tokens=sum(tokens) if tokens else None,
         cost_usd=row[columns.COST_USD],
         latency_s=row[columns.LATENCY_S],
-        facts=[(label, str(row[name])) for label, name in _FACTS.items() if row.get(name) is not None],
+        facts=[
+            (label, _WORDS.get(name, str)(row[name])) for label, name in _FACTS.items() if row.get(name) is not None
+        ],
     )
 
 
@@ -60,6 +67,7 @@ def utc(time_ns: int | None) -> str:
 
 
 def _try(facts: Facts) -> str:
-    took = "" if facts.latency_s is None else f", {facts.latency_s:.3f} s"
+    took = "" if facts.latency_s is None else f", {facts.latency_s:.3g} s"
+    cost = "" if facts.cost_usd is None else f", {dollars(facts.cost_usd)}"
     reason = f": {facts.error}" if facts.error else ""
-    return f"{facts.status}{took}, {dollars(facts.cost_usd)}{reason}"
+    return f"{facts.status}{took}{cost}{reason}"
