@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Sequence
 
 from llm_jobs.documents.watched import Watching
@@ -62,7 +63,7 @@ class JobWatcher:
         self._tell = broadcast(tell, *listeners)
         self._outbox = outbox
         self._running = False
-        self._looked_s = 0.0
+        self._looked_s = -math.inf
         self._heard = wanted(self._hear)
         self.wants = None if self._heard is None else self._heard | _OWN
 

@@ -7,6 +7,7 @@ of this stops a job or makes it wait; only the end of a run waits some seconds f
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
@@ -28,8 +29,9 @@ from llm_jobs.observability.watchers import Board, JobWatcher
 from llm_jobs.operations.job_changes import budget_in_force, changes_of
 from llm_jobs.operations.scrubbing import without_secrets
 from llm_jobs.operations.services import Services
-from llm_jobs.operations.watchers_places import log_path
+from llm_jobs.operations.watchers_places import log_path, may_hold_log
 
+LOG = logging.getLogger(__name__)
 PORTS = range(9464, 9480)  # of the scrape endpoint, where a document asks for one and the environment names none
 DAGSTER_URL = "LLM_JOBS_DAGSTER_URL"
 _MARK = b'"watching":{'  # in a job's JSON, where its document says anything of this
@@ -133,11 +135,16 @@ class _Opening:
         return Figures(budget=budget, spent_usd=spent.spent_usd, spent_tokens=spent.spent_tokens)
 
     def _log(self, job: Job, watching: Watching) -> Iterator[Listener]:
-        if (log := watching.log) is not None:
-            settings = self._services.settings
+        log, settings = watching.log, self._services.settings
+        if log is None:
+            return
+        path = None
+        if log.destination == "file":
             path = log_path(settings, log.path, name=job.name, job_hash=job.hash)
-            file = path if log.destination == "file" else None
-            yield self._stack.enter_context(job_logged(log, path=file, scrub=self._scrub))
+            if not may_hold_log(settings, path):  # what was allowed when the job was submitted is so no more
+                LOG.error("job %s has no log: %s lies outside the allowed folders", job.hash, path)
+                return
+        yield self._stack.enter_context(job_logged(log, path=path, scrub=self._scrub))
 
     def _exporter(self, monitoring: Monitoring | None) -> Iterator[Listener]:
         """What shows the metrics of a job, where nothing that the environment switches on does."""

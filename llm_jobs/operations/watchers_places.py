@@ -27,18 +27,22 @@ def log_path(settings: Settings, path: str | None, *, name: str, job_hash: str) 
     return (settings.logs / stated).resolve()
 
 
+def may_hold_log(settings: Settings, place: Path) -> bool:
+    """Whether a log may lie at `place`, an absolute path without links: a file in an allowed folder."""
+    roots = (settings.logs.resolve(), *settings.allowed_roots)
+    return any(place != root and place.is_relative_to(root) for root in roots) and not place.is_dir()
+
+
 def check_log(settings: Settings, document: ParsedDocument) -> None:
     """Raise DocumentError where the log that a document states lies outside the allowed folders."""
     watching = document.policy.watching
     if watching is None or watching.log is None or watching.log.destination != "file":
         return
     place = log_path(settings, watching.log.path, name=document.name, job_hash="0" * 32)
-    roots = (settings.logs.resolve(), *settings.allowed_roots)
-    is_folder = place in roots or place.is_dir()
-    if is_folder or not any(place.is_relative_to(root) for root in roots):
+    if not may_hold_log(settings, place):
         problem = document.problem(
             ("job", "logging", "path"),
-            "the log is a folder" if is_folder else "the log lies outside the allowed folders",
+            "the log is a folder, or lies outside the allowed ones",
             value=watching.log.path,
             rule=f"logs lie in {settings.logs}, or in a folder of LLM_JOBS_ALLOWED_ROOTS",
             remedy="write a relative path such as nightly.log, or name the folder in LLM_JOBS_ALLOWED_ROOTS",

@@ -17,6 +17,7 @@ from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.events import AlertRaised, Event, JobMeasured, Listener, broadcast, ignore
 from llm_jobs.observability.listeners import listening
 from llm_jobs.observability.telemetry import Telemetry
+from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.deliver import deliver
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
@@ -258,6 +259,28 @@ def test_a_log_may_lie_in_a_folder_that_is_allowed(tmp_path: Path) -> None:
     house = House(tmp_path, {"LLM_JOBS_ALLOWED_ROOTS": str(place)})
     answered(house, watched(logging={"path": str(place / "job.log"), "rotate": "daily"}))
     assert "job_finished" in (place / "job.log").read_text()
+
+
+def test_a_folder_that_is_allowed_no_more_gets_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    place = tmp_path / "elsewhere"
+    house = House(tmp_path, {"LLM_JOBS_ALLOWED_ROOTS": str(place)})
+    [accepted] = house.accept(house.write("job.yaml", watched(logging={"path": str(place / "job.log")})))
+    house.variables.clear()
+    [report] = rerun(house, accepted)
+    assert report.status == "done"
+    assert "outside the allowed folders" in caplog.text
+    assert not place.exists()
+
+
+def test_a_profile_may_say_who_watches(tmp_path: Path) -> None:
+    with hook() as server:
+        house = House(tmp_path, {"HOOK": server.url})
+        alerts = [{"condition": "rows > 2", "action": "webhook", "url": "${HOOK}"}]
+        path = house.write("job.yaml", watched(profiles={"production": {"alerts": alerts}}))
+        [plain] = house.accept(path)
+        [report] = house.answer(path, Overrides(profile="production"))
+    assert (plain.policy.watching, plain.hash) == (None, report.job_hash)
+    assert [taken["condition"] for taken in server.taken] == ["rows > 2"]
 
 
 def test_a_failed_delivery_is_told_over_the_channels_of_the_document(tmp_path: Path) -> None:
