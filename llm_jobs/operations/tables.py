@@ -9,7 +9,7 @@ from glob import escape
 from pathlib import Path
 
 from llm_jobs.documents.job import Input, Job
-from llm_jobs.errors import SetupError
+from llm_jobs.errors import DocumentError, Problem, SetupError
 from llm_jobs.events import InputRowsUnreadable, Listener
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.keep import keep, short_name
@@ -41,12 +41,25 @@ def frozen(
     is_tolerant = errors is not None and errors.tolerates
     for tried in range(retries + 1):
         try:
-            return freeze(source, folder, epoch_ns=epoch_ns, reach=reach, is_tolerant=is_tolerant)
+            read = freeze(source, folder, epoch_ns=epoch_ns, reach=reach, is_tolerant=is_tolerant)
+            return read if is_tolerant else _whole(read)
         except SetupError:
             if tried == retries:
                 raise
             reach.sleep(FIRST_WAIT_S * 2**tried)
     raise AssertionError
+
+
+def _whole(read: FrozenInput) -> FrozenInput:
+    """A table that was read while its job tolerated bad rows, for one that does not any more."""
+    if read.bad_rows:
+        problem = Problem(
+            what=f"rows of the table that cannot be read: {read.bad_rows}, the first: {read.bad_row}",
+            rule="the document does not say what becomes of them",
+            remedy="correct the input, or write error_handling: {on_input_error: {strategy: skip}}",
+        )
+        raise DocumentError([problem])
+    return read
 
 
 def tell_bad_rows(job: Job, table: Table, emit: Listener) -> None:
