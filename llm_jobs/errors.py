@@ -4,6 +4,7 @@ LlmJobsError
 ├── DocumentError           what the user wrote is wrong; lists every Problem found       exit 2
 │   └── InputChanged        an input file differs from the one that was submitted
 ├── NotFound                no job, model, prompt or result of that name or hash          exit 2
+├── Denied                  who asks may not: a webhook without its token
 ├── SetupError              no key, no server, a database that cannot be used             exit 3
 ├── ImmutableError          something of record would be overwritten or deleted
 ├── IntegrityError          a digest does not match what was recorded
@@ -70,6 +71,10 @@ class InputChanged(DocumentError):
 
 class NotFound(LlmJobsError):
     """Nothing of that name or hash exists; the message lists the nearest that do."""
+
+
+class Denied(LlmJobsError):
+    """Who asks has not shown that they may. The message does not repeat what they showed."""
 
 
 class SetupError(LlmJobsError):
