@@ -15,7 +15,9 @@ from typing import Any
 
 from llm_jobs.observability.texts import visible_lines
 
-MOST_CHARACTERS = 20_000  # of one text: a page stays readable, and no hostile text holds the parser up
+MOST_CHARACTERS = 20_000  # of one text, so that a page stays readable
+# Each may open something whose end is looked for in all of the text: 20,000 brackets take the parser half a second.
+MOST_BRACKETS, MOST_STARS = 500, 4_000
 HEADINGS = tuple(f"h{level}" for level in range(1, 7))
 TABLES = ("table", "tbody", "td", "th", "thead", "tr")
 BLOCKS = ("blockquote", "br", "hr", "li", "ol", "p", "pre", "ul")
@@ -47,7 +49,9 @@ def rendered(text: str) -> str:
 
 
 def has_markup(text: str) -> bool:
-    """May Markdown make anything of `text` but paragraphs?"""
+    """May Markdown make anything of `text` but paragraphs? Texts that would hold the parser up are taken as text."""
+    if text.count("[") > MOST_BRACKETS or text.count("*") + text.count("_") > MOST_STARS:
+        return False
     return bool(_MARKDOWN.search(text))
 
 

@@ -97,3 +97,8 @@ def test_what_may_be_markup_is_shown_with_its_source(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "a", "a b.", "A, b; c: 3.5 (d)\n\nsecond - third", "أهلا"])
 def test_plain_sentences_are_no_markup(text: str) -> None:
     assert not has_markup(text)
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "![" * 10_000, "[](" * 6_000, "*_" * 10_000])
+def test_what_would_hold_the_parser_up_is_shown_as_text(text: str) -> None:
+    assert not has_markup(text)
