@@ -95,6 +95,13 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_mail_and_no_password(tmp_
     assert PASSWORD not in str(caught.value)
 
 
+def test_a_password_leaves_this_machine_only_encrypted() -> None:
+    with mail_server() as server, pytest.raises(MessageRefused, match="offers no TLS: the password is not sent"):
+        elsewhere = server.url.replace("127.0.0.1", "127.1")  # the same to a socket, and no address of loopback to us
+        mailing(f"smtp://{USER}:{PASSWORD}@{elsewhere}")(MESSAGE, MAIL)
+    assert (server.users, server.mails) == ([], [])
+
+
 def test_encryption_can_be_insisted_on() -> None:
     with mail_server() as server, pytest.raises(MessageRefused, match="requires STARTTLS"):
         mailing(f"smtp://{server.url}?starttls=required")(MESSAGE, MAIL)

@@ -103,14 +103,14 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_processes_that_write_and_rotate_one_file_lose_and_mix_nothing(tmp_path: Path) -> None:
-    lines, largest = 400, 20_000
+    lines, largest = 400, 1000
     command = [sys.executable, "-c", WRITER]
     writers = [
         subprocess.Popen([*command, name, str(tmp_path / "job.log"), str(lines), str(largest)]) for name in "abc"
     ]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     files = [tmp_path / name for name in names(tmp_path)]
-    assert len(files) > 5
+    assert len(files) > 100
     found = [line for file in files for line in file.read_text().splitlines()]
     assert sorted(found) == sorted(f"{name} {number} {name * 200}" for name in "abc" for number in range(lines))
     a_line_of_each = 3 * 220  # each looks before it writes, and not again
