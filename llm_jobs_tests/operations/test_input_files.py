@@ -196,6 +196,30 @@ def test_a_job_that_fails_at_a_bad_row_has_no_result(house: House) -> None:
     assert (report.status, report.result, report.calls_sent) == ("failed", None, 0)
 
 
+def test_a_table_that_was_read_while_bad_rows_were_skipped_is_refused_when_they_are_not(house: House) -> None:
+    house.write("rows.jsonl", BROKEN)
+    skipped = answered(house, {"path": "rows.jsonl"}, **on_error(strategy="skip"))
+    strict = answered(house, {"path": "rows.jsonl"})
+    assert strict.job_hash == skipped.job_hash
+    assert (strict.status, strict.result) == ("failed", None)
+    assert "rows.jsonl:2: broken JSON" in (strict.error or "")
+
+
+def test_a_row_that_cannot_be_read_passes_through_a_graph_unasked(house: House) -> None:
+    house.write("rows.jsonl", BROKEN)
+    steps = [
+        {"name": "kept", "filter": "id > 0"},
+        {"name": "said", "text": "Say: {{ text }}"},
+        {"name": "then", "text": "And {{ said }}"},
+    ]
+    stated = document({"path": "rows.jsonl"}, **on_error(strategy="skip"))
+    del stated["job"]["prompts"]
+    stated["job"]["steps"] = steps
+    [report] = house.answer(house.write("reviews.yaml", stated))
+    assert (report.status, report.rows, report.calls_sent) == ("partial", 3, 4)
+    assert [row["llm_status"] for row in rows_of(report)] == ["succeeded", "invalid_input", "succeeded"]
+
+
 def test_a_plan_counts_rows_that_cannot_be_read_as_such(house: House) -> None:
     house.write("rows.jsonl", BROKEN)
     house.write("reviews.yaml", document({"path": "rows.jsonl"}, **on_error(strategy="skip")))
