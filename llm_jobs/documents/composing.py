@@ -1,15 +1,17 @@
 """From the text of a YAML job or a template to one job without choices left: template, stack, profile and `--param` in.
 
-Later ones stand over earlier ones: the stack, the job, the profile, then `--param`. What comes out is a source like any
-other, whose parts know where they were written; the formats read it as if somebody had written it so.
+Later ones stand over earlier ones: the stack, the job, the profile, then `--param`. A job that says no steps asks the
+library's prompt of its own name. What comes out is a source like any other, whose parts know where they were written;
+the formats read it as if somebody had written it so.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from llm_jobs.documents.asked import asking, declared, with_parameter
+from llm_jobs.documents.asked import LISTS, asking, declared, with_parameter
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.choices import REQUEST_PARAMETERS, Choices, unknown_parameters
 from llm_jobs.documents.job import JsonValue
@@ -19,12 +21,13 @@ from llm_jobs.documents.parts import Part, part_of, said
 from llm_jobs.documents.profiles import STACK_KEYS, check_keys, chosen_profile, profile_names, with_profile
 from llm_jobs.documents.stacks import check_single, with_stack
 from llm_jobs.documents.templates import fill_template, is_template
-from llm_jobs.documents.text import KeyPath, Source, dotted
+from llm_jobs.documents.text import NO_CHILDREN, KeyPath, Lines, Source, dotted
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables
 from llm_jobs.errors import NotFound, Problem, SetupError
 
 _JOB: KeyPath = ("job",)
+_PROMPT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _ONE_ROW = 1  # of a table in line is enough to check a profile that was not chosen
 
 
@@ -76,6 +79,8 @@ def _made(
     taken: frozenset[str] = frozenset()
     if any(job.get(key) for key in STACK_KEYS):
         job, taken = _stacked(job, parameters, choices, checks)
+    elif not any(job.get(key) for key in LISTS):
+        job = _of_its_name(job, checks.source)
     stated = [each for _, step in asking(job) for each in declared(step)]
     if profile is not None:
         job = with_profile(job, profile.without(*STACK_KEYS), (*_JOB, "profiles", str(name)), checks)
@@ -83,6 +88,18 @@ def _made(
     given = {each: value for each, value in parameters.items() if each not in taken}
     checks.problems += unknown_parameters(checks.source.file, stated, given)
     return _with_options(job, given, checks.source)
+
+
+def _of_its_name(job: Part, source: Source) -> Part:
+    """A job that says no steps asks the library's prompt of its own name, where a prompt can be named so."""
+    name = job.get("name")
+    if name is None or not isinstance(name.value, str) or not _PROMPT_NAME.fullmatch(name.value):
+        return job
+    place = source.place_of(_JOB)
+    at = (*place.path, "prompts")
+    origin = Origin(kind="default", file=place.file, path=at, name="prompt: the job's name")
+    prompts = Part([{"name": name.value}], Lines(job.lines.line, NO_CHILDREN, origin))
+    return job.put(("prompts",), prompts)
 
 
 def _with_options(job: Part, given: Mapping[str, JsonValue], source: Source) -> Part:

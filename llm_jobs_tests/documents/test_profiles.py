@@ -8,8 +8,9 @@ import pytest
 
 from llm_jobs.documents.choices import read_parameters
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, every_step
+from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt, every_step
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.errors import DocumentError
 
 JOB = """\
 job:
@@ -173,3 +174,17 @@ job:
     [document] = parse_document("a.yaml", text.encode(), profile=name)
     assert prompts(document)["analyzer"].model == model
     assert f"batch_size={size}" in repr(document.input)
+
+
+def test_a_job_that_says_no_steps_asks_the_prompt_of_its_name_and_takes_profiles_and_parameters() -> None:
+    text = "job: {name: analysis_job, profiles: {production: {model: gpt-4, batch_size: 100, max_tokens: 9}}}"
+    [document] = parse_document("a.yaml", text.encode(), profile="production", parameters={"temperature": 0.5})
+    [step] = prompts(document).values()
+    assert step.library == LibraryRef(name="analysis_job")
+    assert (step.model, step.parameters) == ("gpt-4", {"max_tokens": 9, "temperature": 0.5})
+
+
+@pytest.mark.parametrize("job", ["{name: two words}", "{name: a, prompts: []}"])
+def test_a_job_whose_name_names_no_prompt_or_whose_steps_are_none_asks_nothing(job: str) -> None:
+    with pytest.raises(DocumentError, match="asks nothing"):
+        parse_document("a.yaml", f"job: {job}".encode())
