@@ -7,26 +7,49 @@ is delivered. Nothing here connects.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from llm_jobs.deliveries.places import destination
 from llm_jobs.deliveries.subject import Subject
 from llm_jobs.documents.connections import check_host, resolve_connection
 from llm_jobs.documents.destinations import ApiOutput, DatabaseOutput, FileOutput, Output
-from llm_jobs.documents.job import Policy
-from llm_jobs.errors import SetupError
+from llm_jobs.documents.parsed import ParsedDocument
+from llm_jobs.documents.text import KeyPath, dotted
+from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.operations.services import Services
 from llm_jobs.settings import Settings
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_TELLING = {"file": "path", "database": "connection", "api": "endpoint"}  # the key that says where
 _ANY_RESULT = Subject(name="name", job_hash="0" * 32, epoch_ns=0, document="document")
 
 
-def check_outputs(services: Services, policy: Policy) -> None:
-    """Raise DocumentError or SetupError where a result of the job could not be delivered."""
-    fallback = policy.on_output_error.fallback
-    for output in (*policy.outputs, *((fallback,) if fallback else ())):
-        _check(services, output)
+def check_outputs(services: Services, document: ParsedDocument) -> None:
+    """Raise DocumentError or SetupError, with the place in the document, where a result could not be delivered."""
+    for at, output in _stated(document):
+        try:
+            _check(services, output)
+        except DocumentError as error:
+            problems = [
+                document.problem(at, problem.what, value=problem.value, rule=problem.rule, remedy=problem.remedy)
+                for problem in error.problems
+            ]
+            raise DocumentError(problems) from None
+        except SetupError as error:
+            source = document.source
+            raise SetupError(f"{source.file}:{source.line_of(at)}: {error} (key {dotted(at)})") from None
+
+
+def _stated(document: ParsedDocument) -> Iterator[tuple[KeyPath, Output]]:
+    """The destinations of a document, and where each stands."""
+    outputs, handling = document.policy.outputs, document.policy.on_output_error
+    for index, output in enumerate(outputs):
+        place: KeyPath = ("job", "output", index) if len(outputs) > 1 else ("job", "output")
+        yield (*place, _TELLING[output.destination]), output
+    if handling.fallback is not None:
+        at = ("job", "error_handling", "on_output_error", "fallback", _TELLING[handling.fallback.destination])
+        yield at, handling.fallback
 
 
 def _check(services: Services, output: Output) -> None:

@@ -61,7 +61,7 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
         epoch=document.epoch,
     )
     check_job(job)
-    check_outputs(services, job.policy)
+    check_outputs(services, document)
     return job
 
 

@@ -228,8 +228,10 @@ def test_a_result_that_could_not_be_delivered_is_never_asked_for(
     here: Delivering, output: dict[str, object], error: type[Exception], message: str
 ) -> None:
     here.house.variables["LLM_JOBS_ALLOWED_HOSTS"] = "listed"
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as refusal:
         here.answer(output)
+    assert "reviews.yaml:1: " in str(refusal.value)
+    assert "key job.output." in str(refusal.value)
 
 
 def test_the_command_delivers_again_and_run_tells_what_was_delivered(here: Delivering, there: Endpoint) -> None:
