@@ -18,7 +18,7 @@ from llm_jobs.documents.origins import Origin, OriginKind, Place
 from llm_jobs.documents.parameters import escaped
 from llm_jobs.documents.parts import Part, part_of, said
 from llm_jobs.documents.strict import Model
-from llm_jobs.documents.text import KeyPath, Source
+from llm_jobs.documents.text import NO_CHILDREN, KeyPath, Lines, Source
 from llm_jobs.documents.variables import Variables, is_read_by_name, reference_names
 
 _MODELS = ("model", "models", "fallback")
@@ -98,7 +98,7 @@ def _with_library(job: Part, find: FindPrompt) -> Part:
         found = find(str(named.value if named else ""), str(version.value) if version else None)
         if at[0] == "phases":
             origin = Origin(kind="library", file=found.source.file, path=(), name=found.name)
-            job = job.put((*at, "version"), said(found.version, origin))
+            job = job.put((*at, "version"), Part(found.version, Lines(1, NO_CHILDREN, origin)))
         else:
             job = job.put(at, _in_line(step, found, has_model=has_model))
     return job

@@ -10,7 +10,12 @@ import pytest
 
 from llm_jobs_tests.cli.house import House
 
-PROMPT = "model: careful\nparameters: {temperature: 0.1, tone: dry, top_p: 0.7}\nschema: {type: string}\ntext: Say {{ text }}\n"
+PROMPT = """\
+model: careful
+parameters: {temperature: 0.1, tone: dry, top_p: 0.7}
+schema: {type: string}
+text: Say {{ text }}
+"""
 STACK = """\
 parameters:
   - {name: language, default: English}
@@ -61,6 +66,33 @@ template:
     prompts:
       - {name: said, text: "Say {{ text }}", parameters: {words: "${words}", more: "${tone}!"}}
 """
+GRAPH = """\
+job:
+  name: graph
+  model: simulated
+  input: {rows: [{id: 1, text: good, team: a}, {id: 2, text: bad, team: b}]}
+  steps:
+    - {name: asked, prompt: said, version: ~1.0}
+    - name: either
+      first_of:
+        - {name: quick, prompt: said, temperature: 0, when: "text != 'bad'"}
+        - {name: slow, text: "Slow {{ text }}", models: {a: 1, simulated: 2}, on_status: {empty: ask_again}}
+    - {name: shown, task: split_paragraphs, inputs: {text: "{{ asked }}"}, needs: [asked]}
+    - {name: kept, filter: "text != 'none'"}
+    - {name: swept, text: "Say {{ text }}", for_each_model: [simulated/a, simulated/b]}
+    - {name: counted, reduce: {by: [team], aggregate: {rows: count}}}
+  profiles:
+    other: {temperature: 0.7, steps: [{name: slow, max_tokens: 3}, {name: asked, version: ^1.2}]}
+"""
+PHASES = """\
+job:
+  name: phases
+  model: simulated
+  input: {rows: [{text: good}, {text: bad}]}
+  phases:
+    - {name: mapped, prompt: said, parallel: true}
+    - {name: reduced, prompt: whole}
+"""
 SECRET = "sk-very-secret-value"
 
 
@@ -78,8 +110,9 @@ def house(tmp_path: Path) -> House:
     for name, text in {
         "prompts/said/1.0.0.yaml": "text: old {{ text }}",
         "prompts/said/1.2.0.yaml": PROMPT,
+        "prompts/whole/1.0.0.yaml": 'text: "{% for row in rows %}{{ row.text }}{% endfor %}"',
         "stacks/twice/1.0.0.yaml": STACK,
-        "models.yaml": "careful: {provider: simulated, model: large}\n",
+        "models.yaml": "careful: {provider: simulated, model: large}\na: {provider: simulated, model: a}\n",
     }.items():
         path = made.home / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +120,8 @@ def house(tmp_path: Path) -> House:
     made.write("job.yaml", JOB)
     made.write("stacked.yaml", STACKED)
     made.write("template.yaml", TEMPLATE)
+    made.write("graph.yaml", GRAPH)
+    made.write("phases.yaml", PHASES)
     made.write("mine.json", [{"text": "mine"}])  # type: ignore[arg-type]
     return made
 
@@ -184,6 +219,21 @@ ORIGINS: list[tuple[tuple[str, ...], str, Any, dict[str, Any]]] = [
         3,
         {"kind": "parameter", "name": "words (its default)"},
     ),
+    (("graph.yaml",), "steps[0].text", "old {{ text }}", {"kind": "library", "name": "said@1.0.0"}),
+    (
+        ("graph.yaml", "--profile", "other"),
+        "steps[0].text",
+        "Say {{ text }}",
+        {"kind": "library", "name": "said@1.2.0"},
+    ),
+    (
+        ("graph.yaml", "--profile", "other"),
+        "steps[1].first_of[1].max_tokens",
+        3,
+        {"kind": "profile", "name": "other", "line": 16},
+    ),
+    (("graph.yaml",), "steps[2].inputs.text", "{{ asked }}", {"kind": "document", "line": 11}),
+    (("phases.yaml",), "phases[0].version", "1.2.0", {"kind": "library", "name": "said@1.2.0"}),
     (("template.yaml", "--param", "tone=glad"), "model", "simulated", {"kind": "template", "name": "made", "line": 8}),
 ]
 
@@ -206,6 +256,10 @@ CASES = [
     ("job.yaml", "--input", "mine.json"),
     ("job.yaml", "--model", "anthropic/claude"),
     ("stacked.yaml", "--param", "language=German"),
+    ("graph.yaml",),
+    ("graph.yaml", "--profile", "other", "--param", "top_p=0.2"),
+    ("phases.yaml",),
+    ("phases.yaml", "--param", "temperature=0.2"),
     ("template.yaml", "--param", "tone=a '${TEAM}' # {{ x }}"),
 ]
 
