@@ -37,6 +37,7 @@ class Side:
     raw: str | None = None  # the text of an answer that is no success
     request: bytes | None = None
     tries: Sequence[str] = ()
+    earlier: Sequence[tuple[str, bytes]] = ()  # the calls before the last one: step and request body
     tokens: int | None = None
     cost_usd: float | None = None
     latency_s: float | None = None

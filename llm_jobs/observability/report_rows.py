@@ -150,7 +150,12 @@ def _answer(name: str, value: Any) -> str:
 
 
 def _prompt(side: Side) -> str:
-    return f'<p class="none">{ERASED}</p>' if not side.request else request_html(side.request)
+    """What was asked last, after what was asked before."""
+    earlier = "".join(
+        f"<details><summary>asked before: {escaped(step)}</summary>{request_html(body)}</details>"
+        for step, body in side.earlier
+    )
+    return earlier + (f'<p class="none">{ERASED}</p>' if not side.request else request_html(side.request))
 
 
 def _values(values: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from llm_jobs.observability.report_page import page
 from llm_jobs.operations.compare import DIFFERS, SAME, Comparison, compare
 from llm_jobs.operations.report_faces import face
 from llm_jobs.operations.report_plots import plots
-from llm_jobs.operations.report_sides import side
+from llm_jobs.operations.report_sides import Sides
 from llm_jobs.operations.run import newest_submission
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.sheets import Sheet, sheet_of
@@ -64,12 +64,13 @@ def report_of(services: Services, submission: Submission, *, limit: int = LIMIT)
 
 def _rows(services: Services, sheet: Sheet, rows: RowsAt, picked: Sequence[tuple[str, int]]) -> Iterator[ReportedRow]:
     """The rows that were picked, by status and number."""
+    sides = Sides(services, sheet)
     for start in range(0, len(picked), AT_ONCE):
         places = picked[start : start + AT_ONCE]
         for (status, number), row in zip(places, rows.take([number for _, number in places]), strict=True):
             if row is not None:
                 inputs = {name: row[name] for name in sheet.inputs}
-                yield ReportedRow(group=status, inputs=inputs, sides=[side(services, sheet, number, row)])
+                yield ReportedRow(group=status, inputs=inputs, sides=[sides.of(number, row)])
 
 
 @contextmanager
@@ -105,6 +106,7 @@ def _matched_by(comparison: Comparison) -> str:
 
 
 def _pairs(services: Services, comparison: Comparison, picked: Mapping[str, Sequence[int]]) -> Iterator[ReportedRow]:
+    sides = [Sides(services, sheet) for sheet in comparison.sheets]
     for outcome, places in picked.items():
         for each in comparison.read(names=[None, None], places=places, at_once=AT_ONCE):
             there = next(place for place, row in enumerate(each.rows) if row is not None)
@@ -113,8 +115,8 @@ def _pairs(services: Services, comparison: Comparison, picked: Mapping[str, Sequ
                 group=outcome,
                 inputs={name: row[name] for name in comparison.sheets[there].inputs},
                 sides=[
-                    None if row is None or number is None else side(services, sheet, number, row)
-                    for sheet, number, row in zip(comparison.sheets, each.numbers, each.rows, strict=True)
+                    None if row is None or number is None else made.of(number, row)
+                    for made, number, row in zip(sides, each.numbers, each.rows, strict=True)
                 ],
             )
 

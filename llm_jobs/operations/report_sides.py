@@ -9,6 +9,7 @@ from typing import Any
 from llm_jobs.ledger.base import Facts
 from llm_jobs.observability.report_model import Side
 from llm_jobs.observability.texts import dollars
+from llm_jobs.operations.report_prompts import EarlierCalls
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.sheets import Sheet
 from llm_jobs.results import columns
@@ -37,25 +38,38 @@ _WORDS: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def side(services: Services, sheet: Sheet, number: int, row: Mapping[str, Any]) -> Side:
-    """Row `number` of a result, with every attempt at its last call."""
-    call_hash = row[columns.CALL_HASH]
-    attempts = services.ledger.attempts(call_hash) if call_hash else ()
+class Sides:
+    """Makes the sides of one job."""
+
+    def __init__(self, services: Services, sheet: Sheet) -> None:
+        self._ledger = services.ledger
+        self._answers = sheet.answers
+        self._earlier = EarlierCalls(services, sheet)
+
+    def of(self, number: int, row: Mapping[str, Any]) -> Side:
+        """Row `number` of the result, with its earlier calls and every attempt at its last one."""
+        call_hash = row[columns.CALL_HASH]
+        attempts = self._ledger.attempts(call_hash) if call_hash else ()
+        request = next((sent for _, _, sent, _ in reversed(attempts) if sent), None)
+        answers = {name: row[name] for name in self._answers}
+        tries = [_try(facts) for _, facts, _, _ in attempts]
+        return _side(number, row, answers=answers, request=request, tries=tries, earlier=self._earlier.of(row))
+
+
+def _side(number: int, row: Mapping[str, Any], **sent: Any) -> Side:
     tokens = [row[name] for name in (columns.PROMPT_TOKENS, columns.COMPLETION_TOKENS) if row[name] is not None]
     return Side(
         number=number,
         status=row[columns.STATUS],
-        answers={name: row[name] for name in sheet.answers},
         error=row[columns.ERROR],
         raw=row[columns.RAW],
-        request=next((sent for _, _, sent, _ in reversed(attempts) if sent), None),
-        tries=[_try(facts) for _, facts, _, _ in attempts],
         tokens=sum(tokens) if tokens else None,
         cost_usd=row[columns.COST_USD],
         latency_s=row[columns.LATENCY_S],
         facts=[
             (label, _WORDS.get(name, str)(row[name])) for label, name in _FACTS.items() if row.get(name) is not None
         ],
+        **sent,
     )
 
 

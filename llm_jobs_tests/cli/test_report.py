@@ -88,6 +88,7 @@ def test_each_step_of_a_job_has_its_answer(house: House) -> None:
     assert "<h4>said</h4>" in text
     assert "<h4>short</h4>" in text
     assert "Shorten: " in text
+    assert text.count("<summary>asked before: said</summary>") == 3
 
 
 def test_a_page_without_a_result_and_a_column_without_a_second_job_are_refused(house: House) -> None:

@@ -11,6 +11,7 @@ from llm_jobs.observability.report_rows import ERASED
 from llm_jobs.operations.report import LINKED_LIMIT, linked_report
 from llm_jobs.operations.sheets import sheet_of
 from llm_jobs_tests.cli.house import House, job
+from llm_jobs_tests.servers.replay import replay_server
 
 MANY = [{"id": number, "text": f"text {number}"} for number in range(LINKED_LIMIT + 5)]
 
@@ -68,3 +69,18 @@ def test_what_a_graph_computes_is_an_answer_and_what_its_rows_go_by_is_not(tmp_p
             found[name] = (sheet.inputs, sheet.answers)
             assert linked_report(services, report.job_hash) is not None
     assert found == {"split": (("id", "kind", "text", "part"), ("short",)), "grouped": (("kind",), ("n", "kinds"))}
+
+
+def test_a_page_needs_no_key_and_shows_what_was_asked_before_the_last_call(tmp_path: Path) -> None:
+    prompts = [{"name": "said", "text": "Say: {{ text }}"}, {"name": "short", "text": "Shorten: {{ said }}"}]
+    document = {"job": {"name": "two", "model": "openai/gpt-4.1-mini", "input": {"rows": MANY[:2]}, "prompts": prompts}}
+    with replay_server() as server:
+        house = House(tmp_path, {"OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "sk-test"})
+        [report] = house.answer(house.write("two.json", document))
+        again = House(tmp_path, {"OPENAI_BASE_URL": server.openai_url})
+        with again.entry.open_services() as services:
+            path = linked_report(services, report.job_hash)
+        assert server.stats()["total"] == 4
+    text = Path(str(path)).read_text(encoding="utf-8")
+    assert text.count("<summary>asked before: said</summary>") == 2
+    assert "sk-test" not in text
