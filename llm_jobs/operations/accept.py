@@ -69,10 +69,13 @@ def read_document(
     *,
     as_of_ns: int | None = None,
     text: bytes | None = None,
+    locked_beside: Path | None = None,
 ) -> ReadDocument:
     """The same with the document's text, for `record`. `as_of_ns`: which time queries and APIs are read as of, where
-    that is not for `inputs.dated` to find. `text`: the document's, where it is no longer what lies at `path`."""
-    lock = lock_of(path) if text is None else None
+    that is not for `inputs.dated` to find. `text`: the document's, where it is no longer what lies at `path`; its lock
+    then lies beside `locked_beside`, if it has one."""
+    locked_beside = path if text is None else locked_beside
+    lock = None if locked_beside is None else lock_of(locked_beside)
     services = under_lock(services, lock, path)
     text = path.read_bytes() if text is None else text
     parsed = parsed_documents(services, path, text, overrides)

@@ -24,6 +24,7 @@ from llm_jobs.operations.dependencies import Standing
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_in, document_names, named_document
 from llm_jobs.operations.keep import keep, short_name
+from llm_jobs.operations.locking import lock_path
 from llm_jobs.operations.records import DeferredDocument
 from llm_jobs.operations.services import Services
 
@@ -74,7 +75,10 @@ def prepare(
 def put_off(services: Services, prepared: Sequence[Prepared]) -> list[Deferred]:
     """Keep and record what was prepared."""
     for each, content in prepared:
-        keep(services.settings.home / each.kept, content)
+        kept, lock = services.settings.home / each.kept, lock_path(Path(each.path))
+        if lock.is_file():
+            keep(lock_path(kept), lock.read_bytes())
+        keep(kept, content)
         record_deferred(services, each)
     return [each for each, _ in prepared]
 

@@ -119,7 +119,9 @@ def _read(services: Services, each: Deferred) -> tuple[ReadDocument, Path]:
     path, text = Path(each.path), kept_text(services, each)
     is_there = path.is_file() and path.read_bytes() == text
     stated = None if is_there else text
-    return read_document(services, path, each.overrides, as_of_ns=each.as_of_ns, text=stated), path
+    kept = services.settings.home / each.kept
+    document = read_document(services, path, each.overrides, as_of_ns=each.as_of_ns, text=stated, locked_beside=kept)
+    return document, path
 
 
 def _refuse(services: Services, each: Deferred, error: Exception) -> Deferred:

@@ -10,11 +10,17 @@ import pytest
 
 from llm_jobs import JobExecutor
 from llm_jobs.clock import SetClock
+from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job, PromptStep
 from llm_jobs.errors import DocumentError
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, read_jobs
+from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.intake import intake
+from llm_jobs.operations.launchable import launchable
+from llm_jobs.operations.release import release
 from llm_jobs_tests.cli.house import House
+from llm_jobs_tests.operations.launching import document as written
+from llm_jobs_tests.operations.launching import opened
 
 DOCUMENT = """
 job:
@@ -200,6 +206,22 @@ def test_a_lock_goes_to_the_inbox_with_its_document_and_holds_there(house: House
         report = intake(replace(services, clock=in_a_minute), budget_s=60)
         assert [each.job_hash for each in report.accepted] == [expected.hash]
         assert list(services.settings.inbox.iterdir()) == []
+
+
+def test_a_job_that_waits_for_another_keeps_its_lock_while_it_waits(house: House) -> None:
+    document = DOCUMENT.replace("name: locked", "name: locked\n  depends_on: first")
+    house.write("locked.yaml", document)
+    lock(house)
+    with opened(house.folder) as late:
+        late.keep("inbox", "locked.yaml.lock", (house.folder / "locked.yaml.lock").read_text())
+        assert [each.name for each in late.drop("locked.yaml", document).deferred] == ["locked"]
+        assert list(late.services.settings.inbox.iterdir()) == []
+        prompt(house, "said", "1.1.0", "Newer {{ text }}")
+        late.drop("first.yaml", written("first"))
+        late.run(*(job.job_hash for job in launchable(late.services).jobs))
+        release(late.services)
+        [waited] = launchable(late.services).jobs
+        assert texts(job_from_json(find_job(late.services, waited.job_hash).job))[0] == "Say {{ text }}"
 
 
 def test_the_executor_runs_under_the_lock(house: House) -> None:
