@@ -414,6 +414,9 @@ class Ledger(BatchLedger, Protocol):
     def receipts(self, job_hash: str) -> Sequence[Receipt]:
         """Deliveries of a job's results, oldest first."""
 
+    def receipts_of(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[Receipt]]:
+        """The same of several jobs; one without is not among them."""
+
     def record_dead_letter(self, letter: DeadLetter) -> None: ...
 
     def dead_letters(self) -> Sequence[DeadLetter]:

@@ -42,20 +42,23 @@ def insert_receipt(plain: Plain, receipt: Receipt, *, now_ns: int) -> None:
     plain.insert("receipts", values)
 
 
-def select_receipts(plain: Plain, job_hash: str) -> list[Receipt]:
-    rows = plain.named("SELECT * FROM receipts WHERE job_hash = ? ORDER BY id", (job_hash,))
-    return [
-        Receipt(
-            job_hash=row.job_hash,
-            result_path=row.result_path,
-            destination=row.destination,
-            sha256=row.sha256,
-            rows=row.rows,
-            details=from_json(row.details),
-            recorded_ns=row.recorded_ns,
-        )
-        for row in rows
-    ]
+def select_receipts(plain: Plain, job_hashes: Sequence[str]) -> dict[str, list[Receipt]]:
+    """Receipts by job, oldest first."""
+    found: dict[str, list[Receipt]] = {}
+    for some in portions(job_hashes):
+        query = f"SELECT * FROM receipts WHERE job_hash IN {marks(len(some))} ORDER BY id"
+        for row in plain.named(query, some):
+            receipt = Receipt(
+                job_hash=row.job_hash,
+                result_path=row.result_path,
+                destination=row.destination,
+                sha256=row.sha256,
+                rows=row.rows,
+                details=from_json(row.details),
+                recorded_ns=row.recorded_ns,
+            )
+            found.setdefault(receipt.job_hash, []).append(receipt)
+    return found
 
 
 def insert_model_version(plain: Plain, version: ModelVersion, *, now_ns: int) -> None:

@@ -226,7 +226,11 @@ class SqlLedger(Batching, ABC):
 
     def receipts(self, job_hash: str) -> Sequence[Receipt]:
         with self._reading() as plain:
-            return finished.select_receipts(plain, job_hash)
+            return finished.select_receipts(plain, [job_hash]).get(job_hash, [])
+
+    def receipts_of(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[Receipt]]:
+        with self._reading() as plain:
+            return finished.select_receipts(plain, job_hashes)
 
     def record_model_version(self, version: ModelVersion) -> None:
         with self._writing() as plain:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from llm_jobs.documents.destinations import delivery_key
 from llm_jobs.documents.frozen import job_to_json
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.documents.parsed import ParsedDocument
@@ -55,6 +56,7 @@ class ReadDocument:
 
 
 NO_OVERRIDES = Overrides()
+OUTPUTS = "outputs"  # a submission's detail: the keys of its destinations, so that nobody has to read the job for them
 
 
 def read_jobs(services: Services, path: Path, overrides: Overrides) -> list[Job]:
@@ -133,7 +135,10 @@ def record(
         )
     ids = services.ledger.submit(
         [
-            replace(_submission(job, document.name, document.text, origin, as_of_ns), details=details or {})
+            replace(
+                _submission(job, document.name, document.text, origin, as_of_ns),
+                details={**(details or {}), OUTPUTS: [delivery_key(output) for output in job.policy.outputs]},
+            )
             for job in document.jobs
         ]
     )

@@ -16,6 +16,7 @@ from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.errors import DeliveryError, DeliveryRefused, LlmJobsError
 from llm_jobs.events import DeliveryEnded, Listener, ignore
 from llm_jobs.ledger.base import DeadLetter, Receipt, ResultRecord, Submission
+from llm_jobs.operations.accept import OUTPUTS
 from llm_jobs.operations.delivering import Handover
 from llm_jobs.operations.describe import LARGEST_LISTING, submitted_job
 from llm_jobs.operations.keep import short_name
@@ -72,25 +73,32 @@ def deliver(
 
 def undelivered(services: Services) -> list[SubmittedJob]:
     """Jobs whose newest result has not reached each of their destinations, oldest submission first."""
-    hashes = [line.job_hash for line in reversed(services.ledger.latest_jobs(LARGEST_LISTING))]
-    found = []
-    for job_hash, records in services.ledger.results(hashes).items():
-        submission = newest_submission(services, job_hash)
-        outputs = job_from_json(submission.job).policy.outputs
-        if outputs and not _is_delivered(services, outputs, records[0]):
-            found.append(submitted_job(services, submission))
-    return found
+    latest = reversed(services.ledger.latest_jobs(LARGEST_LISTING))
+    submissions = {each.job_hash: each for each in latest if each.details.get(OUTPUTS) != []}
+    results = services.ledger.results(list(submissions))
+    receipts = services.ledger.receipts_of(list(results))
+    return [
+        submitted_job(services, newest_submission(services, job_hash))
+        for job_hash, submission in submissions.items()
+        if job_hash in results and _waits(services, submission, results[job_hash][0], receipts.get(job_hash, ()))
+    ]
 
 
-def _is_delivered(services: Services, outputs: Sequence[Output], record: ResultRecord) -> bool:
-    receipts = [receipt for receipt in services.ledger.receipts(record.job_hash) if receipt.result_path == record.path]
-    return all(_has_ended(output, receipts) for output in outputs)
+def _waits(services: Services, submission: Submission, record: ResultRecord, receipts: Sequence[Receipt]) -> bool:
+    """Whether a destination has no receipt of the result. The job itself is read only where its submission or a
+    receipt is of before, and does not name the destination."""
+    mine = [receipt for receipt in receipts if receipt.result_path == record.path]
+    keys = submission.details.get(OUTPUTS)
+    if isinstance(keys, list) and all("output" in receipt.details for receipt in mine):
+        return not set(keys) <= {each.details["output"] for each in mine if each.details.get("status") in ENDED}
+    outputs = job_from_json(newest_submission(services, submission.job_hash).job).policy.outputs
+    return not all(_has_ended(output, mine) for output in outputs)
 
 
 def _has_ended(output: Output, receipts: Sequence[Receipt]) -> bool:
     key = delivery_key(output)
     return any(
-        (receipt.details.get("output") == key and receipt.details.get("status") in ENDED)
+        receipt.details.get("output") == key and receipt.details.get("status") in ENDED
         # Receipts of before name no output: there was one at most, and it was a file.
         or (isinstance(output, FileOutput) and "output" not in receipt.details)
         for receipt in receipts

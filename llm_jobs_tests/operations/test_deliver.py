@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.events import DeliveryEnded, Event
+from llm_jobs.ledger.base import Receipt
 from llm_jobs.operations.deliver import deliver, undelivered
 from llm_jobs.operations.records import DeliveryReport
 from llm_jobs_tests.cli.house import ROWS, House, facts, job
@@ -261,3 +262,17 @@ def test_a_job_without_a_destination_is_not_delivered(here: Delivering) -> None:
     with here.house.entry.open_services() as services:
         assert deliver(services, report.job_hash) == ()
         assert undelivered(services) == []
+
+
+def test_a_submission_and_a_receipt_of_before_mean_what_they_meant(here: Delivering) -> None:
+    here.answer(FILE)
+    with here.house.entry.open_services() as services:
+        [submission] = services.ledger.submissions(job_hash=here.job_hash)
+        services.ledger.submit([replace(submission, id=None, submitted_ns=None, details={})])
+    assert here.waiting()
+    with here.house.entry.open_services() as services:
+        [record] = services.ledger.results([here.job_hash])[here.job_hash]
+        services.ledger.record_receipt(Receipt(job_hash=here.job_hash, result_path=record.path, destination="x"))
+    assert not here.waiting()
+    here.answer(FILE)
+    assert not here.waiting()
