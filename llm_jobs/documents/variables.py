@@ -19,11 +19,13 @@ from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
 
 ALLOW_LIST_VARIABLE = "LLM_JOBS_DOCUMENT_VARIABLES"
-# Key paths; `*` stands for any one key or index.
+# Key paths; `*` stands for any one key or index. What is said of `prompts` holds for steps of every kind, at any depth,
+# and what is said of a job for its profiles.
 FILLED: tuple[KeyPath, ...] = (
     ("job", "description"),
     ("job", "labels", "*"),
     ("job", "model"),
+    ("job", "models", "*"),
     ("job", "models", "*", "name"),
     ("job", "fallback", "*"),
     ("job", "on_status", "*", "model"),
@@ -39,7 +41,9 @@ FILLED: tuple[KeyPath, ...] = (
     ("job", "output", "*", "table"),
     ("job", "output", "*", "endpoint"),
     ("job", "prompts", "*", "model"),
+    ("job", "prompts", "*", "models", "*"),
     ("job", "prompts", "*", "models", "*", "name"),
+    ("job", "prompts", "*", "for_each_model", "*"),
     ("job", "prompts", "*", "fallback", "*"),
     ("job", "prompts", "*", "on_status", "*", "model"),
     ("job", "prompts", "*", "on_status", "*", "*", "model"),
@@ -50,22 +54,6 @@ FILLED: tuple[KeyPath, ...] = (
     ("job", "alerts", "*", "channel"),
     ("job", "schedule", "cron"),
     ("job", "schedule", "timezone"),
-    ("job", "profiles", "*", "labels", "*"),
-    ("job", "profiles", "*", "model"),
-    ("job", "profiles", "*", "models", "*", "name"),
-    ("job", "profiles", "*", "fallback", "*"),
-    ("job", "profiles", "*", "on_status", "*", "model"),
-    ("job", "profiles", "*", "on_status", "*", "*", "model"),
-    ("job", "profiles", "*", "epoch"),
-    ("job", "profiles", "*", "input", "path"),
-    ("job", "profiles", "*", "input", "endpoint"),
-    ("job", "profiles", "*", "input", "params", "*"),
-    ("job", "profiles", "*", "output", "path"),
-    ("job", "profiles", "*", "output", "table"),
-    ("job", "profiles", "*", "output", "endpoint"),
-    ("job", "profiles", "*", "output", "*", "path"),
-    ("job", "profiles", "*", "output", "*", "table"),
-    ("job", "profiles", "*", "output", "*", "endpoint"),
     ("configuration", "LLM_name"),
     ("configuration", "model"),
     ("configuration", "endpoint"),
@@ -73,11 +61,7 @@ FILLED: tuple[KeyPath, ...] = (
     ("configuration", "on_status", "*", "*", "model"),
     ("prompt", "data", "input", "path"),
 )
-_SECTIONS: tuple[KeyPath, ...] = tuple(
-    (*above, *section)
-    for above in (("job",), ("job", "profiles", "*"))
-    for section in (("input",), ("output",), ("output", "*"))
-)
+_SECTIONS: tuple[KeyPath, ...] = tuple(("job", *section) for section in (("input",), ("output",), ("output", "*")))
 _OF_CONNECTIONS: tuple[KeyPath, ...] = (("connection",), ("auth",), ("auth", "*"), ("headers", "*"))
 CREDENTIALS: tuple[KeyPath, ...] = (
     ("job", "prompts", "*", "api_key"),
@@ -175,7 +159,20 @@ def is_read_by_name(path: KeyPath) -> bool:
     return _is_among(CREDENTIALS, path)
 
 
+def _plain(path: KeyPath) -> KeyPath:
+    """The path of the same key in a job without profiles, whose steps are `prompts`."""
+    if path[:2] == ("job", "profiles"):
+        path = ("job", *path[3:])
+    if path[:1] != ("job",) or path[1:2] not in (("steps",), ("phases",)):
+        return path
+    within = path[2:]
+    while within[1:2] in (("steps",), ("first_of",)):
+        within = within[2:]
+    return ("job", "prompts", *within)
+
+
 def _is_among(patterns: tuple[KeyPath, ...], path: KeyPath) -> bool:
+    path = _plain(path)
     return any(
         len(pattern) == len(path) and all(part in ("*", key) for part, key in zip(pattern, path, strict=True))
         for pattern in patterns

@@ -75,7 +75,8 @@ class _JobParser:
         model, choice = models_of(((self.job, ("job",)), (prompt, at)), checks)
         if choice is not None:
             self._check_choice(prompt, at)
-        if messages is not None and model is None and not self.choices.models:
+        is_named = model is not None or bool(getattr(prompt, "for_each_model", None)) or bool(self.choices.models)
+        if messages is not None and not is_named:
             self._refuse_without_model(at)
         return ParsedPrompt(
             name=prompt.name,
