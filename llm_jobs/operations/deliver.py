@@ -98,7 +98,7 @@ def _waits(services: Services, submission: Submission, record: ResultRecord, rec
 def _has_ended(output: Output, receipts: Sequence[Receipt]) -> bool:
     key = delivery_key(output)
     return any(
-        receipt.details.get("output") == key and receipt.details.get("status") in ENDED
+        (receipt.details.get("output") == key and receipt.details.get("status") in ENDED)
         # Receipts of before name no output: there was one at most, and it was a file.
         or (isinstance(output, FileOutput) and "output" not in receipt.details)
         for receipt in receipts
