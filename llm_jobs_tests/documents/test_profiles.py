@@ -146,6 +146,16 @@ def test_phases_take_models_and_parameters_too() -> None:
     assert all(each.parameters == {"temperature": 1} for each in prompts(document).values())
 
 
+def test_rules_of_the_job_and_of_a_profile_hold_for_phases() -> None:
+    text = PHASES.replace("X", "{on_status: {empty: ask_again}}")
+    text = text.replace("name: p,", "name: p, on_status: {refused: ask_again},")
+    [document] = parse_document("p.yaml", text.encode(), profile="it")
+    assert {name: set(rules) for name, rules in document.policy.on_status.items()} == {
+        "map": {"empty", "refused"},
+        "reduce": {"empty", "refused"},
+    }
+
+
 @pytest.mark.parametrize(
     ("name", "model", "size"),
     [("development", "gpt-3.5-turbo", 10), ("production", "gpt-4", 100), ("cost_optimized", "gpt-3.5-turbo", 500)],

@@ -64,10 +64,13 @@ def _chosen(
 
 
 def prompts_of(job: JobModel) -> Iterator[tuple[PromptModel, KeyPath]]:
-    """The prompts of `prompts` and `steps`, those within steps too, and where they stand. Of `steps` all are told,
-    for those that ask nothing state nothing of what is read here."""
+    """The prompts of `prompts`, `steps` and `phases`, those within steps too, and where they stand. Of `steps` all are
+    told, for those that ask nothing state nothing of what is read here; of a phase the name."""
     for index, prompt in enumerate(job.prompts):
         yield prompt, ("job", "prompts", index)
+    for index, phase in enumerate(job.phases):
+        if phase.prompt is not None:
+            yield PromptModel.model_construct(name=phase.name), ("job", "phases", index)
     yield from _within(job.steps, ("job", "steps"))
 
 
