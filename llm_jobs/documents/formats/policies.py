@@ -50,7 +50,7 @@ def policy_of(job: JobModel, checks: Checks) -> tuple[Policy, tuple[str, ...]]:
         watching=watching_of(job, handling, job.output, budget, checks),
         launch=launch_rules_of(job, checks),
     )
-    return policy, _notes(handling)
+    return policy, _notes(job)
 
 
 def input_errors_of(model: InputErrorModel | None) -> InputErrors | None:
@@ -102,8 +102,7 @@ def _schedule(model: ScheduleModel | None) -> Schedule | None:
     return Schedule(cron=model.cron, timezone=model.timezone, enabled=model.enabled)
 
 
-def _notes(handling: ErrorHandlingModel) -> tuple[str, ...]:
-    notes = []
-    if handling.on_input_error and handling.on_input_error.log is False:
-        notes.append("on_input_error.log: false changes nothing: a skipped row is always recorded with its reason")
-    return tuple(notes)
+def _notes(job: JobModel) -> tuple[str, ...]:
+    if job.input is not None and job.input.batch_strategy == "sequential":
+        return ("batch_strategy: sequential changes nothing: rows are streamed, and asked as the concurrency allows",)
+    return ()
