@@ -12,6 +12,7 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.exits import BAD_DOCUMENT, DONE
 from llm_jobs.cli.texts import compact_json, number, visible, visible_lines
 from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.deferring import Checked, check_pipeline
 from llm_jobs.operations.examine import Examination, examine_named
 
 
@@ -35,6 +36,9 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
     code = DONE
     with entry.open_services() as services:
         for document in documents:
+            if (pipeline := check_pipeline(services, document)) is not None:
+                _print_pipeline(document, pipeline, as_json=as_json)
+                continue
             for found in examine_named(services, document, overrides):
                 code = BAD_DOCUMENT if found.problem else code
                 if as_json:
@@ -42,6 +46,13 @@ def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_j
                 else:
                     _print(found)
     return code
+
+
+def _print_pipeline(document: str, pipeline: Checked, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(compact_json({"pipeline": document, "jobs": list(pipeline.names)}))
+    else:
+        click.echo(f"{visible(document)}: a pipeline of {', '.join(visible(name) for name in pipeline.names)}")
 
 
 def _print(found: Examination) -> None:

@@ -25,6 +25,7 @@ from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_in, document_names, named_document
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.locking import lock_path
+from llm_jobs.operations.named import document_named
 from llm_jobs.operations.records import DeferredDocument
 from llm_jobs.operations.services import Services
 
@@ -61,7 +62,7 @@ def prepare(
     """What `defer` would record: each with its text. `details`: of the submission that each will be. Writes nothing.
     Raises as `defer`."""
     text = path.read_bytes()
-    if not any(mark in text for mark in _MARKS):
+    if not _may_wait(path, text):
         return []
     pipeline = read_pipeline(path.name, text, max_bytes=services.settings.max_document_bytes)
     writer = _Writer(services, origin, overrides, as_of_ns, details or {})
@@ -100,12 +101,28 @@ class Checked:
         return {"job_hashes": list(self.job_hashes), **waiting}
 
 
+def check_pipeline(services: Services, named: str) -> Checked | None:
+    """The jobs of the pipeline that `named` means; None where it means no pipeline. Writes nothing. Raises
+    DocumentError, NotFound or SetupError."""
+    path = document_named(services, named)
+    if path is None or not _may_wait(path, text := path.read_bytes()):
+        return None
+    if read_pipeline(path.name, text, max_bytes=services.settings.max_document_bytes) is None:
+        return None
+    return check_document(services, path)
+
+
 def check_document(services: Services, path: Path) -> Checked:
     """The jobs of a document or a pipeline; writes nothing. Raises as `prepare` and `read_document`."""
     if prepared := prepare(services, path, origin="check"):
         return Checked(names=tuple(each.name for each, _ in prepared))
     jobs = read_document(services, path).jobs
     return Checked(names=tuple(job.name for job in jobs), job_hashes=tuple(job.hash for job in jobs))
+
+
+def _may_wait(path: Path, text: bytes) -> bool:
+    """Does the document say that it waits for anything? A table of requests never does."""
+    return path.suffix.lower() not in (".jsonl", ".ndjson") and any(mark in text for mark in _MARKS)
 
 
 class _Writer:

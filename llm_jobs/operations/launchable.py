@@ -15,7 +15,7 @@ from llm_jobs.operations.records import GatedJob, Launchable, SubmittedJob
 from llm_jobs.operations.services import Services
 
 WHO = "launch"
-TOLD_AGAIN_NS = 60_000_000_000  # a count changes at each look; a minute is often enough to tell it
+TOLD_AGAIN_NS = 600_000_000_000  # a count may change at each look; what is told of it is kept for ever
 OUTDATED = Gate(kind="tick", reason="a later tick submitted it anew before it could start")
 
 

@@ -240,13 +240,13 @@ def _line(line: JobLine) -> dict[str, Any]:
     return {
         "name": line.name,
         "status": line.status,
+        "waits for": line.waits_for,
         "rows": line.rows,
         "failed": line.failed,
         "cost (USD)": line.cost_usd,
         "submitted": line.submitted_at,
         "key": line.job_hash,
         "result": line.result,
-        "waits for": line.waits_for,
     }
 
 

@@ -42,3 +42,16 @@ def test_a_pipeline_is_checked_and_placed_in_the_inbox(house: House) -> None:
     result = house.invoke("submit", "wrong.yaml")
     assert result.exit_code == 2
     assert "there is no document named 'secnd'" in result.stderr
+
+
+def test_a_pipeline_is_validated_with_its_jobs(house: House) -> None:
+    write_two(house)
+    house.write("nightly.yaml", CHAIN)
+    assert facts(house.invoke("validate", "nightly.yaml", "--json").stdout) == [
+        {"pipeline": "nightly.yaml", "jobs": ["first", "second"]}
+    ]
+    assert house.invoke("validate", "nightly.yaml").stdout == "nightly.yaml: a pipeline of first, second\n"
+    house.write("second.yaml", document("second", "modle: x"))
+    refused = house.invoke("validate", "nightly.yaml")
+    assert (refused.exit_code, "second.yaml:4" in refused.stderr) == (2, True)
+    assert "modle" in refused.stderr

@@ -72,13 +72,17 @@ def test_a_job_starts_once_its_data_is_there(house: House, shop: Path) -> None:
     assert started(house) == ["reviews"]
 
 
-def test_what_gates_a_job_is_news_once_and_a_count_at_most_once_a_minute(house: House, shop: Path) -> None:
+def test_what_gates_a_job_is_news_once_and_a_count_at_most_every_ten_minutes(house: House, shop: Path) -> None:
     house.drop("a.yaml", document("reviews", DATA))
     news = []
     for _ in range(3):
         (gated,) = launchable(house.services).gated
         news.append(gated.is_news)
     assert news == [True, False, False]
+    fill(shop, 1)
+    assert not launchable(house.services).gated[0].is_news
+    house.clock.advance(2 * 24 * 3600)
+    assert launchable(house.services).gated[0].is_news
 
 
 def test_jobs_with_the_same_check_ask_it_once_and_one_whose_check_fails_holds_no_other_up(house: House) -> None:
