@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -71,17 +72,7 @@ class QueryReading:
 
 def _engine(query: QuerySource, reach: Reach) -> sa.Engine:
     """Raises SetupError; no message holds a credential."""
-    if query.file is not None:
-        url = sa.URL.create("sqlite", database=f"file:{query.file}", query={"mode": "ro", "uri": "true"})
-        return sa.create_engine(url, poolclass=sa.NullPool)
-    text = resolve_connection(
-        query.connection,
-        environment=reach.environment,
-        home=reach.home,
-        allowed_hosts=reach.allowed_hosts,
-        roots=reach.roots,
-    )
-    url = _parsed(text, query)
+    url = _url(query, reach)
     backend = url.get_backend_name()
     if query.dialect not in ("database", backend):
         raise SetupError(
@@ -89,10 +80,23 @@ def _engine(query: QuerySource, reach: Reach) -> sa.Engine:
             f"`source: {backend}`, or `source: database` for whichever it is"
         )
     if backend == "sqlite":
-        query_only = {"mode": "ro", "uri": "true"}
-        url = sa.URL.create("sqlite", database=f"file:{url.database}", query=query_only)
+        read_only = {"mode": "ro", "uri": "true"}
+        url = sa.URL.create("sqlite", database=f"file:{quote(url.database or '')}", query=read_only)
         return sa.create_engine(url, poolclass=sa.NullPool)
     return sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_TIMEOUT_S})
+
+
+def _url(query: QuerySource, reach: Reach) -> sa.URL:
+    if query.file is not None:
+        return sa.URL.create("sqlite", database=query.file)
+    text = resolve_connection(
+        query.connection,
+        environment=reach.environment,
+        home=reach.home,
+        allowed_hosts=reach.allowed_hosts,
+        roots=reach.roots,
+    )
+    return _parsed(text, query)
 
 
 def _parsed(text: str, query: QuerySource) -> sa.URL:

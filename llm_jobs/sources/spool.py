@@ -6,6 +6,7 @@ its end. Memory: one row. The file has no name and goes with the process.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,12 +18,13 @@ import pyarrow as pa
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
-from llm_jobs.sources.frozen_file import MARK_COLUMN, FrozenWriter, refuse_mark
+from llm_jobs.sources.frozen_file import MARK_COLUMN, FrozenWriter, json_text, refuse_mark
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.shapes import TableShape
 from llm_jobs.sources.types import DeclaredTypes
 
 Row = dict[str, JsonValue]
+SLOW = b" "  # begins a line that the standard library writes and reads
 
 
 class Spool:
@@ -57,7 +59,7 @@ class Spool:
             return  # the table will be refused
         else:
             self._shape.see(row, self.rows)
-        self._file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_SUBCLASS))
+        self._file.write(_line(row))
 
     def write(self, path: Path, shown: Mapping[str, pa.DataType]) -> None:
         """Write the Parquet file. `shown`: the types that the result shows of columns that hold their text here.
@@ -76,4 +78,11 @@ class Spool:
 
     def _read(self) -> Iterator[Row]:
         for line in self._file:
-            yield orjson.loads(line)
+            yield json.loads(line) if line.startswith(SLOW) else orjson.loads(line)
+
+
+def _line(row: Row) -> bytes:
+    try:
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # an integer of more than 64 bits, which orjson would read back as another number
+        return SLOW + json_text(row).encode() + b"\n"

@@ -161,6 +161,12 @@ def test_declared_types_convert_the_columns_of_a_query(tmp_path: Path) -> None:
     assert asked(source, tmp_path, reach(tmp_path)) == [{"a": "1", "b": 7}, {"a": "x", "b": 8}]
 
 
+@pytest.mark.parametrize("name", ["sh op?.db", "100%.db", "a#b.db", "ü.db"])
+def test_a_database_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    path = sqlite_file(tmp_path, "CREATE TABLE t(a)", [(1,)]).rename(tmp_path / name)
+    assert asked(query_input("SELECT a FROM t", name, file=path), tmp_path, reach(tmp_path)) == [{"a": 1}]
+
+
 def test_no_error_tells_a_password(tmp_path: Path, postgres: PostgresServer, shop_url: str) -> None:
     secret = "hunter22-secret"
     urls = {
@@ -183,6 +189,9 @@ def test_a_source_that_names_another_database_than_the_connection_is_refused(tmp
     there = reach(tmp_path, {"LLM_JOBS_CONNECTION_SHOP": shop_url})
     with pytest.raises(SetupError, match="leads to postgresql"):
         asked(query_input("SELECT 1 AS a", SHOP, dialect="sqlite"), tmp_path, there)
+    path = sqlite_file(tmp_path, "CREATE TABLE t(a)")
+    with pytest.raises(SetupError, match="leads to sqlite"):
+        asked(query_input("SELECT 1 AS a", "shop.db", file=path, dialect="postgresql"), tmp_path, there)
 
 
 MEASURED = """
