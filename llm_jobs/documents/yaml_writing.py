@@ -17,8 +17,10 @@ Comment = Callable[[KeyPath], str | None]
 _INDENT = "  "
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+()=?!;,-]*(?: [A-Za-z0-9_./@+()=?!;,-]+)*")
 _WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
-_BLOCK_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]*")
-_UNPRINTED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+# What YAML does not print, and what turns the direction of a text on a screen.
+_UNPRINTED_SIGNS = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff"
+_BLOCK_LINE = re.compile(f"[^\x00-\x1f\ud800-\udfff{_UNPRINTED_SIGNS}]*")
+_UNPRINTED = re.compile(f"[{_UNPRINTED_SIGNS}]")
 
 
 def write_yaml(value: JsonValue, *, comment: Comment | None = None) -> str:

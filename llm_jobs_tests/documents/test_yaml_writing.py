@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from llm_jobs.documents.yaml_text import read_yaml
 from llm_jobs.documents.yaml_writing import write_yaml
+from llm_jobs.observability.texts import visible_lines
 
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
@@ -74,3 +75,9 @@ def test_the_text_is_as_a_person_would_write_it() -> None:
         "      temperature: 0.5\n"
         "  labels: {}\n"
     )
+
+
+@given(VALUES)
+def test_what_a_screen_must_not_be_told_is_written_out(value: Any) -> None:
+    text = write_yaml({"value": value, "block": "a \u202e b\nc\u2066d"})
+    assert visible_lines(text) == text
