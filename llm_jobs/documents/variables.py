@@ -60,8 +60,13 @@ FILLED: tuple[KeyPath, ...] = (
     ("configuration", "on_status", "*", "model"),
     ("configuration", "on_status", "*", "*", "model"),
     ("prompt", "data", "input", "path"),
+    ("prompt", "data", "input", "endpoint"),
+    ("prompt", "data", "input", "params", "*"),
 )
-_SECTIONS: tuple[KeyPath, ...] = tuple(("job", *section) for section in (("input",), ("output",), ("output", "*")))
+_SECTIONS: tuple[KeyPath, ...] = (
+    *(("job", *section) for section in (("input",), ("output",), ("output", "*"))),
+    ("prompt", "data", "input"),
+)
 _OF_CONNECTIONS: tuple[KeyPath, ...] = (("connection",), ("auth",), ("auth", "*"), ("headers", "*"))
 CREDENTIALS: tuple[KeyPath, ...] = (
     ("job", "prompts", "*", "api_key"),
