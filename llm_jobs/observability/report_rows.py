@@ -13,7 +13,7 @@ from llm_jobs.observability.differing import marked
 from llm_jobs.observability.rendered import MOST_CHARACTERS, escaped
 from llm_jobs.observability.report_model import ReportedRow, Side
 from llm_jobs.observability.report_values import plain, preview, request_html, text_html, value_html
-from llm_jobs.observability.texts import count, dollars
+from llm_jobs.observability.texts import count, dollars, short_time
 
 ERASED = "no request is kept: the row was not asked, or what was said was erased"
 
@@ -66,7 +66,7 @@ def _figures(sides: Sequence[Side | None]) -> str:
     side = sides[0]
     told = [f"{count(side.tokens)} tokens"] if side.tokens is not None else []
     told += [dollars(side.cost_usd)] if side.cost_usd else []
-    told += [f"{side.latency_s:.2g} s"] if side.latency_s is not None else []
+    told += [short_time(side.latency_s)] if side.latency_s is not None else []
     return escaped(" · ".join(told))
 
 

@@ -61,3 +61,10 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def short_time(seconds: float) -> str:
+    """The time of one call: `<1 ms`, `52 ms`, `1.3 s`, `12 s`, `3 min 5 s`."""
+    if seconds < 0.9995:
+        return "<1 ms" if seconds < 0.0005 else f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 9.95 else duration(seconds)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.observability.report_model import ReportedJob
-from llm_jobs.observability.texts import count, dollars, duration, number
+from llm_jobs.observability.texts import count, dollars, number, short_time
 from llm_jobs.operations.records import status_of_record
 from llm_jobs.operations.report_sides import utc
 from llm_jobs.operations.services import Services
@@ -36,7 +36,7 @@ def _figures(record: ResultRecord, survey: Survey) -> Iterator[tuple[str, str]]:
     for name, column in (("prompt tokens", columns.PROMPT_TOKENS), ("completion tokens", columns.COMPLETION_TOKENS)):
         yield name, count(survey.total(column)) or "?"
     if (median := survey.quantiles(columns.LATENCY_S, [0.5])) is not None:
-        yield "median latency", f"{median[0]:.3g} s"
+        yield "median latency", short_time(median[0])
 
 
 def _details(services: Services, sheet: Sheet, survey: Survey) -> Iterator[tuple[str, str]]:
@@ -47,7 +47,7 @@ def _details(services: Services, sheet: Sheet, survey: Survey) -> Iterator[tuple
     yield "begun", utc(record.epoch_ns)
     yield "ended", utc(record.recorded_ns)
     seconds, sent, reused = (record.facts.get(name) for name in ("seconds", "calls_sent", "calls_reused"))
-    yield "took", duration(seconds) if isinstance(seconds, float) else ""
+    yield "took", short_time(seconds) if isinstance(seconds, float) else ""
     yield "calls", f"{sent:,} sent, {reused:,} reused" if isinstance(sent, int) and isinstance(reused, int) else ""
     yield "latency", _latency(survey)
     unknown = survey.unknown(columns.COST_USD)
@@ -59,4 +59,8 @@ def _details(services: Services, sheet: Sheet, survey: Survey) -> Iterator[tuple
 def _latency(survey: Survey) -> str:
     found = survey.quantiles(columns.LATENCY_S, [0.5, 0.9, 0.99])
     names = ("median", "90 %", "99 %")
-    return "" if found is None else ", ".join(f"{name} {value:.3g} s" for name, value in zip(names, found, strict=True))
+    return (
+        ""
+        if found is None
+        else ", ".join(f"{name} {short_time(value)}" for name, value in zip(names, found, strict=True))
+    )

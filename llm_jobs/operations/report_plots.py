@@ -51,14 +51,19 @@ def _columns(surveys: Mapping[str, Survey], **named: str) -> dict[str, Column]:
 
 def _statuses(name: str, survey: Survey) -> Iterator[str]:
     if survey.rows:
-        counts = survey.statuses_by_place(SLICES)
+        counts = survey.statuses_by_place(_slices(survey))
         series = [Series(name=status, values=counts[status]) for status in reversed(counts)]
         title = "statuses in the order of the rows" + (name and f", {name}")
         yield svg([Panel(title=title, kind="bars", series=series, unit="rows")], _places(survey))
 
 
 def _places(survey: Survey) -> list[str]:
-    return [f"row {number:,}" for number in range(0, survey.rows, survey.slice_rows(SLICES))]
+    return [f"row {number:,}" for number in range(0, survey.rows, survey.slice_rows(_slices(survey)))]
+
+
+def _slices(survey: Survey) -> int:
+    """Fewer where there are few rows: a bar of one row says nothing of its neighbourhood."""
+    return min(SLICES, max(10, survey.rows // 5))
 
 
 def _histogram(title: str, asked: Mapping[str, Column], *, unit: str) -> Iterator[str]:
@@ -77,8 +82,8 @@ def _histogram(title: str, asked: Mapping[str, Column], *, unit: str) -> Iterato
 
 
 def _width(top: float, *, whole: bool) -> float:
-    """A round width of which at most BUCKETS reach `top`: 1, 2 or 5 times a power of ten."""
-    rough = max(top, 1e-6) / BUCKETS
+    """A round width of which at most BUCKETS reach `top`: 1, 2 or 5 times a power of ten, a thousandth or more."""
+    rough = max(top, 0.001 * BUCKETS) / BUCKETS
     power: float = 10.0 ** math.floor(math.log10(rough))
     width = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
     return max(1.0, width) if whole else width
@@ -104,5 +109,5 @@ def _cost(surveys: Mapping[str, Survey]) -> Iterator[str]:
 
 
 def _costs(survey: Survey, longest: Survey, places: int) -> list[float | None]:
-    found = survey.totals_by_place(COST_USD, longest.slice_rows(SLICES))
+    found = survey.totals_by_place(COST_USD, longest.slice_rows(_slices(longest)))
     return found + [None] * (places - len(found))

@@ -8,7 +8,7 @@ from typing import Any
 
 from llm_jobs.ledger.base import Facts
 from llm_jobs.observability.report_model import Side
-from llm_jobs.observability.texts import dollars
+from llm_jobs.observability.texts import dollars, short_time
 from llm_jobs.operations.report_prompts import EarlierCalls
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.sheets import Sheet
@@ -33,7 +33,7 @@ _FACTS = {
 }
 _WORDS: Mapping[str, Callable[[Any], str]] = {
     columns.COST_USD: dollars,
-    columns.LATENCY_S: lambda seconds: f"{seconds:.3g} s",
+    columns.LATENCY_S: short_time,
     columns.REUSED: lambda reused: "yes" if reused else "no",
 }
 
@@ -81,7 +81,7 @@ def utc(time_ns: int | None) -> str:
 
 
 def _try(facts: Facts) -> str:
-    took = "" if facts.latency_s is None else f", {facts.latency_s:.3g} s"
+    took = "" if facts.latency_s is None else f", {short_time(facts.latency_s)}"
     cost = "" if facts.cost_usd is None else f", {dollars(facts.cost_usd)}"
     reason = f": {facts.error}" if facts.error else ""
     return f"{facts.status}{took}{cost}{reason}"

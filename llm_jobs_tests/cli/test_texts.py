@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_jobs.cli.texts import cell, compact_json, dollars, duration, number, visible, visible_lines
+from llm_jobs.observability.texts import short_time
 
 
 @given(st.text())
@@ -86,3 +87,19 @@ def test_cells_hold_any_value_on_one_line() -> None:
         '{"a": "\\u001b"}',
         "[1, 2]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0.0, "<1 ms"),
+        (0.0516, "52 ms"),
+        (0.9996, "1.0 s"),
+        (1.26, "1.3 s"),
+        (9.96, "10.0 s"),
+        (12.4, "12 s"),
+        (185.0, "3 min 5 s"),
+    ],
+)
+def test_times_of_calls_are_short(seconds: float, shown: str) -> None:
+    assert short_time(seconds) == shown
