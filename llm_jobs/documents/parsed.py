@@ -15,7 +15,7 @@ from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
 
-FormatName = Literal["pair", "job", "batch"]
+FormatName = Literal["pair", "job", "batch", "pipeline", "task_graph", "task_message"]
 
 # The column that holds the answers of a pair or a batch file, which name none.
 ANSWER_COLUMN = "answer"
@@ -87,12 +87,30 @@ class ParsedRequests:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Flow:
+    """One output of another step, as a document names it."""
+
+    source: str
+    output: str
+    at: KeyPath = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedTask:
-    """A registered task and its inputs, in which texts are templates."""
+    """A registered task and its inputs, in which texts are templates.
+
+    `flows`: inputs that are outputs of other steps, several as a list. `offered`: the same, taken by a task that has
+    such an input and is given none. `by_name`: an input that is left out is the
+    row's column of its name, or else an output of that name. `operations.flows` makes templates of both.
+    """
 
     name: str
     task: str
     inputs: Mapping[str, JsonValue] = field(default_factory=dict)
+    flows: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
+    offered: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
+    by_name: bool = False
+    models: tuple[str, ...] = ()  # the task is asked of each of them
     needs: tuple[str, ...] | None = None
     when: str | None = None
     at: KeyPath = field(default=(), compare=False)

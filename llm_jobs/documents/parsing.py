@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import fspath
 from pathlib import PurePath
 
 from llm_jobs.documents.choices import Choices
-from llm_jobs.documents.formats import batch, job, pair, pipeline_of_jobs
+from llm_jobs.documents.formats import batch, job, pair, pipeline, pipeline_of_jobs
 from llm_jobs.documents.formats.pipeline_of_jobs import KEY
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json, read_line
@@ -24,15 +24,17 @@ from llm_jobs.errors import DocumentError, Problem
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 
+_PARSERS: Mapping[FormatName, Callable[[Source, Choices], list[ParsedDocument]]] = {
+    "job": job.parse,
+    "pair": pair.parse,
+    "pipeline": pipeline.parse,
+}
 _FIRST_LINE_BYTES = 4 * 1024 * 1024
 _LINES_SUFFIXES = (".jsonl", ".ndjson")
 _NAMED = ("job", "pipeline", "template")  # what a document holds that has a name
 _TOP_KEYS = ("job", "template", "configuration", "prompt")
 # The key by which a format that this version does not read is known, and what it is.
 _LATER_FORMATS = {
-    "nodes": "pipelines of nodes and edges",
-    "edges": "pipelines of nodes and edges",
-    "pipeline_id": "pipelines of nodes and edges",
     "tasks": "task graphs",
     "dataflows": "task graphs",
     "task_type": "task messages",
@@ -80,7 +82,7 @@ def parse_document(
     source = _read(name, decode(name, content, max_bytes=max_bytes))
     if pipeline_of_jobs.is_pipeline(source):
         raise DocumentError([_no_single_job(source)])
-    return pair.parse(source, choices) if _format(source) == "pair" else job.parse(source, choices)
+    return _PARSERS[_format(source)](source, choices)
 
 
 def read_pipeline(
@@ -153,6 +155,10 @@ def _is_batch(name: str, content: bytes) -> bool:
 
 
 def _read(name: str, text: str) -> Source:
+    return pipeline.read_relaxed(name, text) or _read_strictly(name, text)
+
+
+def _read_strictly(name: str, text: str) -> Source:
     suffix = PurePath(name).suffix.lower()
     is_json = suffix == ".json" or (suffix not in (".yaml", ".yml") and text.lstrip().startswith(("{", "[")))
     return read_json(name, text) if is_json else read_yaml(name, text)
@@ -165,6 +171,8 @@ def _format(source: Source) -> FormatName:
             return "job"
         if "configuration" in value or "prompt" in value:
             return "pair"
+        if pipeline.is_pipeline(value):
+            return "pipeline"
     keys = list(value) if isinstance(value, dict) else []
     later = next((key for key in keys if key in _LATER_FORMATS), None)
     if later is not None:

@@ -34,6 +34,7 @@ from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
 from llm_jobs.operations.destinations import check_outputs
+from llm_jobs.operations.flows import wired
 from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
 from llm_jobs.operations.inputs import resolved_input
 from llm_jobs.operations.model_digest import with_digest
@@ -49,6 +50,7 @@ SPEAKS_OPENAI = ("openai", "simulated")
 
 def resolve(services: Services, document: ParsedDocument, *, path: Path, concurrency: int | None = None) -> Job:
     """The job that `document`, read from `path`, describes. Raises DocumentError, NotFound or SetupError."""
+    document = wired(services, document)
     graph, on_status = _steps(services, document)
     policy = replace(document.policy, on_status=on_status)
     job = Job(

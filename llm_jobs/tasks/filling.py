@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.prompts.rendering import compile_value
+from llm_jobs.prompts.rendering import WHOLE_ROW, compile_value
 
 Row = Mapping[str, JsonValue]
 _ALONE = re.compile(r"\s*\{\{(?:(?!\{\{|\}\}).)*\}\}\s*", re.DOTALL)
@@ -26,5 +26,7 @@ def compile_inputs(inputs: Mapping[str, JsonValue], *, where: str) -> Callable[[
 def _compiled(value: JsonValue, where: str) -> Callable[[Row], JsonValue]:
     if isinstance(value, str) and _ALONE.fullmatch(value):
         expression = compile_expression(value.strip()[2:-2].strip(), where=where)
+        if WHOLE_ROW in expression.names:
+            return lambda row: expression.value({WHOLE_ROW: row, **row})  # type: ignore[return-value]
         return lambda row: expression.value(row)  # type: ignore[return-value]
     return compile_value(value, templated=True)

@@ -443,7 +443,7 @@ def test_what_is_no_cron_expression_is_refused(cron: str) -> None:
         ("- job", None, "is not a mapping", "write `job:`"),
         ("{}", None, "is not a mapping", "write `job:`"),
         ("pipeline: {}", "pipeline", "the document is a pipeline", "name one of its jobs"),
-        ("nodes: []", "nodes", "pipelines of nodes and edges", "write the document"),
+        ("tasks: []", "tasks", "task graphs", "write the document"),
     ],
 )
 def test_what_is_no_document_is_refused(text: str, key: str | None, what: str, remedy: str) -> None:

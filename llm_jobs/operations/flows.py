@@ -1,0 +1,276 @@
+"""The flows of a document that is a graph made templates: which column each input of a task is read from.
+
+What flows is checked here, before anything is spent: an output that a task does not have, a type that an input does
+not take. A list that flows into an input for one of its items makes one row of each item, as a split does. A task with
+several models is one step per model; what follows takes them one to one where it has as many, or else all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from llm_jobs.documents.job import JsonValue, SplitStep
+from llm_jobs.documents.parsed import (
+    Flow,
+    ParsedCompound,
+    ParsedDocument,
+    ParsedPrompt,
+    ParsedStep,
+    ParsedTableStep,
+    ParsedTask,
+    every_step,
+)
+from llm_jobs.documents.text import KeyPath
+from llm_jobs.documents.validation import did_you_mean
+from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.services import Services
+from llm_jobs.pipelines.outputs import fits, is_split, kind_of, output_names, output_of
+from llm_jobs.tasks.base import OWN, AnyTask, PromptTask, Schema
+
+Placed = TypeVar("Placed", ParsedTask, ParsedPrompt, ParsedCompound)
+Given = tuple[str, Schema]  # a column, and what is known of its values
+
+STATED = ("model", "temperature", "max_tokens")  # how a task that is a prompt is asked: never templates
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def wired(services: Services, document: ParsedDocument) -> ParsedDocument:
+    """The document with nothing left but templates. Raises DocumentError."""
+    tasks = [step for step in every_step(document.steps) if isinstance(step, ParsedTask)]
+    if not any(step.flows or step.offered or step.by_name or step.models for step in tasks):
+        return document
+    wiring = _Wiring(services, document)
+    steps = tuple(wiring.level(document.steps, within=()))
+    if wiring.problems:
+        raise DocumentError(wiring.problems)
+    return replace(document, steps=steps)
+
+
+def reference(column: str) -> str:
+    """The template that is a column's value."""
+    return f"{{{{ {column} }}}}" if _NAME.fullmatch(column) else f"{{{{ row[{json.dumps(column)}] }}}}"
+
+
+class _Wiring:
+    def __init__(self, services: Services, document: ParsedDocument) -> None:
+        self.problems: list[Problem] = []
+        self._registry = services.tasks
+        self._document = document
+        rows = document.input.rows if document.input.kind == "inline" else ()
+        self._row: Mapping[str, JsonValue] = rows[0] if len(rows) == 1 else {name: None for row in rows for name in row}
+        self._one_row = len(rows) == 1
+        self._tasks: dict[str, AnyTask | None] = {}  # of each step so far; None: another kind, or not known
+        self._inner: dict[str, tuple[str, ...]] = {}  # the steps of compounds
+        self._turns: dict[str, tuple[str, ...]] = {}  # the steps of tasks that are asked of several models
+        self._renamed: dict[str, str] = {}  # columns that a split gave another name
+        self._in_table: dict[str, None] = {}  # steps of the table that is being made
+
+    def level(self, steps: Sequence[ParsedStep], *, within: tuple[str, ...]) -> Iterator[ParsedStep]:
+        """The steps of one level; a split that they need comes before them, or before the compound that they are of."""
+        for step in steps:
+            if isinstance(step, ParsedTask):
+                yield from self._task(step, within)
+            elif isinstance(step, ParsedCompound):
+                yield from self._compound(step, within)
+            elif isinstance(step, ParsedPrompt):
+                self._tasks[step.name] = None
+                yield self._placed(step)
+            else:
+                if isinstance(step, ParsedTableStep) and not within:
+                    self._in_table.clear()
+                yield step
+
+    def _compound(self, step: ParsedCompound, within: tuple[str, ...]) -> Iterator[ParsedStep]:
+        names = tuple(inner.name for inner in step.steps)
+        made = list(self.level(step.steps, within=(*within, *names)))
+        yield from (each for each in made if isinstance(each, ParsedTableStep))
+        self._inner[step.name] = names
+        self._tasks[step.name] = None
+        yield self._placed(replace(step, steps=tuple(each for each in made if not isinstance(each, ParsedTableStep))))
+
+    def _placed(self, step: Placed) -> Placed:
+        """The step with those of its needs that are steps of the same table."""
+        needs = step.needs and tuple(name for name in step.needs if name in self._in_table)
+        self._in_table[step.name] = None
+        return replace(step, needs=needs)
+
+    def _task(self, step: ParsedTask, within: tuple[str, ...]) -> Iterator[ParsedStep]:
+        try:
+            task = self._registry.get(step.task)
+        except NotFound as error:
+            self.problems.append(self._document.problem(step.at, str(error)))
+            self._tasks[step.name] = None
+            return
+        self._tasks[step.name] = task
+        given = {name: self._given(flows) for name, flows in self._flows_of(step, task).items()}
+        yield from self._splits(step, task, given, within)
+        inputs = {**self._by_name(step, task, given), **step.inputs}
+        bare = replace(step, flows={}, offered={}, by_name=False, models=())
+        if len(step.models) < 2:
+            stated = {"model": step.models[0]} if step.models else {}
+            filled = {name: self._filled(task, name, columns) for name, columns in given.items()}
+            yield self._placed(replace(bare, inputs={**inputs, **filled, **stated}))
+            return
+        names = tuple(f"{step.name}_{number}" for number in range(1, len(step.models) + 1))
+        self._turns[step.name] = names
+        turns = [
+            replace(
+                bare,
+                name=name,
+                needs=(),
+                when=None,
+                inputs={**inputs, **self._turn(step, task, given, number), "model": step.models[number]},
+            )
+            for number, name in enumerate(names)
+        ]
+        self._tasks |= dict.fromkeys(names, task)
+        compound = ParsedCompound(
+            name=step.name, kind="all", steps=tuple(turns), needs=step.needs, when=step.when, at=step.at
+        )
+        yield self._placed(compound)
+
+    def _flows_of(self, step: ParsedTask, task: AnyTask) -> dict[str, tuple[Flow, ...]]:
+        """What flows into each input. What is only offered is taken where the task has such an input, and no value."""
+        offered = {
+            name: flows for name, flows in step.offered.items() if name in task.inputs and name not in step.inputs
+        }
+        return {**offered, **step.flows}
+
+    def _given(self, flows: Sequence[Flow]) -> list[list[Given]]:
+        """By flow, the columns that it is: several where its source is asked of several models."""
+        return [found for flow in flows if (found := self._columns(flow.source, flow.output, flow.at))]
+
+    def _columns(self, source: str, output: str, at: KeyPath) -> list[Given]:
+        if source in self._turns:
+            return [given for name in self._turns[source] for given in self._columns(name, output, at)]
+        if source in self._inner:
+            for name in reversed(self._inner[source]):
+                if found := self._found(name, output):
+                    return found
+            self._refuse_output(source, output, [], at)
+            return []
+        found = self._found(source, output)
+        task = self._tasks.get(source)
+        if not found and task is not None:
+            self._refuse_output(source, output, output_names(task), at)
+        return found
+
+    def _found(self, source: str, output: str) -> list[Given]:
+        """The columns of an output; none where the step has no such output."""
+        if source in self._turns or source in self._inner:
+            inner = self._turns.get(source) or self._inner[source][-1:]
+            return [given for name in inner for given in self._found(name, output)]
+        task = self._tasks.get(source)
+        if task is None:
+            return [(source, {})] if source in self._tasks else []
+        name = output_of(task, output)
+        if name is None:
+            return []
+        column = source if name == OWN else f"{source}.{name}"
+        if column in self._renamed:
+            items = task.outputs[name].get("items")
+            return [(self._renamed[column], items if isinstance(items, dict) else {})]
+        return [(column, task.outputs[name])]
+
+    def _refuse_output(self, source: str, output: str, known: list[str], at: KeyPath) -> None:
+        self.problems.append(
+            self._document.problem(
+                at,
+                f"step {source} has no output {output!r}",
+                value=output,
+                rule=f"its outputs: {', '.join(known) or 'those of its steps'}",
+                remedy=did_you_mean(output, known, otherwise="name one of these"),
+            )
+        )
+
+    def _splits(
+        self, step: ParsedTask, task: AnyTask, given: dict[str, list[list[Given]]], within: tuple[str, ...]
+    ) -> Iterator[ParsedTableStep]:
+        """A split for each list that flows into an input for one of its items, and a problem for what does not fit."""
+        for name, flows in given.items():
+            taken = task.inputs.get(name, {})
+            for columns in flows:
+                for place, (column, schema) in enumerate(columns):
+                    at = (*step.at, "inputs", name)
+                    if column in self._renamed:
+                        columns[place] = (self._renamed[column], {})
+                    elif is_split(schema, taken) and len(flows) == 1:
+                        yield from self._split(step, column, within, at)
+                        items = schema.get("items")
+                        columns[place] = (self._renamed.get(column, column), items if isinstance(items, dict) else {})
+                    elif len(flows) == 1 and not fits(schema, taken, as_text=isinstance(task, PromptTask)):
+                        self._refuse_type(step, name, column, schema, taken, at)
+
+    def _split(self, step: ParsedTask, column: str, within: tuple[str, ...], at: KeyPath) -> Iterator[ParsedTableStep]:
+        source = column.partition(".")[0]
+        if source in within:
+            self.problems.append(
+                self._document.problem(
+                    at,
+                    f"step {step.name} takes the items of {source}, a list, one by one",
+                    rule="steps within a step keep its rows",
+                    remedy=f"put {source} before the step that holds both",
+                )
+            )
+            return
+        name = f"{column.replace('.', '_')}_item"
+        self._renamed[column] = name
+        self._in_table = {name: None for name in self._in_table if name in within}
+        yield ParsedTableStep(step=SplitStep(name=name, column=column), at=at)
+
+    def _refuse_type(self, step: ParsedTask, name: str, column: str, given: Schema, taken: Schema, at: KeyPath) -> None:
+        self.problems.append(
+            self._document.problem(
+                at,
+                f"{column} -> {step.name}.{name}: {kind_of(given)} flows where {kind_of(taken)} is taken",
+                rule="an output flows into inputs of its own type",
+                remedy="connect another output, or put a step between that makes one of the other",
+            )
+        )
+
+    def _turn(
+        self, step: ParsedTask, task: AnyTask, given: Mapping[str, list[list[Given]]], number: int
+    ) -> dict[str, JsonValue]:
+        """The inputs of one model's turn: of as many columns the one in its place."""
+        turns = len(step.models)
+        return {
+            name: self._filled(
+                task, name, [[columns[number]] if len(columns) == turns else columns for columns in flows]
+            )
+            for name, flows in given.items()
+        }
+
+    def _filled(self, task: AnyTask, name: str, flows: Sequence[Sequence[Given]]) -> JsonValue:
+        """One column as it is; several as a list, or as texts one after the other where the input is printed."""
+        references = [reference(column) for columns in flows for column, _ in columns]
+        if len(references) == 1:
+            return references[0]
+        if isinstance(task, PromptTask) or kind_of(task.inputs.get(name, {})) == "string":
+            return "\n\n".join(references)
+        return list(references)
+
+    def _by_name(self, step: ParsedTask, task: AnyTask, given: Mapping[str, object]) -> dict[str, JsonValue]:
+        """The inputs that are left out: columns of the row, or else outputs of that name, the last first."""
+        if not step.by_name:
+            return {}
+        named: dict[str, JsonValue] = {}
+        for name in (*task.inputs, *(STATED if isinstance(task, PromptTask) else ())):
+            if name in step.inputs or name in given:
+                continue
+            if name in self._row:
+                is_stated = name in STATED and isinstance(task, PromptTask)
+                if self._one_row or not is_stated:
+                    named[name] = self._row[name] if is_stated else reference(name)
+            elif name in task.inputs and "default" not in task.inputs[name] and (found := self._latest(step, name)):
+                named[name] = self._filled(task, name, [found])
+        return named
+
+    def _latest(self, step: ParsedTask, output: str) -> list[Given]:
+        for name in reversed(step.needs or ()):
+            if found := self._found(name, output):
+                return found
+        return []
