@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.events import Event, InputRowsUnreadable
@@ -20,6 +21,7 @@ from llm_jobs.operations.run import run_jobs
 from llm_jobs.operations.tables import frozen
 from llm_jobs_tests.cli.house import House, job
 from llm_jobs_tests.servers.listing import ListingServer, Told, listing_server
+from llm_jobs_tests.servers.s3 import s3_server
 from llm_jobs_tests.sources.databases import sqlite_file
 
 LISTED = [{"id": number, "text": text} for number, text in enumerate(("good", "bad", "so so"), 1)]
@@ -116,6 +118,19 @@ def test_a_url_is_read_from_listed_hosts_and_buckets_only(
     with pytest.raises(kind, match=what) as caught:
         house.accept(house.write("reviews.yaml", document({"path": url})))
     assert "a:b" not in str(caught.value).replace(url, "") or kind is DocumentError
+
+
+def test_objects_in_a_listed_bucket_are_a_table_from_end_to_end(house: House) -> None:
+    with s3_server() as store:
+        bucket = store.create_bucket("shop")
+        client = s3fs.S3FileSystem(endpoint_url=store.url, key="tester", secret="not-a-secret")
+        for name, row in (("b", LISTED[1]), ("a", LISTED[0])):
+            client.pipe_file(f"shop/in/{name}.jsonl", lines(row).encode())
+        house.variables.update(store.environment, LLM_JOBS_ALLOWED_HOSTS=bucket)
+        house.write("reviews.yaml", document({"path": f"{bucket}/in/*.jsonl"}))
+        done = house.process("run", "reviews.yaml", "--json")
+    [facts] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (facts["status"], facts["rows"]) == ("done", 2), done.stderr
 
 
 def test_an_input_given_beside_the_document_replaces_any_source(house: House, server: ListingServer) -> None:
