@@ -7,6 +7,7 @@ else remembers anything: a restart finds all of it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -53,8 +54,9 @@ class Deferred:
     @property
     def series(self) -> tuple[str, ...]:
         """What is the same of two submissions of one document, or of one pipeline."""
-        own = (self.document_name, self.name, self.overrides.input or "")
-        return own if self.tie is None else ("", self.tie.name)
+        if self.tie is not None:
+            return ("", self.tie.name)
+        return (self.document_name, self.name, json.dumps(self.details, sort_keys=True))
 
 
 def record_deferred(services: Services, deferred: Deferred) -> None:
@@ -103,11 +105,13 @@ def in_force(services: Services, every: Sequence[Deferred]) -> list[Deferred]:
 
 
 def _is_submitted_since(services: Services, each: Deferred) -> bool:
-    """Was the document submitted in its own right since, without anything to wait for?"""
+    """Was the document submitted in its own right since, or this very one by a process that was killed then?"""
     if each.tie is not None:
         return False
     submissions = services.ledger.submissions(name=each.name, document_name=each.document_name, bodies=False)
-    return bool(submissions) and (submissions[0].submitted_ns or 0) > each.since_ns
+    since = [submission for submission in submissions if (submission.submitted_ns or 0) > each.since_ns]
+    own = not each.details and any(not submission.details for submission in since)
+    return own or any(submission.details.get("deferred") == each.id for submission in since)
 
 
 def kept_text(services: Services, deferred: Deferred) -> bytes:

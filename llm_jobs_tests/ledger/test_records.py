@@ -41,7 +41,7 @@ def result(job_hash: str, epoch_ns: int, *, succeeded: int = 2, failed: int = 0)
 
 
 def test_a_submission_comes_back_as_it_went_in(ledger: Ledger) -> None:
-    sent = replace(submission(), as_of_ns=5, document=b"\xff\x00", labels={"α": "β"})
+    sent = replace(submission(), as_of_ns=5, document=b"\xff\x00", labels={"α": "β"}, details={"file": {"size": 3}})
 
     [number] = ledger.submit([sent])
 

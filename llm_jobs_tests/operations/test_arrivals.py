@@ -157,5 +157,6 @@ def test_the_job_of_a_file_may_wait_for_another_job(house: House) -> None:
     assert not take(house).deferred
     house.drop("first.yaml", document("first"))
     assert run_all(house) == [1]
+    assert len(release(house.services, budget_s=0).accepted) == 1
     assert run_all(house) == [1, 2]
     assert take(house) == Arrivals(accepted=[], deferred=[], problems=[])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from llm_jobs.operations.accept import read_document, record
+from llm_jobs.operations.deferred import all_deferred
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.launchable import launchable
 from llm_jobs.operations.release import overview, release
@@ -137,6 +140,33 @@ def test_submitted_again_a_document_replaces_the_one_that_waits(house: House) ->
     house.drop("a.yaml", document("first"))
     assert [step(house), step(house), step(house)] == [["first"], ["second"], []]
     assert len(house.services.ledger.submissions(name="second")) == 1
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_a_kill_while_a_document_becomes_a_job_loses_nothing_and_asks_nothing_twice(
+    house: House, *, in_pipeline: bool
+) -> None:
+    house.keep("documents", "second.yaml", document("second", "depends_on: first", text="Name a fruit."))
+    text = "pipeline: {jobs: [second]}" if in_pipeline else (house.home / "documents/second.yaml").read_text()
+    house.drop("nightly.yaml" if in_pipeline else "second.yaml", text)
+    house.drop("first.yaml", document("first"))
+    assert step(house) == ["first"]
+    (each,) = all_deferred(house.services.ledger)
+    document_of_it = read_document(house.services, house.home / "documents" / "second.yaml")
+    record(house.services, document_of_it, origin="inbox", details={"deferred": each.id})  # and then it was killed
+    assert [step(house), step(house)] == [["second"], []]
+    assert house.services.ledger.audit().intents == 2
+
+
+def test_processes_that_look_at_once_make_one_job(house: House) -> None:
+    house.drop("b.yaml", document("second", "depends_on: first", text="Name a fruit."))
+    house.drop("a.yaml", document("first"))
+    assert step(house) == ["first"]
+    with ThreadPoolExecutor(4) as pool:
+        released = [each.result() for each in [pool.submit(release, house.services) for _ in range(4)]]
+    assert len({accepted.job.hash for one in released for accepted in one.accepted}) == 1
+    assert [step(house), step(house)] == [["second"], []]
+    assert house.services.ledger.audit().intents == 2
 
 
 def keep_four(house: House, **sections: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from llm_jobs.errors import Denied, DocumentError, NotFound, SetupError
 from llm_jobs.operations.launchable import launchable
+from llm_jobs.operations.release import release
 from llm_jobs.operations.trigger import Fired, fire
 from llm_jobs_tests.operations.launching import House, document, opened
 
@@ -70,6 +71,10 @@ def test_a_document_that_depends_on_a_job_waits_for_it_and_the_repetition_knows(
     assert fired(house, key="k1") == Fired(accepted=[], deferred=["fruits"])
     again = fired(house, key="k1")
     assert (again.deferred, again.is_repeat) == (["fruits"], True)
+    fired(house, b'[{"word": "fig"}]')
+    house.drop("first.yaml", document("first"))
+    house.run(*(job.job_hash for job in launchable(house.services).jobs))
+    assert len(release(house.services).accepted) == 2
 
 
 def test_who_has_no_token_or_a_wrong_one_fires_nothing(house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
