@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 
@@ -13,7 +13,7 @@ from llm_jobs.events import ignore
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, accept
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
-from llm_jobs.tasks.base import Surroundings, Task
+from llm_jobs.tasks.base import Schema, Surroundings, Task
 from llm_jobs_tests.cli.house import House
 
 TEXT: Mapping[str, JsonValue] = {"type": "string"}
@@ -23,8 +23,8 @@ NUMBER: Mapping[str, JsonValue] = {"type": "number"}
 class LoadDataset(Task):
     name = "load_dataset"
     description = "An identifier of a data set, and where it lies."
-    inputs = {"dataset_path": {**TEXT, "default": "squad"}}
-    outputs = {"dataset_id": TEXT, "dataset_path": TEXT}
+    inputs: ClassVar[Mapping[str, Schema]] = {"dataset_path": {**TEXT, "default": "squad"}}
+    outputs: ClassVar[Mapping[str, Schema]] = {"dataset_id": TEXT, "dataset_path": TEXT}
 
     def run(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> Mapping[str, JsonValue]:
         return {"dataset_id": f"ds_{inputs['dataset_path']}", "dataset_path": inputs["dataset_path"]}
@@ -33,8 +33,8 @@ class LoadDataset(Task):
 class LoadConfig(Task):
     name = "load_config"
     description = "An identifier of a configuration, and the configuration."
-    inputs: Mapping[str, Mapping[str, JsonValue]] = {}
-    outputs = {"config_id": TEXT, "epochs": NUMBER}
+    inputs: ClassVar[Mapping[str, Schema]] = {}
+    outputs: ClassVar[Mapping[str, Schema]] = {"config_id": TEXT, "epochs": NUMBER}
 
     def run(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> Mapping[str, JsonValue]:
         return {"config_id": "cfg_1", "epochs": 3.0}
@@ -43,8 +43,12 @@ class LoadConfig(Task):
 class Finetune(Task):
     name = "finetune"
     description = "A model that knows a data set."
-    inputs = {"dataset_id": TEXT, "config_id": {**TEXT, "default": "none"}, "model_name": {**TEXT, "default": "base"}}
-    outputs = {"model_id": TEXT, "loss": NUMBER}
+    inputs: ClassVar[Mapping[str, Schema]] = {
+        "dataset_id": TEXT,
+        "config_id": {**TEXT, "default": "none"},
+        "model_name": {**TEXT, "default": "base"},
+    }
+    outputs: ClassVar[Mapping[str, Schema]] = {"model_id": TEXT, "loss": NUMBER}
 
     def run(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> Mapping[str, JsonValue]:
         return {
@@ -56,8 +60,8 @@ class Finetune(Task):
 class Ptq(Task):
     name = "ptq"
     description = "A model of fewer bits."
-    inputs = {"model_id": TEXT}
-    outputs = {"model_id": TEXT}
+    inputs: ClassVar[Mapping[str, Schema]] = {"model_id": TEXT}
+    outputs: ClassVar[Mapping[str, Schema]] = {"model_id": TEXT}
 
     def run(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> Mapping[str, JsonValue]:
         return {"model_id": f"{inputs['model_id']}/4bit"}
@@ -66,8 +70,8 @@ class Ptq(Task):
 class Evaluate(Task):
     name = "evaluate"
     description = "How good a model is on a data set."
-    inputs = {"model_id": TEXT, "dataset_id": TEXT}
-    outputs = {"accuracy": NUMBER, "told": TEXT}
+    inputs: ClassVar[Mapping[str, Schema]] = {"model_id": TEXT, "dataset_id": TEXT}
+    outputs: ClassVar[Mapping[str, Schema]] = {"accuracy": NUMBER, "told": TEXT}
 
     def run(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> Mapping[str, JsonValue]:
         return {"accuracy": 0.5, "told": f"{inputs['model_id']} on {inputs['dataset_id']}"}
