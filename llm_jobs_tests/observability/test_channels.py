@@ -96,9 +96,10 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_mail_and_no_password(tmp_
 
 
 def test_a_password_leaves_this_machine_only_encrypted() -> None:
-    with mail_server() as server, pytest.raises(MessageRefused, match="offers no TLS: the password is not sent"):
+    with mail_server() as server:
         elsewhere = server.url.replace("127.0.0.1", "127.1")  # the same to a socket, and no address of loopback to us
-        mailing(f"smtp://{USER}:{PASSWORD}@{elsewhere}")(MESSAGE, MAIL)
+        with pytest.raises(MessageRefused, match="offers no TLS: the password is not sent"):
+            mailing(f"smtp://{USER}:{PASSWORD}@{elsewhere}")(MESSAGE, MAIL)
     assert (server.users, server.mails) == ([], [])
 
 
