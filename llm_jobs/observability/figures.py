@@ -28,6 +28,7 @@ from llm_jobs.events import (
 NAN = math.nan
 _GROWTH = 1.02  # from one class of the sketch to the next: percentiles are right within 1 %
 _SHORTEST_S = 1e-4
+_LEFT_OUT = "dropped"  # by a filter: it is no row of the result
 _NO_FAULT = frozenset({"succeeded", "cancelled"})
 
 
@@ -144,6 +145,8 @@ class Figures:
         self._counts["rows_expected"] = event.rows or 0
 
     def _row(self, event: RowCompleted) -> None:
+        if event.status == _LEFT_OUT:
+            return
         self._counts["rows"] += 1
         self._counts["succeeded"] += event.status == "succeeded"
         self._counts["input_errors"] += event.status == "invalid_input"

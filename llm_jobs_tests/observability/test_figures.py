@@ -14,7 +14,9 @@ from llm_jobs.events import CallReused, Event, JobBroken, JobFinished, JobStarte
 from llm_jobs.observability.figures import Figures, Sketch
 from llm_jobs_tests.observability.facts import CALL, JOB, MODEL, failed, recorded
 
-GOOD, BAD, UNASKABLE = (RowCompleted(JOB, status, False) for status in ("succeeded", "refused", "invalid_input"))
+GOOD, BAD, UNASKABLE, DROPPED = (
+    RowCompleted(JOB, status, False) for status in ("succeeded", "refused", "invalid_input", "dropped")
+)
 STARTED = JobStarted(JOB, "reviews", 8)
 
 
@@ -49,6 +51,7 @@ def test_every_metric_that_a_document_may_name_has_a_value_and_no_other() -> Non
             {"rows": 4, "succeeded": 2, "failed": 2, "success_rate": 0.5, "error_rate": 0.5},
         ),
         ((GOOD, UNASKABLE), {"input_errors": 1, "prompt_failures": 0}),
+        ((GOOD, DROPPED, DROPPED), {"rows": 1, "failed": 0, "error_rate": 0.0}),
         ((STARTED,), {"rows_expected": 8, "execution_time": 30.0, "rows_per_minute": 0.0}),
         ((STARTED, *[GOOD] * 5), {"rows_per_minute": 10.0}),
         ((recorded(), recorded()), {"calls": 2, "token_usage": 30, "input_tokens": 20, "output_tokens": 10}),
