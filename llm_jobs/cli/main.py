@@ -48,6 +48,8 @@ COMMANDS = {
     "move": Listed(module="move", help="Have a submitted job asked online, or in batches at half the price."),
     "models": Listed(module="models", help="List the models of the catalogue, or set what one allows."),
     "prompts": Listed(module="prompts", help="List the prompts of the library."),
+    "stacks": Listed(module="stacks", help="List the stacks of the home folder, with their parameters."),
+    "templates": Listed(module="templates", help="List the templates of the home folder, with their parameters."),
 }
 ALIASES = {"run-job": "run"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from llm_jobs.cli.entry import Entry
-from llm_jobs.cli.texts import cell, compact_json
+from llm_jobs.cli.listings import print_listing
 from llm_jobs.operations.inventories import prompt_library
 
 
@@ -24,14 +24,5 @@ def command(entry: Entry, as_json: bool) -> None:
     with entry.open_services() as services:
         rows = prompt_library(services).rows
         folder = services.library.folder
-    if as_json:
-        for row in rows:
-            click.echo(compact_json(row))
-    elif not rows:
-        click.echo(f"There is no prompt in {folder}. A prompt is a file NAME/VERSION.yaml with `text` or `messages`.")
-    else:
-        # Rich takes a tenth of a second to import, which --json does not need.
-        from llm_jobs.cli.tables import print_table
-
-        columns = list(rows[0])
-        print_table(columns, [[cell(row[name]) for name in columns] for row in rows])
+    empty = f"There is no prompt in {folder}. A prompt is a file NAME/VERSION.yaml with `text` or `messages`."
+    print_listing(rows, as_json=as_json, empty=empty)

@@ -48,9 +48,16 @@ def template_document(settings: Settings, name: str) -> Path | None:
     return _found(name, [settings.templates])
 
 
+def template_documents(settings: Settings) -> list[Path]:
+    """The files of `templates/`, by name."""
+    return list(_documents(settings.templates))
+
+
 def template_names(settings: Settings) -> list[str]:
-    """The templates of `templates/`, by the names of the files."""
-    return sorted(path.stem for path in _documents(settings.templates))
+    """The templates of `templates/`: the names of the files, and those that they give themselves."""
+    paths = template_documents(settings)
+    stated = {stated_name(path, path.read_bytes()) for path in paths if path.stat().st_size <= MOST_NAMED_BYTES}
+    return sorted({path.stem for path in paths} | {name for name in stated if name})
 
 
 def document_in(folder: Path, name: str) -> Path | None:

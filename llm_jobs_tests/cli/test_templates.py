@@ -129,3 +129,24 @@ def test_a_mistake_makes_nothing(templates: House, arguments: tuple[str, ...], w
     assert what in made.output
     assert not (templates.folder / "made.yaml").exists()
     assert list((templates.home / "inbox").iterdir()) == []
+
+
+def test_templates_are_listed_with_their_parameters(templates: House) -> None:
+    (templates.home / "templates/broken.yaml").write_text("template: {}")
+    listed = {line["template"]: line for line in facts(templates.invoke("templates", "--json").stdout)}
+    assert list(listed) == ["broken", "labels", "analysis_template"]
+    assert listed["labels"]["parameters"] == "language: string, temperature: number = 0"
+    assert "the key 'name' is missing" in listed["broken"]["parameters"]
+    assert "analysis_template" in templates.invoke("templates").stdout
+
+
+def test_stacks_are_listed_with_their_versions(house: House) -> None:
+    assert "There is no stack" in house.invoke("stacks").stdout
+    files = {"1.0.0": "prompts: [{name: a}]", "1.10.0": "steps: [{name: a}, {name: b}]", "2.0.0": "x: 1"}
+    for version, text in files.items():
+        path = house.home / f"stacks/twice/{version}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n")
+    listed = facts(house.invoke("stacks", "--json").stdout)
+    assert [(line["version"], line["steps"]) for line in listed] == [("1.0.0", 1), ("1.10.0", 2), ("2.0.0", 0)]
+    assert "unknown key 'x'" in listed[2]["parameters"]

@@ -47,7 +47,7 @@ def write(house: House, text: str) -> None:
 
 def test_every_command_of_the_page_ends_well(told: dict[str, Result]) -> None:
     assert {line: result.output for line, result in told.items() if result.exit_code} == {}
-    assert len(told) == 12
+    assert len(told) == 14
 
 
 def test_what_explain_is_shown_to_print_is_what_it_prints(told: dict[str, Result]) -> None:
