@@ -257,3 +257,38 @@ def test_a_value_that_the_database_refuses_is_not_shown(postgres_url: str) -> No
 def test_a_database_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SetupError, match=r"SQLite and PostgreSQL|no URL of SQLite or PostgreSQL"):
         delivered(url, numbered(1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        'a"; DROP TABLE answers; --',
+        "%s",
+        ":id",
+        "a b",
+        "ä",
+        "select",
+        "nothing",
+        "x'y",
+        "a.b",
+        "a[0]",
+        "{}",
+        "A",
+    ],
+)
+def test_a_column_may_have_any_name(url: str, name: str) -> None:
+    table = pa.table({"id": [1, 2], name: ["x", "y"]})
+    delivered(url, table)
+    delivered(url, table, replace(UPSERT, table="others", key=(name,)))
+    quoted = '"' + name.replace('"', '""') + '"'
+    engine = sa.create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        for where in ("answers", "others"):
+            query = f"SELECT id, {quoted} FROM {where} ORDER BY id".replace("%", "%%" if "postgres" in url else "%")
+            assert [tuple(row) for row in connection.exec_driver_sql(query)] == [(1, "x"), (2, "y")]
+    engine.dispose()
+
+
+def test_two_columns_that_the_database_cannot_tell_apart_are_refused(tmp_path: Any) -> None:
+    with pytest.raises(DeliveryRefused, match="duplicate column name"):
+        delivered(f"sqlite:///{tmp_path / 'shop.db'}", pa.table({"id": [1], "ID": [2]}))
