@@ -26,15 +26,17 @@ KINDS: Mapping[str, str] = {
     "sqlite": "query",
     "api": "api",
 }
-DEFINING = {"rows": "inline", "path": "file", "query": "query", "endpoint": "api"}
+DEFINING = {"rows": "inline", "path": "file", "query": "query", "endpoint": "api", "result_of": "result"}
 KEYS: Mapping[str, frozenset[str]] = {
     "inline": frozenset({"rows"}),
     "file": frozenset({"path", "format", "types"}),
+    "result": frozenset({"result_of"}),
     "query": frozenset({"query", "connection", "types"}),
     "api": frozenset({"endpoint", "method", "auth", "headers", "params", "body", "rows", "paging", "limits", "types"}),
 }
 EVERYWHERE = frozenset({"source", "batch_size", "batch_strategy"})
-CALLED = {"inline": "rows in line", "file": "a file", "query": "a query", "api": "an API"}
+CALLED = {"inline": "rows in line", "file": "a file", "query": "a query", "api": "an API", "result": "a result"}
+SECRETIVE = re.compile(r"auth|token|secret|passw|cookie|credential|session|key\b", re.IGNORECASE)  # names of headers
 VARIABLE_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 
 
@@ -53,6 +55,8 @@ def table_of(model: InputModel | None, at: KeyPath, checks: Checks) -> ParsedInp
         return _api(model, at, checks)
     if kind == "file":
         return _file(model, at, checks)
+    if kind == "result":
+        return ParsedInput(kind="file", result_of=model.result_of, format="parquet", at=at)
     return ParsedInput(kind="inline", rows=tuple(model.rows or ()), at=at)
 
 
@@ -65,7 +69,7 @@ def _kind(model: InputModel, at: KeyPath, checks: Checks) -> str | None:
     if stated is None and len(kinds) != 1:
         found = sorted(CALLED[kind] for kind in kinds)
         what = f"two tables are given: {' and '.join(found)}" if kinds else "no table is given"
-        checks.refuse(at, what, rule="one of rows, path, query and endpoint", remedy="write one of these")
+        checks.refuse(at, what, rule="one of rows, path, query, endpoint and result_of", remedy="write one of these")
         return None
     kind = stated or next(iter(kinds))
     if kind in kinds:
@@ -84,10 +88,13 @@ def _kind(model: InputModel, at: KeyPath, checks: Checks) -> str | None:
 def _refuse_contradiction(model: InputModel, kind: str, at: KeyPath, checks: Checks, *, rule: str) -> None:
     """The source is one, and the key that is given another's."""
     key = next(key for key, of in DEFINING.items() if of == kind)
-    source = next(name for name, of in KINDS.items() if of == kind)
+    source = next((name for name, of in KINDS.items() if of == kind), None)
     article = "an" if str(model.source)[0] in "aio" else "a"
     checks.refuse(
-        (*at, key), f"{article} {model.source} table has no {key}", rule=rule, remedy=f"write source: {source}"
+        (*at, key),
+        f"{article} {model.source} table has no {key}",
+        rule=rule,
+        remedy=f"write source: {source}" if source else "remove `source:`",
     )
 
 
@@ -192,7 +199,7 @@ def _params(params: Mapping[str, JsonValue], at: KeyPath, checks: Checks) -> dic
 
 def _headers(headers: Mapping[str, str], at: KeyPath, checks: Checks) -> dict[str, str]:
     for name, text in headers.items():
-        if is_credential((name,)) and credential_name(text.removeprefix("Bearer ").removeprefix("Basic ")) is None:
+        if SECRETIVE.search(name) and "${" not in text:
             checks.refuse(
                 (*at, name),
                 "a credential stands in the document",

@@ -7,7 +7,7 @@ UTC), decimals their digits, NaN null. What the result shows of such columns is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +24,8 @@ from llm_jobs.sources.reach import Reach
 
 FETCH_ROWS = 1000
 CONNECT_TIMEOUT_S = 15
+READ_ONLY_SQLITE = "PRAGMA query_only = ON"
+READ_ONLY_POSTGRESQL = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 Row = dict[str, JsonValue]
 # What a database says of itself, not of the query: it may be another time.
 SETUP_STATES = ("08", "28", "3D", "53", "57", "58")  # SQLSTATE classes
@@ -118,15 +120,13 @@ def _parsed(text: str, query: QuerySource) -> sa.URL:
 @contextmanager
 def _reading(engine: sa.Engine, query: QuerySource) -> Iterator[sa.Connection]:
     """A connection that cannot write, which sees one state of the database. Ended by a rollback."""
-    try:
-        connection = engine.connect()
-    except SQLAlchemyError as error:
-        raise _unreachable(query, error) from None
-    with connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("PRAGMA query_only = ON")
-        else:
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    is_sqlite = engine.dialect.name == "sqlite"
+    with ExitStack() as stack:
+        try:
+            connection = stack.enter_context(engine.connect())
+            connection.exec_driver_sql(READ_ONLY_SQLITE if is_sqlite else READ_ONLY_POSTGRESQL)
+        except SQLAlchemyError as error:
+            raise _unreachable(query, error) from None
         yield connection
 
 

@@ -82,6 +82,8 @@ MISTAKES = [
     (source(f"{API}, auth: {{basic: A}}"), "auth.basic", "unknown key", "remove it"),
     (source(f"{API}, headers: {{Authorization: Bearer tok}}"), "headers.Authorization", "a credential", "${NAME}"),
     (source(f"{API}, headers: {{X-Api-Key: tok}}"), "headers.X-Api-Key", "a credential", "${NAME}"),
+    (source(f"{API}, headers: {{Cookie: sid=tok}}"), "headers.Cookie", "a credential", "${NAME}"),
+    (source(f"{API}, headers: {{X-Auth-Token: tok}}"), "headers.X-Auth-Token", "a credential", "${NAME}"),
     (source(f"{API}, headers: {{'X Y': a}}"), "headers['X Y']", "cannot be sent", "correct it"),
     (source(f'{API}, headers: {{X: "a\\nb"}}'), "headers.X", "cannot be sent", "correct it"),
     (source(f"{API}, headers: {{X: 7}}"), "headers.X", "valid string", "in quotes"),

@@ -62,6 +62,11 @@ def test_a_query_is_a_table_from_end_to_end(house: House) -> None:
     assert [(row["id"], row["said"]) for row in rows_of(report.result)] == [(1, "good"), (2, "bad")]
 
 
+def test_a_query_without_rows_is_a_job_without_rows(house: House) -> None:
+    [report] = house.answer(house.write("nightly.yaml", document(query=f"SELECT * FROM ({QUERY}) WHERE id > 5")))
+    assert (report.status, report.rows, rows_of(report.result)) == ("done", 0, [])
+
+
 def test_the_same_document_is_one_job_until_it_has_a_result_and_then_another(house: House) -> None:
     path = house.write("nightly.yaml", document())
     with house.entry.open_services() as services:
