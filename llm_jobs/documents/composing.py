@@ -60,7 +60,7 @@ def compose(source: Source, choices: Choices) -> Composed:
     base = job.without("profiles")
     made = _made(base, profile, choices.profile, parameters, choices, checks)
     raise_if_any(checks.problems)
-    others = tuple(_others(source, job, choices, parameters))
+    others = tuple(_others(source, job, choices))
     return Composed(source=_whole(source, whole, made), choices=left, profile_problems=others)
 
 
@@ -146,7 +146,7 @@ def _refuse_stack(at: KeyPath, value: JsonValue, checks: Checks) -> None:
     )
 
 
-def _others(source: Source, job: Part, choices: Choices, parameters: Mapping[str, JsonValue]) -> list[Problem]:
+def _others(source: Source, job: Part, choices: Choices) -> list[Problem]:
     """What is wrong with the profiles that were not chosen."""
     problems: list[Problem] = []
     light = _light(job.without("profiles"))
