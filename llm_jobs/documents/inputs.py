@@ -81,6 +81,7 @@ class InputModel(Model):
     types: dict[str, ColumnType] = Field(default_factory=dict)
     batch_size: _Positive | None = None
     batch_strategy: Literal["parallel", "sequential"] | None = None
+    result_of: str | None = Field(default=None, min_length=1, max_length=200)
     connection: str | None = Field(default=None, min_length=1)
     query: str | None = Field(default=None, min_length=1)
     endpoint: str | None = Field(default=None, min_length=1)

@@ -172,6 +172,7 @@ class ParsedInput:
     row_count: int | None = None  # of a batch file
     query: QuerySource | None = None
     api: ApiSource | None = None
+    result_of: str | None = None  # the name of a job whose newest result is the table
     batch_size: int | None = None  # rows that are fetched at once
     at: KeyPath = field(default=(), compare=False)
 

@@ -29,7 +29,7 @@ from llm_jobs.operations.named import document_named
 from llm_jobs.operations.records import DeferredDocument
 from llm_jobs.operations.services import Services
 
-_MARKS = (b"depends_on", KEY.encode())  # a document without these words waits for nothing
+_MARKS = (b"depends_on", b"result_of", KEY.encode())  # a document without these words waits for nothing
 _INPUT = "job.input"
 
 Prepared = tuple[Deferred, bytes]

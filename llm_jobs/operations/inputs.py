@@ -21,6 +21,7 @@ from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.variables import credential_name
 from llm_jobs.errors import DocumentError
 from llm_jobs.operations.paths import find_database, find_inputs
+from llm_jobs.operations.result_tables import result_table
 from llm_jobs.operations.services import Services
 from llm_jobs.sources.freeze import find_frozen
 from llm_jobs.sources.many_files import described_files
@@ -38,6 +39,8 @@ def resolved_input(services: Services, document: ParsedDocument, path: Path) -> 
         return Input(kind="inline", rows=rows, digest=rows_digest(rows))
     if table.kind == "batch":
         return Input(kind="batch", digest=table.digest or "")
+    if table.result_of is not None:
+        return result_table(services, document)
     if table.query is not None:
         query = _placed(services, document, table.query, path)
         return _asked(Input(kind="query", digest="", query=query, types=table.types, batch_size=table.batch_size))

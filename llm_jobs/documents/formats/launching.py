@@ -143,8 +143,17 @@ def _data(condition: ConditionModel, at: KeyPath, checks: Checks) -> DataAvailab
 
 
 def _needed(job: JobModel, checks: Checks) -> tuple[str, ...]:
+    """The jobs that come before; the one whose result is the table is one of them."""
     names = job.depends_on or []
-    if job.on_partial is not None and not names:
+    table = job.input.result_of if job.input is not None else None
+    if table == job.name:
+        checks.refuse(
+            ("job", "input", "result_of"),
+            "the table of the job is its own result",
+            rule="a job reads what another made",
+            remedy="name another job",
+        )
+    if job.on_partial is not None and not names and table is None:
         checks.refuse(
             ("job", "on_partial"),
             "on_partial is said of a job that depends on none",
@@ -160,4 +169,4 @@ def _needed(job: JobModel, checks: Checks) -> tuple[str, ...]:
                 rule="a job depends on others, each named once",
                 remedy="remove it",
             )
-    return tuple(names)
+    return tuple(dict.fromkeys([*names, *([table] if table else [])]))
