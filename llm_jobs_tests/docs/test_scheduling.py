@@ -59,12 +59,14 @@ def test_the_conditions_of_the_page_gate_a_job(tmp_path: Path) -> None:
 
 
 def test_the_dependent_of_the_page_waits_for_the_job_that_it_names(tmp_path: Path) -> None:
-    [text] = documents("Jobs that depend on others")
+    text, opinion = documents("Jobs that depend on others")
     with opened(tmp_path) as house:
         house.drop("summary.yaml", text)
+        house.drop("opinion.yaml", opinion)
         assert "daily_moods" in (reasons(house)["weekly_summary"] or "")
-        house.drop("moods.yaml", document("daily_moods"))
-        assert [step(house), step(house)] == [["daily_moods"], ["weekly_summary"]]
+        moods = document("daily_moods", "input: {rows: [{review: Good.}]}", text="Is this kind? {{ review }}")
+        house.drop("moods.yaml", moods.replace("name: answer", "name: mood"))
+        assert [step(house), step(house)] == [["daily_moods"], ["second_opinion", "weekly_summary"]]
 
 
 @pytest.mark.parametrize(("index", "runs"), [(0, 3), (1, 3)])
