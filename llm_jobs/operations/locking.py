@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.documents.locks import LATEST, SUFFIX, Lock, Pin, PinnedModel, read_lock, write_lock
-from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, every_step
+from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, every_step
 from llm_jobs.documents.parsing import parse_document, profiles_of, read_source
 from llm_jobs.documents.stacks import StackText
 from llm_jobs.errors import DocumentError, NotFound, Problem
@@ -52,8 +53,8 @@ def make_lock(services: Services, path: Path, parameters: Mapping[str, JsonValue
             stacks=stacks.get,
             max_bytes=services.settings.max_document_bytes,
         )
-        for name in _model_names(parsed, library):
-            found = services.catalogue.resolve(name).model
+        for name, bare_provider in _model_names(parsed, library):
+            found = services.catalogue.resolve(name, bare_provider=bare_provider).model
             models.add(PinnedModel(name, found.provider, found.upstream))
     return Lock(prompts=frozenset(library.noted), stacks=frozenset(stacks.noted), models=frozenset(models))
 
@@ -99,16 +100,24 @@ def check_models(lock: Lock | None, jobs: Sequence[Job], path: Path) -> None:
         raise DocumentError(problems)
 
 
-def _model_names(parsed: Iterable[ParsedDocument], library: PromptLibrary) -> Iterator[str]:
+def _model_names(
+    parsed: Iterable[ParsedDocument], library: PromptLibrary
+) -> Iterator[tuple[str, Literal["openai"] | None]]:
+    """The models that a document may ask, and whose model an unknown bare name is."""
     for document in parsed:
         for step in every_step(document.steps):
-            if isinstance(step, ParsedPrompt):
-                found = library.get(step.library.name, step.library.version) if step.library else None
-                name = step.model or (found.model if found else None)
-                yield from [] if name is None else [name]
-                yield from (name for name, _ in (step.choice.models if step.choice else ()))
+            if isinstance(step, ParsedRequests):
+                yield step.model, "openai"
+            elif isinstance(step, ParsedPrompt):
+                yield from ((name, None) for name in _asked(step, library))
         for rules in document.policy.on_status.values():
-            yield from (rule.model for listed in rules.values() for rule in listed if rule.model is not None)
+            yield from ((rule.model, None) for listed in rules.values() for rule in listed if rule.model is not None)
+
+
+def _asked(step: ParsedPrompt, library: PromptLibrary) -> list[str]:
+    found = library.get(step.library.name, step.library.version) if step.library else None
+    name = step.model or (found.model if found else None)
+    return [*([] if name is None else [name]), *(name for name, _ in (step.choice.models if step.choice else ()))]
 
 
 class _Noting(PromptLibrary):

@@ -21,6 +21,7 @@ from llm_jobs.errors import NotFound
 from llm_jobs.operations.finding import template_document, template_names
 from llm_jobs.operations.services import Services
 
+_MAY_BE_TEMPLATE = re.compile(rb"""^[\s{]*["']?template["']?\s*:""", re.MULTILINE)  # spares reading all others twice
 _MOST_TEMPLATE_BYTES = 16 * 1024 * 1024  # a longer document is no template
 
 
@@ -69,7 +70,7 @@ def in_a_file(document: MadeDocument, folder: Path) -> Path:
 
 def kept_text(services: Services, file: str, content: bytes, given: Mapping[str, JsonValue]) -> bytes:
     """The text under which a document is kept: its own, or, of a template, that of the job which it made."""
-    if b"template" not in content or len(content) > _MOST_TEMPLATE_BYTES or file.lower().endswith(".jsonl"):
+    if len(content) > _MOST_TEMPLATE_BYTES or file.lower().endswith(".jsonl") or not _MAY_BE_TEMPLATE.search(content):
         return content
     source = read_source(file, content, max_bytes=_MOST_TEMPLATE_BYTES)
     if not is_template(source.value):

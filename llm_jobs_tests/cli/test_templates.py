@@ -91,6 +91,17 @@ def test_a_job_that_a_template_made_is_run_again_by_its_name(templates: House) -
     assert b"In German" in kept.read_bytes()
 
 
+@pytest.mark.parametrize("written", ["template:\n", '{"template":\n', "'template' : \n", "# first\n  template:\n"])
+def test_a_template_is_kept_as_what_it_made_however_it_is_written(house: House, written: str) -> None:
+    body = (
+        '{"name": "t", "job": {"name": "${job_name}", "model": "simulated", "prompts": [{"name": "a", "text": "b"}]}}'
+    )
+    text = f"{written}    {body}" + ("}" if written.startswith("{") else "")
+    result = JobExecutor(house.write("t.yaml", text), home=house.home).run()
+    kept = next((house.home / "jobs" / result.job_hash).iterdir()).read_text()
+    assert kept.startswith("job:")
+
+
 def test_a_made_job_is_submitted(templates: House) -> None:
     made = templates.invoke(CREATE, "labels", "--param", "language=German", "--name", "a/b c", "--submit", "--json")
     assert made.exit_code == 0

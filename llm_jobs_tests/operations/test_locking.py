@@ -164,6 +164,27 @@ def test_the_same_document_has_the_same_lock(house: House) -> None:
     assert (house.folder / "locked.yaml.lock").read_bytes() == first
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pair.json", '{"configuration": {"model": "careful"}, "prompt": "Say it."}'),
+        (
+            "batch.jsonl",
+            '{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "careful", '
+            '"messages": [{"role": "user", "content": "Say it."}]}}',
+        ),
+    ],
+)
+def test_documents_without_ranges_are_locked_to_their_models(house: House, name: str, text: str) -> None:
+    house.write(name, text)
+    lock(house, name=name)
+    before = read(house, name)
+    (house.home / "models.yaml").write_text("careful: {provider: simulated, model: huge}\n")
+    with pytest.raises(DocumentError, match="careful is simulated/huge now"):
+        read(house, name)
+    assert before.models[0].upstream == "large"
+
+
 def test_a_lock_s_facts_are_told_as_json(house: House) -> None:
     told = json.loads(lock(house, "--json"))
     assert {key: told[key] for key in ("prompts", "stacks", "models", "changes", "written")} == {
