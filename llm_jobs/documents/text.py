@@ -86,7 +86,7 @@ class Source:
         shown = None if value is None or is_credential(path) else shown_value(value)
         place = self.place_of(path)
         return Problem(
-            what=what,
+            what=f"{place.name}: {what}" if place.kind == "option" else what,
             file=place.file,
             line=place.line,
             key=dotted(place.path) or None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.errors import DocumentError, Problem
 
@@ -90,3 +91,12 @@ def test_what_the_chosen_profile_means_is_checked_where_it_stands(profile: str, 
     problem = next(each for each in problems_of(profile, "bad") if what in each.what)
     assert (problem.line, problem.key) == (10, key)
     assert "sk-1" not in str(problem)
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", "hot"), ("max_tokens", -1)])
+def test_a_value_of_the_wrong_type_on_the_command_line_is_told_as_such(name: str, value: JsonValue) -> None:
+    with pytest.raises(DocumentError) as caught:
+        parse_document("r.yaml", JOB.replace("PROFILE", "{}").encode(), parameters={name: value})
+    [problem] = caught.value.problems
+    assert problem.what.startswith(f"--param {name}: {name} ")
+    assert (problem.file, problem.line) == ("r.yaml", None)
