@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from llm_jobs.observability.listeners import listening
 from llm_jobs.observability.telemetry import Telemetry
 from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.deliver import deliver
+from llm_jobs.operations.intake import intake, place_in_inbox
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
 from llm_jobs_tests.cli.house import ROWS, House, job
@@ -241,6 +243,19 @@ def test_an_alert_that_could_not_be_sent_refuses_the_job_when_it_is_submitted(
     with house.entry.open_services() as services:
         assert services.ledger.latest_jobs(5) == []
     assert house.invoke("validate", str(path)).exit_code == 0
+
+
+def test_a_document_in_the_inbox_waits_there_until_its_alerts_can_be_sent(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.write("job.yaml", watched(alerts=[{"condition": "rows > 1", **TO_SLACK}]))
+    with house.entry.open_services() as services:
+        place_in_inbox(services, tmp_path / "job.yaml")
+        os.utime(services.settings.inbox / "job.yaml", (0, 0))  # it is whole
+        [postponed] = intake(services, budget_s=60).postponed
+    assert "LLM_JOBS_SLACK_WEBHOOK_URL" in postponed.reason
+    house.variables["LLM_JOBS_SLACK_WEBHOOK_URL"] = "http://127.0.0.1:1/x"
+    with house.entry.open_services() as services:
+        assert [each.job_name for each in intake(services, budget_s=60).accepted] == ["reviews"]
 
 
 @pytest.mark.parametrize("path", ["../ledger.db", "/etc/motd", "../../job.log", "a/../../x.log", "."])
