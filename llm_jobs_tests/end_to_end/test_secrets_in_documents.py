@@ -33,6 +33,10 @@ def yaml_job(*lines: str) -> str:
     return "\n".join(["job:", "  name: x", "  model: openai/m", "  prompts:", *(f"    {line}" for line in prompt), ""])
 
 
+def table(source: str) -> str:
+    return yaml_job().replace("  prompts:", f"  input: {{{source}}}\n  prompts:")
+
+
 def batch(**body: object) -> str:
     body = {"model": "m", "messages": [{"role": "user", "content": "keep this prompt"}], **body}
     return json.dumps({"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}) + "\n"
@@ -53,6 +57,13 @@ LITERAL = {
     "colon.yaml": yaml_job(f"api_key: {WRITTEN}: x"),
     "twice.yaml": yaml_job(f"api_key: {WRITTEN}", f"api_key: {WRITTEN}"),
     "unknown.yaml": yaml_job(f"authorization: Bearer {WRITTEN}"),
+    "connection.yaml": table(f"query: SELECT 1, connection: 'postgresql://a:{WRITTEN}@h/d'"),
+    "database.yaml": table(f"query: SELECT 1, connection: 'postgresql://h/d?password={WRITTEN}'"),
+    "auth.yaml": table(f"endpoint: https://h/x, auth: {WRITTEN}"),
+    "bearer.yaml": table(f"endpoint: https://h/x, auth: {{bearer: {WRITTEN}}}"),
+    "header.yaml": table(f"endpoint: https://h/x, headers: {{X-Auth-Token: {WRITTEN}}}"),
+    "params.yaml": table(f"endpoint: https://h/x, params: {{token: {WRITTEN}}}"),
+    "address.yaml": table(f"endpoint: 'https://h/x?token={WRITTEN}'"),
     "batch.jsonl": batch(api_key=WRITTEN),
     "broken.jsonl": batch(api_key=WRITTEN).replace("}}", "}"),
 }
