@@ -33,7 +33,10 @@ SECRET_REMOVED = (
     "\nthe copy is kept without the secret that was written into it; replace that secret, for others may have read it"
 )
 # Tables and locks are no documents: they may lie beside the job that they belong to.
-TABLES = frozenset({".csv", ".tsv", ".parquet", ".gz", ".zst", ".bz2"})
+TABLES = frozenset(
+    {".csv", ".tsv", ".parquet", ".gz", ".zst", ".bz2", ".xz"}
+    | {f"{suffix}{beside}" for suffix in (".db", ".sqlite", ".sqlite3") for beside in ("", "-wal", "-shm", "-journal")}
+)
 BESIDE = TABLES | {SUFFIX}
 QUIET_NS = 1_000_000_000  # a file written to within the last second may not be whole yet
 
