@@ -65,7 +65,9 @@ def test_a_table_beside_its_job_is_left_where_it_is(services: Services) -> None:
     assert [path.name for path in services.settings.inbox.iterdir()] == ["words.csv"]
 
 
-@pytest.mark.parametrize("name", ["a.tsv", "a.jsonl.gz", "a.csv.xz", "a.parquet", "shop.db", "shop.db-wal", "s.sqlite3"])
+@pytest.mark.parametrize(
+    "name", ["a.tsv", "a.jsonl.gz", "a.csv.xz", "a.parquet", "shop.db", "shop.db-wal", "s.sqlite3"]
+)
 def test_tables_and_databases_may_lie_beside_the_documents_that_read_them(services: Services, name: str) -> None:
     drop(services, name, "no document")
     report = intake(services, budget_s=60)
