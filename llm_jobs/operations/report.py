@@ -7,6 +7,7 @@ some 50 bytes per row of the result, and a few row groups; for two jobs that of 
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from llm_jobs.errors import ImmutableError, LlmJobsError
 from llm_jobs.files import Draft
 from llm_jobs.ledger.base import Submission
 from llm_jobs.observability.report_model import Group, Report, ReportedRow
@@ -32,6 +34,7 @@ from llm_jobs.results.over_time import over_time
 from llm_jobs.results.rows_at import RowsAt, open_rows
 from llm_jobs.results.survey import survey
 
+LOG = logging.getLogger(__name__)
 LIMIT = 200  # rows of each status
 LINKED_LIMIT = 50  # of pages that every run makes
 MODE = 0o644
@@ -138,47 +141,50 @@ def keep_report(services: Services, report: Report) -> WrittenReport:
     """Keep the page in the home folder, as `reports/<job hash>/<epoch of the result>.html`.
 
     A page of the same bytes is kept once. Another page about the same result (more rows, another program) has a name
-    of its own, with the beginning of its SHA-256.
+    of its own, with its SHA-256.
     """
     folder = services.settings.reports / report.jobs[0].job_hash
     with TemporaryFile() as draft:
         digest = _write(report, draft)
-        for name in (f"{report.jobs[0].epoch_ns}.html", f"{report.jobs[0].epoch_ns}-{digest[:16]}.html"):
-            if not _holds_another(folder / name, digest):
+        epoch_ns = report.jobs[0].epoch_ns
+        for name in (f"{epoch_ns}.html", f"{epoch_ns}-{digest}.html"):
+            if _kept(draft, folder / name, digest):
                 break
-        if not (folder / name).exists():
-            draft.seek(0)
-            _keep(draft, folder / name)
     return _written(report, folder / name)
 
 
 def linked_report(services: Services, job_hash: str) -> str | None:
     """Keep a small page about the newest result of a job, for the metadata of its materialisation; returns its path.
 
-    None where previews are off: then nothing of a row leaves the results.
+    None where previews are off: then nothing of a row leaves the results. None, and a warning in the log, where it
+    cannot be made: what was paid for is in the result, and no run fails for a page about it.
     """
     if not services.settings.preview:
         return None
-    with report_of(services, newest_submission(services, job_hash), limit=LINKED_LIMIT) as report:
-        return str(keep_report(services, report).path)
-
-
-def _holds_another(path: Path, digest: str) -> bool:
-    if not path.exists():
-        return False
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() != digest
-
-
-def _keep(content: BinaryIO, target: Path) -> None:
-    draft = Draft(target)
     try:
-        with draft.path.open("wb") as stream:
-            shutil.copyfileobj(content, stream)
-        draft.sync()
-        draft.publish()
-    finally:
-        draft.discard()
+        with report_of(services, newest_submission(services, job_hash), limit=LINKED_LIMIT) as report:
+            return str(keep_report(services, report).path)
+    except (LlmJobsError, OSError) as error:
+        LOG.warning("no page was made about the result of job %s: %s", job_hash, error)
+        return None
+
+
+def _kept(content: BinaryIO, target: Path, digest: str) -> bool:
+    """Is the content in `target` now? False where another page is."""
+    content.seek(0)
+    try:
+        draft = Draft(target)
+        try:
+            with draft.path.open("wb") as stream:
+                shutil.copyfileobj(content, stream)
+            draft.sync()
+            draft.publish()
+        finally:
+            draft.discard()
+    except ImmutableError:  # it was there already, or another process made it first
+        with target.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest() == digest
+    return True
 
 
 def _write(report: Report, stream: BinaryIO) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,26 @@ def test_a_page_needs_no_key_and_shows_what_was_asked_before_the_last_call(tmp_p
     text = Path(str(path)).read_text(encoding="utf-8")
     assert text.count("<summary>asked before: said</summary>") == 2
     assert "sk-test" not in text
+
+
+def test_a_page_that_cannot_be_made_is_told_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    house = House(tmp_path)
+    [report] = house.answer(house.write("few.json", job("few", MANY[:2])))
+    (house.home / "reports").write_text("a file where the folder would be", encoding="utf-8")
+    with house.entry.open_services() as services:
+        assert linked_report(services, report.job_hash) is None
+    assert f"no page was made about the result of job {report.job_hash}" in caplog.text
+
+
+def test_two_at_once_keep_one_page(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    [report] = house.answer(house.write("few.json", job("few", MANY[:2])))
+
+    def make(_: int) -> str | None:
+        with house.entry.open_services() as services:
+            return linked_report(services, report.job_hash)
+
+    with ThreadPoolExecutor(4) as pool:
+        paths = set(pool.map(make, range(4)))
+    assert len(paths) == 1
+    assert len(list((house.home / "reports" / report.job_hash).iterdir())) == 1
