@@ -1,6 +1,6 @@
 """Several jobs' newest results as one table: a row for each thing they were asked about, their answers side by side.
 
-Rows match by `on`, or by all columns that every result has and no job answered. Memory: some 200 bytes for each
+Rows match by `on`, or by all columns that every result has and no job answered. Memory: some 300 bytes for each
 distinct row and a few row groups of each result; the table itself streams.
 """
 

@@ -1,7 +1,7 @@
 """Which rows of several results are about the same thing: a full outer join on columns that all of them have.
 
 Rows match where the values of those columns are equal (and `llm_sample`, where all have it); the n-th of several equal
-rows matches the n-th in the other results. A join by hash: memory is some 200 bytes for each distinct row, however long
+rows matches the n-th in the other results. A join by hash: memory is some 300 bytes for each distinct row, however long
 the rows are, and the answers are not read. 128 bits of BLAKE2b stand for a row: two that differ do not meet.
 """
 
