@@ -103,7 +103,9 @@ class LogFile:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One process at a time. The lock file stays: who removed it would let two in."""
-        lock = os.open(self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        lock = os.open(
+            self.path.with_name(f".{self.path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640
+        )
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
