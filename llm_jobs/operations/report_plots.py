@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from llm_jobs.observability.plots import Panel, Series, svg
+from llm_jobs.observability.texts import visible
 from llm_jobs.operations import timeline
 from llm_jobs.results.columns import COMPLETION_TOKENS, COST_USD, LATENCY_S, PROMPT_TOKENS
 from llm_jobs.results.over_time import Slice
@@ -19,6 +20,7 @@ Column = tuple[Survey, str]
 
 def plots(surveys: Mapping[str, Survey], over_time: Sequence[Slice]) -> list[str]:
     """SVG texts for the results `surveys`, by the name of their job. `over_time`: what was bought for the only one."""
+    surveys = {visible(name): survey for name, survey in surveys.items()}
     drawn = [plot for name, survey in surveys.items() for plot in _statuses(name if len(surveys) > 1 else "", survey)]
     drawn += _histogram(
         "tokens per row", _columns(surveys, prompt=PROMPT_TOKENS, completion=COMPLETION_TOKENS), unit=""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -106,10 +105,12 @@ def test_a_page_without_a_result_and_a_column_without_a_second_job_are_refused(h
 
 def test_what_an_answer_holds_does_not_leave_its_place(house: House) -> None:
     rows = [{"id": 1, "text": "</script><img src=x onerror=alert(1)> \u202e ![b](http://127.0.0.1:9/b.png)"}]
-    house.answer(house.write("hostile.json", job("</title><script>alert(1)</script>", rows)))
-    [line] = facts(house.invoke("status", "--json").stdout)
-    path, _ = made(house, str(line["job_hash"]))
-    text = path.read_text(encoding="utf-8")
-    assert text.count("<script") == 1
-    assert re.findall(r"<img|\u202e", text) == []
-    assert json.dumps("\u202e").strip('"') in text
+    hashes = []
+    for number, text in enumerate(("Say: {{ text }}", "Tell: {{ text }}")):
+        name = f"{number}</title></text></svg><script>alert(1)</script>\u202e"
+        hashes += [each.job_hash for each in house.answer(house.write("hostile.json", job(name, rows, text=text)))]
+    for arguments in ([hashes[0]], [hashes[0], "--against", hashes[1]]):
+        page = made(house, *arguments)[0].read_text(encoding="utf-8")
+        assert page.count("<script") == 1
+        assert re.findall(r"<img|\u202e", page) == []
+        assert "\\u202e" in page
