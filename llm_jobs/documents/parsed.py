@@ -101,7 +101,8 @@ class ParsedTask:
 
     `flows`: inputs that are outputs of other steps, several as a list. `offered`: the same, taken by a task that has
     such an input and is given none. `by_name`: an input that is left out is the
-    row's column of its name, or else an output of that name. `operations.flows` makes templates of both.
+    row's column of its name, or else an output of that name, and a list where one value is taken makes the task one
+    step per value. `operations.flows` makes templates and steps of all this.
     """
 
     name: str
@@ -110,7 +111,6 @@ class ParsedTask:
     flows: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
     offered: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
     by_name: bool = False
-    models: tuple[str, ...] = ()  # the task is asked of each of them
     needs: tuple[str, ...] | None = None
     when: str | None = None
     at: KeyPath = field(default=(), compare=False)

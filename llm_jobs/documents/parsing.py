@@ -8,7 +8,7 @@ from os import fspath
 from pathlib import PurePath
 
 from llm_jobs.documents.choices import Choices
-from llm_jobs.documents.formats import batch, job, pair, pipeline, pipeline_of_jobs
+from llm_jobs.documents.formats import batch, job, pair, pipeline, pipeline_of_jobs, task_graph, task_message
 from llm_jobs.documents.formats.pipeline_of_jobs import KEY
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json, read_line
@@ -28,17 +28,18 @@ _PARSERS: Mapping[FormatName, Callable[[Source, Choices], list[ParsedDocument]]]
     "job": job.parse,
     "pair": pair.parse,
     "pipeline": pipeline.parse,
+    "task_graph": task_graph.parse,
+    "task_message": task_message.parse,
+}
+_TOLD_BY: Mapping[FormatName, Callable[[JsonValue], bool]] = {
+    "task_message": task_message.is_messages,
+    "task_graph": task_graph.is_task_graph,
+    "pipeline": pipeline.is_pipeline,
 }
 _FIRST_LINE_BYTES = 4 * 1024 * 1024
 _LINES_SUFFIXES = (".jsonl", ".ndjson")
 _NAMED = ("job", "pipeline", "template")  # what a document holds that has a name
 _TOP_KEYS = ("job", "template", "configuration", "prompt")
-# The key by which a format that this version does not read is known, and what it is.
-_LATER_FORMATS = {
-    "tasks": "task graphs",
-    "dataflows": "task graphs",
-    "task_type": "task messages",
-}
 
 
 def parse_document(
@@ -77,6 +78,9 @@ def parse_document(
         variables=dict(variables or {}),
         stacks=stacks,
     )
+    if _holds_messages(name, content):
+        lines = task_message.read_lines(name, decode(name, content, max_bytes=max_bytes))
+        return task_message.parse(lines, choices)
     if _is_batch(name, content) and len(content) <= max_bytes:
         return batch.parse(name, content, choices)
     source = _read(name, decode(name, content, max_bytes=max_bytes))
@@ -107,6 +111,8 @@ def _no_single_job(source: Source) -> Problem:
 def detect(file: str | PurePath, content: bytes) -> FormatName:
     """The format of a document. Raises DocumentError if it is none that is read here."""
     name = fspath(file)
+    if _holds_messages(name, content):
+        return "task_message"
     if _is_batch(name, content):
         return "batch"
     return _format(_read(name, decode(name, content, max_bytes=MAX_DOCUMENT_BYTES)))
@@ -144,7 +150,7 @@ def _is_batch(name: str, content: bytes) -> bool:
     """Whether the first line is a request by itself, or the file's name says that lines are rows."""
     if name.lower().endswith(_LINES_SUFFIXES):
         return True
-    first = content[:_FIRST_LINE_BYTES].removeprefix(BOM_UTF8).lstrip().split(b"\n", 1)[0]
+    first = _first_line(content)
     if not (first.startswith(b"{") and b'"custom_id"' in first):
         return False
     try:
@@ -152,6 +158,20 @@ def _is_batch(name: str, content: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(row, dict) and "custom_id" in row
+
+
+def _holds_messages(name: str, content: bytes) -> bool:
+    """Whether a file's name says that lines are rows, and its first line is a task message."""
+    if not name.lower().endswith(_LINES_SUFFIXES):
+        return False
+    try:
+        return task_message.is_message(read_line(_first_line(content).decode()))
+    except (ValueError, RecursionError):
+        return False
+
+
+def _first_line(content: bytes) -> bytes:
+    return content[:_FIRST_LINE_BYTES].removeprefix(BOM_UTF8).lstrip().split(b"\n", 1)[0]
 
 
 def _read(name: str, text: str) -> Source:
@@ -169,25 +189,17 @@ def _format(source: Source) -> FormatName:
     if isinstance(value, dict):
         if "job" in value or is_template(value):
             return "job"
-        if "configuration" in value or "prompt" in value:
+        if "configuration" in value or ("prompt" in value and not task_message.is_message(value)):
             return "pair"
-        if pipeline.is_pipeline(value):
-            return "pipeline"
+    found = next((name for name, is_it in _TOLD_BY.items() if is_it(value)), None)
+    if found is not None:
+        return found
     keys = list(value) if isinstance(value, dict) else []
-    later = next((key for key in keys if key in _LATER_FORMATS), None)
-    if later is not None:
-        problem = source.problem(
-            (later,),
-            f"the key {later!r} belongs to {_LATER_FORMATS[later]}, which this version does not read yet",
-            rule="it reads `job`, the pair of `configuration` and `prompt`, and OpenAI batch files (.jsonl)",
-            remedy="write the document as one of these",
-        )
-        raise DocumentError([problem])
     first = str(keys[0]) if keys else ""
     problem = source.problem(
         (first,) if keys else (),
         f"the key {first!r} begins no document" if keys else "the document is not a mapping",
-        rule="a document begins with `job`, or is a pair of `configuration` and `prompt`",
+        rule="a document begins with `job`, is a pair of `configuration` and `prompt`, or is a graph or a message",
         remedy=did_you_mean(first, _TOP_KEYS, otherwise="write `job:` and everything else below it"),
     )
     raise DocumentError([problem])

@@ -1,8 +1,9 @@
 """The flows of a document that is a graph made templates: which column each input of a task is read from.
 
 What flows is checked here, before anything is spent: an output that a task does not have, a type that an input does
-not take. A list that flows into an input for one of its items makes one row of each item, as a split does. A task with
-several models is one step per model; what follows takes them one to one where it has as many, or else all of them.
+not take. A list that flows into an input for one of its items makes one row of each item, as a split does. A list that
+is written there, of models or of texts, makes the task one step per item; what follows takes them one to one where it
+has as many steps, or else all of them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TypeVar
 
-from llm_jobs.documents.job import JsonValue, SplitStep
+from llm_jobs.documents.job import FilterStep, JsonValue, SplitStep
 from llm_jobs.documents.parsed import (
     Flow,
     ParsedCompound,
@@ -31,7 +33,7 @@ from llm_jobs.operations.services import Services
 from llm_jobs.pipelines.outputs import fits, is_split, kind_of, output_names, output_of
 from llm_jobs.tasks.base import OWN, AnyTask, PromptTask, Schema
 
-Placed = TypeVar("Placed", ParsedTask, ParsedPrompt, ParsedCompound)
+Placed = TypeVar("Placed", ParsedTask, ParsedPrompt, ParsedCompound, FilterStep)
 Given = tuple[str, Schema]  # a column, and what is known of its values
 
 STATED = ("model", "temperature", "max_tokens")  # how a task that is a prompt is asked: never templates
@@ -41,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def wired(services: Services, document: ParsedDocument) -> ParsedDocument:
     """The document with nothing left but templates. Raises DocumentError."""
     tasks = [step for step in every_step(document.steps) if isinstance(step, ParsedTask)]
-    if not any(step.flows or step.offered or step.by_name or step.models for step in tasks):
+    if not any(step.flows or step.offered or step.by_name for step in tasks):
         return document
     wiring = _Wiring(services, document)
     steps = tuple(wiring.level(document.steps, within=()))
@@ -66,6 +68,7 @@ class _Wiring:
         self._tasks: dict[str, AnyTask | None] = {}  # of each step so far; None: another kind, or not known
         self._inner: dict[str, tuple[str, ...]] = {}  # the steps of compounds
         self._turns: dict[str, tuple[str, ...]] = {}  # the steps of tasks that are asked of several models
+        self._written: dict[str, Mapping[str, JsonValue]] = {}  # the inputs of each step so far
         self._renamed: dict[str, str] = {}  # columns that a split gave another name
         self._in_table: dict[str, None] = {}  # steps of the table that is being made
 
@@ -79,9 +82,10 @@ class _Wiring:
             elif isinstance(step, ParsedPrompt):
                 self._tasks[step.name] = None
                 yield self._placed(step)
+            elif isinstance(step, ParsedTableStep) and isinstance(step.step, FilterStep):
+                yield replace(step, step=self._placed(step.step))
             else:
-                if isinstance(step, ParsedTableStep) and not within:
-                    self._in_table.clear()
+                self._in_table.clear()
                 yield step
 
     def _compound(self, step: ParsedCompound, within: tuple[str, ...]) -> Iterator[ParsedStep]:
@@ -106,32 +110,51 @@ class _Wiring:
             self._tasks[step.name] = None
             return
         self._tasks[step.name] = task
-        given = {name: self._given(flows) for name, flows in self._flows_of(step, task).items()}
+        flows = self._flows_of(step, task)
+        step = replace(step, inputs={**step.inputs, **self._models_of(step, task, flows)})
+        self._written[step.name] = step.inputs
+        given = {name: self._given(flows[name]) for name in flows if name not in step.inputs}
         yield from self._splits(step, task, given, within)
         inputs = {**self._by_name(step, task, given), **step.inputs}
-        bare = replace(step, flows={}, offered={}, by_name=False, models=())
-        if len(step.models) < 2:
-            stated = {"model": step.models[0]} if step.models else {}
+        bare = replace(step, flows={}, offered={}, by_name=False)
+        turns = _turns(step, task)
+        if not turns:
             filled = {name: self._filled(task, name, columns) for name, columns in given.items()}
-            yield self._placed(replace(bare, inputs={**inputs, **filled, **stated}))
+            yield self._placed(replace(bare, inputs={**inputs, **filled}))
             return
-        names = tuple(f"{step.name}_{number}" for number in range(1, len(step.models) + 1))
+        names = tuple(f"{step.name}_{number}" for number in range(1, len(turns) + 1))
         self._turns[step.name] = names
-        turns = [
-            replace(
-                bare,
-                name=name,
-                needs=(),
-                when=None,
-                inputs={**inputs, **self._turn(step, task, given, number), "model": step.models[number]},
-            )
-            for number, name in enumerate(names)
-        ]
         self._tasks |= dict.fromkeys(names, task)
-        compound = ParsedCompound(
-            name=step.name, kind="all", steps=tuple(turns), needs=step.needs, when=step.when, at=step.at
+        steps: list[ParsedStep] = []
+        for number, name in enumerate(names):
+            own = {**inputs, **self._turn(task, given, number, len(turns)), **turns[number]}
+            steps.append(replace(bare, name=name, needs=(), when=None, inputs=own))
+        yield self._placed(
+            ParsedCompound(name=step.name, kind="all", steps=tuple(steps), needs=step.needs, when=step.when, at=step.at)
         )
-        yield self._placed(compound)
+
+    def _models_of(self, step: ParsedTask, task: AnyTask, flows: Mapping[str, Sequence[Flow]]) -> dict[str, JsonValue]:
+        """The models that flow into a prompt: those that the step before was given, for they must be known now."""
+        if not isinstance(task, PromptTask):
+            return {}
+        stated: dict[str, JsonValue] = {}
+        for name in STATED:
+            for flow in flows.get(name, ()):
+                if name in self._written.get(flow.source, {}):
+                    stated[name] = self._written[flow.source][name]
+                else:
+                    self._refuse_stated(step, name, flow)
+        return stated
+
+    def _refuse_stated(self, step: ParsedTask, name: str, flow: Flow) -> None:
+        self.problems.append(
+            self._document.problem(
+                flow.at,
+                f"the {name} of step {step.name} is an output of {flow.source}, which is not known before it runs",
+                rule=f"the {name} of a prompt is known before anything is asked",
+                remedy=f"write `{name}` among the inputs of {flow.source} or of {step.name}",
+            )
+        )
 
     def _flows_of(self, step: ParsedTask, task: AnyTask) -> dict[str, tuple[Flow, ...]]:
         """What flows into each input. What is only offered is taken where the task has such an input, and no value."""
@@ -233,10 +256,9 @@ class _Wiring:
         )
 
     def _turn(
-        self, step: ParsedTask, task: AnyTask, given: Mapping[str, list[list[Given]]], number: int
+        self, task: AnyTask, given: Mapping[str, list[list[Given]]], number: int, turns: int
     ) -> dict[str, JsonValue]:
-        """The inputs of one model's turn: of as many columns the one in its place."""
-        turns = len(step.models)
+        """The inputs of one turn of several: of as many columns the one in its place."""
         return {
             name: self._filled(
                 task, name, [[columns[number]] if len(columns) == turns else columns for columns in flows]
@@ -274,3 +296,20 @@ class _Wiring:
             if found := self._found(name, output):
                 return found
         return []
+
+
+def _turns(step: ParsedTask, task: AnyTask) -> list[dict[str, JsonValue]]:
+    """What each step of a task with lists of inputs has for itself; none where no input is a list of such."""
+    if not step.by_name:
+        return []
+    lists = {
+        name: value
+        for name, value in step.inputs.items()
+        if isinstance(value, list) and value and kind_of(_taken(task, name)) not in (None, "array")
+    }
+    return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())] if lists else []
+
+
+def _taken(task: AnyTask, name: str) -> Schema:
+    """The schema of an input."""
+    return {"type": "string"} if name in STATED and isinstance(task, PromptTask) else task.inputs.get(name, {})

@@ -443,7 +443,7 @@ def test_what_is_no_cron_expression_is_refused(cron: str) -> None:
         ("- job", None, "is not a mapping", "write `job:`"),
         ("{}", None, "is not a mapping", "write `job:`"),
         ("pipeline: {}", "pipeline", "the document is a pipeline", "name one of its jobs"),
-        ("tasks: []", "tasks", "task graphs", "write the document"),
+        ("prompts: []", "prompts", "begins no document", "did you mean 'prompt'?"),
     ],
 )
 def test_what_is_no_document_is_refused(text: str, key: str | None, what: str, remedy: str) -> None:
