@@ -20,7 +20,7 @@ from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.conditions import check_connections
 from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
-from llm_jobs.operations.locking import check_models, lock_of, under_lock
+from llm_jobs.operations.locking import check_models, lock_of, lock_path, under_lock
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.templates import kept_text
@@ -48,11 +48,13 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadDocument:
-    """A document that was found good: its file's name, its text and the jobs that it describes."""
+    """A document that was found good: its file's name, its text, the jobs that it describes, and the lock that it was
+    read under."""
 
     name: str
     text: bytes
     jobs: tuple[Job, ...]
+    lock: bytes | None = None
 
 
 NO_OVERRIDES = Overrides()
@@ -87,7 +89,8 @@ def read_document(
     check_models(lock, jobs, path)
     asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
     kept = kept_text(services, path.name, text, overrides.parameters)
-    return ReadDocument(name=path.name, text=kept, jobs=asked)
+    lock_text = lock_path(locked_beside).read_bytes() if lock is not None and locked_beside is not None else None
+    return ReadDocument(name=path.name, text=kept, jobs=asked, lock=lock_text)
 
 
 def parsed_documents(
@@ -130,9 +133,10 @@ def record(
         check_channels(services.settings, services.environment, job)
         check_connections(services, job.policy.launch)
     for job in document.jobs:
-        keep(
-            services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{short_name(document.name)}", document.text
-        )
+        kept = services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{short_name(document.name)}"
+        if document.lock is not None:
+            keep(lock_path(kept), document.lock)
+        keep(kept, document.text)
     ids = services.ledger.submit(
         [
             replace(

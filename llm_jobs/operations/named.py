@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,6 +22,8 @@ from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, ReadDocument, read_document, record
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_names, example_document, kept_document
+from llm_jobs.operations.keep import short_name
+from llm_jobs.operations.locking import lock_path
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import with_document
 
@@ -42,7 +45,7 @@ def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRID
         return Named(jobs=document.jobs, document=document, path=path)
     submission = _submission(services, named)
     if overrides != NO_OVERRIDES:
-        with _copy(submission) as copy:
+        with _copy(services, submission) as copy:
             document = read_document(services, copy, overrides)
         return Named(jobs=document.jobs, document=document, path=None)
     job = job_from_json(submission.job)
@@ -109,9 +112,14 @@ def _submission(services: Services, named: str, *, answered: bool = False) -> Su
 
 
 @contextmanager
-def _copy(submission: Submission) -> Iterator[Path]:
-    """The document of a submission under its own name: other choices over it make another job."""
+def _copy(services: Services, submission: Submission) -> Iterator[Path]:
+    """The document of a submission under its own name, with the lock that it was kept with: other choices over it make
+    another job."""
     with TemporaryDirectory(prefix="llm-jobs-") as folder:
         copy = Path(folder) / submission.document_name
         copy.write_bytes(submission.document)
+        kept = services.settings.jobs / submission.job_hash
+        newest = max(kept.glob(f"*_{escape(short_name(submission.document_name))}"), default=None)
+        if newest is not None and lock_path(newest).is_file():
+            lock_path(copy).write_bytes(lock_path(newest).read_bytes())
         yield copy

@@ -17,6 +17,7 @@ from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, read_jobs
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.intake import intake
 from llm_jobs.operations.launchable import launchable
+from llm_jobs.operations.named import read_named
 from llm_jobs.operations.release import release
 from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.operations.launching import document as written
@@ -243,6 +244,17 @@ def test_a_job_that_waits_for_another_keeps_its_lock_while_it_waits(house: House
         release(late.services)
         [waited] = launchable(late.services).jobs
         assert texts(job_from_json(find_job(late.services, waited.job_hash).job))[0] == "Say {{ text }}"
+
+
+def test_a_job_that_is_asked_for_by_its_name_is_read_under_the_lock_that_it_was_submitted_with(house: House) -> None:
+    lock(house)
+    house.accept(house.folder / "locked.yaml")
+    for name in ("locked.yaml", "locked.yaml.lock"):
+        (house.folder / name).unlink()
+    prompt(house, "said", "1.1.0", "Newer {{ text }}")
+    with house.entry.open_services() as services:
+        [again] = read_named(services, "locked", Overrides(parameters={"temperature": 1})).jobs
+    assert texts(again)[0] == "Say {{ text }}"
 
 
 def test_the_executor_runs_under_the_lock(house: House) -> None:
