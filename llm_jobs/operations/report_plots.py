@@ -22,9 +22,7 @@ def plots(surveys: Mapping[str, Survey], over_time: Sequence[Slice]) -> list[str
     """SVG texts for the results `surveys`, by the name of their job. `over_time`: what was bought for the only one."""
     surveys = {visible(name): survey for name, survey in surveys.items()}
     drawn = [plot for name, survey in surveys.items() for plot in _statuses(name if len(surveys) > 1 else "", survey)]
-    drawn += _histogram(
-        "tokens per row", _columns(surveys, prompt=PROMPT_TOKENS, completion=COMPLETION_TOKENS), unit=""
-    )
+    drawn += _tokens(surveys)
     drawn += _histogram("latency per row", _columns(surveys, rows=LATENCY_S), unit=" s")
     drawn += _cost(surveys)
     if len(over_time) > 1:
@@ -43,9 +41,9 @@ def _tokens(surveys: Mapping[str, Survey]) -> Iterator[str]:
 
 
 def _columns(surveys: Mapping[str, Survey], **named: str) -> dict[str, Column]:
-    """What a histogram counts, by what its legend says."""
+    """What a histogram counts, by what its legend says: the columns of one job, or the jobs where it is one column."""
     return {
-        what if len(surveys) == 1 else name if len(named) == 1 else f"{what}, {name}": (survey, column)
+        what if len(surveys) == 1 else name: (survey, column)
         for name, survey in surveys.items()
         for what, column in named.items()
     }

@@ -76,6 +76,7 @@ def test_two_jobs_are_shown_side_by_side_what_differs_first(house: House) -> Non
     assert told["rows"] == 3
     assert re.findall(r'data-group="([\w ]+)"', text) == ["differs", "differs", "only in reviews"]
     assert "Rows match by id." in text
+    assert "completion tokens per row" in text
     assert text.count("<del>") > 0
 
 
