@@ -62,7 +62,17 @@ def price_factor(services: Services, model: ModelRef) -> float:
 
 
 def check_providers(job: Job, steps: Sequence[Step]) -> None:
-    """Raise DocumentError where a model that `steps` of the job may ask has no batch endpoint."""
+    """Raise DocumentError where a model that `steps` of the job may ask has no batch endpoint, or its steps are a
+    graph, of which nobody knows what it asks before it is asked."""
+    if steps and job.graph:
+        problem = Problem(
+            what=f"the job {job.name} is to be asked in batches, and its steps are a graph",
+            key="mode",
+            value="batch",
+            rule="a batch is made of prompts that come one after the other",
+            remedy="leave it online, or make the steps that should be cheap a job of their own",
+        )
+        raise DocumentError([problem])
     without = sorted({model.provider for step in steps for model in step.models} - PRICE_FACTORS.keys())
     if without:
         problem = Problem(

@@ -10,11 +10,13 @@ from pathlib import Path
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.errors import RowError
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
+from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.inputs import ASKED_OF_SERVERS, table_told
 from llm_jobs.operations.named import read_named
 from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
+from llm_jobs.providers.base import Request
 from llm_jobs.sources.rows import Row, iterate
 
 
@@ -26,7 +28,7 @@ class Examination:
     name: str
     models: tuple[str, ...]
     rows: int
-    calls: int  # at most: rows, times steps, times samples
+    calls: int  # at most: rows, times steps, times samples; of a graph, about
     url: str | None  # where the first request goes; None: nowhere, or to no server
     request: Mapping[str, JsonValue] | None
     problem: str | None = None
@@ -44,6 +46,8 @@ def examine(services: Services, job: Job, *, document: Path | None) -> Examinati
 
     Raises DocumentError where the table is broken.
     """
+    if job.graph:
+        return _graph(services, job, document)
     rows, first = _table(services, job, document)
     url, request, problem = _first_request(services, job, first)
     return Examination(
@@ -57,6 +61,35 @@ def examine(services: Services, job: Job, *, document: Path | None) -> Examinati
         problem=problem,
         table=table_told(services, job),
     )
+
+
+def _graph(services: Services, job: Job, document: Path | None) -> Examination:
+    """A graph is taken through the ledger: what it would ask cannot be told from its steps alone."""
+    calls, asked, problem = 0, None, None
+    with planned_table(services, job, document=document) as table:
+        for each in chain.from_iterable(dry_rows(services, job, table, prepared_steps(services, job))):
+            if isinstance(each, Hidden):
+                calls += each.rows * len(each.steps)
+                continue
+            calls += len(each.walked.visits) + len(each.walked.unreached or ())
+            asked = asked or next((visit.call.request for visit in each.walked.visits), None)
+            problem = problem or (each.walked.problem if not each.walked.visits else None)
+    return Examination(
+        job_hash=job.hash,
+        name=job.name,
+        models=tuple(model.name for model in job.models),
+        rows=table.rows,
+        calls=calls,
+        url=None if asked is None else _url(asked),
+        request=None if asked is None else asked.body,
+        problem=None if asked is not None or problem is None else f"no row can be asked: {problem}",
+        table=table_told(services, job),
+    )
+
+
+def _url(request: Request) -> str | None:
+    endpoint = request.endpoint
+    return f"{endpoint.base_url}{endpoint.path}" if endpoint.base_url else None
 
 
 def _table(services: Services, job: Job, document: Path | None) -> tuple[int, Row]:
@@ -84,5 +117,4 @@ def _first_request(
         request = prepared_steps(services, job)[0].call(row, 0).request
     except RowError as error:
         return None, None, f"the first row cannot be asked: {error}"
-    endpoint = request.endpoint
-    return f"{endpoint.base_url}{endpoint.path}" if endpoint.base_url else None, request.body, None
+    return _url(request), request.body, None

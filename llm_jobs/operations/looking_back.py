@@ -13,6 +13,7 @@ from llm_jobs.documents.job import Job, ModelRef, PromptStep, Step
 from llm_jobs.errors import LlmJobsError
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.counterparts import Counterparts
+from llm_jobs.operations.dry_run import DryRow, dry_rows
 from llm_jobs.operations.forecasts import Basis, Learned
 from llm_jobs.operations.inputs import ASKED_OF_SERVERS, is_frozen
 from llm_jobs.operations.planned_counts import learn
@@ -96,6 +97,12 @@ def _learned(services: Services, before: Submission, old: Job, most_rows: int) -
     learned = [Learned() for _ in old.steps]
     with table_before(services, before, old) as table:
         if table is None:
+            return learned
+        if old.graph:
+            for each in chain.from_iterable(dry_rows(services, old, table, prepared_steps(services, old))):
+                for visit in each.walked.visits if isinstance(each, DryRow) else ():
+                    if visit.answer is not None:
+                        learn(learned[visit.step], visit)
             return learned
         stride = max(1, table.rows // most_rows)
         rows = (each for each in enumerate(chain.from_iterable(table.batches())) if each[0] % stride == 0)

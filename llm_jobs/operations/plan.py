@@ -22,6 +22,7 @@ from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.forecasts import NOTHING, Interval
 from llm_jobs.operations.inputs import table_told
 from llm_jobs.operations.looking_back import ENOUGH, counterparts, learned_before, learned_elsewhere, newest_before
@@ -34,6 +35,7 @@ from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.walking import walk
 from llm_jobs.providers.tokens import worst_input_tokens, worst_output_tokens
+from llm_jobs.sources.tables import Table
 
 CAUSES: dict[str, Cause] = {"calls": "fields", "rows": "rows", "samples": "samples"}  # by the effect of a difference
 
@@ -116,10 +118,30 @@ def _walk(
     with planned_table(services, job, document=document) as table:
         known = None if before is None or old is None else counterparts(services, before, old, table.schema.names)
         samples_before = job.sample if old is None else old.sample
+        if job.graph:
+            _see_graph(services, job, table, known, samples_before, counted)
+            return known
         rows = enumerate(chain.from_iterable(table.batches()))
         for row in walk(services.ledger, prepared_steps(services, job), rows, samples=job.sample):
             counted.see(row, known, more_samples=row.sample >= samples_before)
     return known
+
+
+def _see_graph(
+    services: Services, job: Job, table: Table, known: Counterparts | None, samples_before: int, counted: Counted
+) -> None:
+    first: int | None = None
+    cause = counted.cause_of_made(known)
+    for batch in dry_rows(services, job, table, prepared_steps(services, job)):
+        for each in batch:
+            if isinstance(each, Hidden):
+                counted.hide(each.steps, each.rows, each.example, cause)
+                continue
+            first = each.table if first is None else first
+            if each.table == first:
+                counted.see(each.walked, known, more_samples=each.walked.sample >= samples_before)
+            else:
+                counted.see_made(each.walked, cause)
 
 
 def _learn_before(

@@ -5,7 +5,7 @@ A call that two rows share is asked once; the second is reused. Some 60 bytes of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -90,14 +90,32 @@ class Counted:
         kind, cause = self._kind(row, known, more_samples=more_samples)
         self._rows["total"] += 1
         self._rows[kind] += 1
+        self._calls(row, cause)
+
+    def see_made(self, row: WalkedRow, cause: Cause) -> None:
+        """A row that a graph makes of others: it is counted by its calls alone."""
+        self._calls(row, cause)
+
+    def _calls(self, row: WalkedRow, cause: Cause) -> None:
         for visit in row.visits:
             self._visit(visit, cause)
         if row.is_unanswered:
-            for index in range(row.visits[-1].step + 1, len(self._steps)):
-                part = self._part(index, self._steps[index].model)
-                part.unknown += 1
-                _count(part, cause)
-                self._waiting.setdefault(index, row)
+            after = range(row.visits[-1].step + 1, len(self._steps)) if row.unreached is None else row.unreached
+            self.hide(after, 1, row, cause)
+
+    def cause_of_made(self, known: Counterparts | None) -> Cause:
+        """Why calls about rows that a graph makes are asked, as far as that can be told of such rows."""
+        if known is None:
+            return "first"
+        return "rows" if self._same_questions else "fields"
+
+    def hide(self, steps: Iterable[int], rows: int, example: WalkedRow, cause: Cause) -> None:
+        """Count calls of `steps` that depend on answers that are not there; `example` is a row that waits for them."""
+        for index in steps:
+            part = self._part(index, self._steps[index].model)
+            part.unknown += rows
+            _count(part, cause, rows)
+            self._waiting.setdefault(index, example)
 
     def parts(self) -> list[StepCounts]:
         """By step, in order, and within a step by the models that it asks."""
@@ -116,7 +134,7 @@ class Counted:
         is_same = known is not None and known.has(row.row)
         has_key = known is not None and not is_same and known.has_key(row.row)
         if not row.visits:
-            return "unaskable", "first"
+            return ("unaskable" if row.unreached is None or row.problem else "reused"), "first"
         if not row.is_unanswered:
             return "reused", "first"
         if known is None:
@@ -178,8 +196,8 @@ class Counted:
         return CallCounts(total=new + reused + unknown, new=new, reused=reused, unknown=unknown)
 
 
-def _count(part: StepCounts, cause: Cause) -> None:
-    part.causes[cause] = part.causes.get(cause, 0) + 1
+def _count(part: StepCounts, cause: Cause, calls: int = 1) -> None:
+    part.causes[cause] = part.causes.get(cause, 0) + calls
 
 
 def learn(learned: Learned, visit: Visit) -> None:

@@ -22,9 +22,12 @@ from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Answer, Submission
 from llm_jobs.operations.completed import completed_row
+from llm_jobs.operations.dry_run import DryRow, dry_rows
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
 from llm_jobs.operations.walking import WalkedRow, walk
+from llm_jobs.pipelines.naming import last_table
+from llm_jobs.pipelines.stages import stages_of
 from llm_jobs.providers.base import Provider
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.single import batches_of
@@ -39,6 +42,8 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
     """The answered rows of a job in input order, as record batches under the schema of its result. Streams."""
     job = job_from_json(submission.job)
     table = job_table(services, submission, job, epoch_ns=services.clock.now_ns())
+    if job.graph:
+        return _graph_so_far(services, job, table)
     steps = prepared_steps(services, job)
     outputs = [field for step in steps for field in step.outputs.fields]
     epoch_ns, model = services.clock.now_ns(), job.steps[-1].model.name
@@ -49,10 +54,28 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
     return batches_of(rows, result_schema(table.schema, outputs, sample=job.sample > 1))
 
 
+def _graph_so_far(services: Services, job: Job, table: Table) -> Batches:
+    """Rows of its last table, as far as everything that they are made of is answered."""
+    last, epoch_ns = len(stages_of(job.graph)) - 1, services.clock.now_ns()
+    rows = (
+        [
+            completed_row(each.row, model_asked=None, epoch_ns=epoch_ns)
+            for each in batch
+            if isinstance(each, DryRow) and each.table == last and each.row.status == "succeeded"
+        ]
+        for batch in dry_rows(services, job, table, prepared_steps(services, job))
+    )
+    fields, outputs = last_table(job.graph, table.schema)
+    return batches_of(rows, result_schema(fields, outputs, sample=job.sample > 1))
+
+
 def is_answered(services: Services, submission: Submission) -> bool:
     """Is every row of the job answered in the ledger? Looks no further than the first batch with one that is not."""
     job = job_from_json(submission.job)
     table = job_table(services, submission, job, epoch_ns=services.clock.now_ns())
+    if job.graph:
+        dry = chain.from_iterable(dry_rows(services, job, table, prepared_steps(services, job)))
+        return all(isinstance(each, DryRow) and each.row.status == "succeeded" for each in dry)
     batches = _looked_up(services, job, table, prepared_steps(services, job))
     return all(row.status == "succeeded" for batch in batches for row in batch)
 

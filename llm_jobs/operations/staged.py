@@ -46,7 +46,7 @@ class StagedProduction(Production):
         with ExitStack() as opened:
             for number, stage in enumerate(stages):
                 if stage.made_by is not None:
-                    made = reshaped(stage.made_by, fields, rows, whole=_reads_rows(stage))
+                    made = reshaped(stage.made_by, fields, rows, whole=reads_rows(stage))
                     fields = reshaped_schema(stage.made_by, fields)
                     rows = await asyncio.to_thread(_begun, made)
                 is_last = number == len(stages) - 1
@@ -69,7 +69,7 @@ class StagedProduction(Production):
         tally.rows = tally.succeeded = tally.incomplete = 0
         schema = result_schema(fields, row_fields(stage.steps), sample=job.sample > 1)
         path = result_path if is_last else partial(step_path, step=stage.name)
-        plan = plan_of(stage.steps, prepare=self._work, columns=_names)
+        plan = plan_of(stage.steps, prepare=self._work, columns=column_names)
         stream = GraphStream(plan=plan, **self._stream_options(samples, emit))
         with ResultWriter(self._services.writing_store(emit), path(job.hash, self._epoch_ns), schema) as writer:
             await self._answer(rows, stream, writer.write)
@@ -95,11 +95,13 @@ class StagedProduction(Production):
         return {"tables": self._tables} if self._tables else {}
 
 
-def _names(step: RowStep) -> tuple[str, ...]:
+def column_names(step: RowStep) -> tuple[str, ...]:
+    """The columns that a step adds."""
     return tuple(field.name for field in row_fields([step]))
 
 
-def _reads_rows(stage: Stage) -> bool:
+def reads_rows(stage: Stage) -> bool:
+    """Does a step of it read the rows of its groups?"""
     return any(ROWS in needed_names(step) for step in _all(stage.steps))
 
 

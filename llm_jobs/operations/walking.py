@@ -43,6 +43,7 @@ class WalkedRow:
     values: dict[str, JsonValue]  # with the outputs so far
     visits: list[Visit] = field(default_factory=list)
     problem: str | None = None
+    unreached: tuple[int, ...] | None = None  # steps that wait for its answers; None: all after the last that it is in
 
     @property
     def is_answered(self) -> bool:
@@ -52,7 +53,8 @@ class WalkedRow:
     @property
     def is_unanswered(self) -> bool:
         """Does it wait for a call that would be asked?"""
-        return bool(self.visits) and self.visits[-1].answer is None
+        visits = self.visits[-1:] if self.unreached is None else self.visits  # in a graph several may wait at once
+        return any(visit.answer is None for visit in visits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

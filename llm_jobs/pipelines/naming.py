@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -22,3 +23,15 @@ def check_graph_names(graph: Sequence[GraphStep], columns: Iterable[str]) -> Non
         outputs = row_fields(stage.steps)
         check_columns([field.name for field in fields], [field.name for field in outputs])
         fields = [*fields, *outputs]
+
+
+def last_table(graph: Sequence[GraphStep], columns: Iterable[Any]) -> tuple[list[pa.Field], list[pa.Field]]:
+    """The last table of a graph over an input with `columns`: the columns it is made with, and those its steps add."""
+    fields: list[pa.Field] = list(columns)
+    outputs: list[pa.Field] = []
+    for stage in stages_of(graph):
+        fields = [*fields, *outputs]
+        if stage.made_by is not None:
+            fields = reshaped_schema(stage.made_by, fields)
+        outputs = row_fields(stage.steps)
+    return fields, outputs

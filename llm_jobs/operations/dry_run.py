@@ -1,0 +1,279 @@
+"""A graph's rows taken as far as the ledger has answers: what `plan` and the results of a job under way look at.
+
+The engine itself does it, on a ledger that grants nothing: conditions, filters, loops, groups and splits mean exactly
+what they mean in a run, and nothing can be sent. A call without an answer ends its row as `WOULD_BE_ASKED`. Rows of a
+later table that depend on such answers are not made; how many they would be is estimated, table by table.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, aclosing
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, Any, cast
+
+from llm_jobs.documents.expressions import Expression
+from llm_jobs.documents.job import GroupStep, Job, RowStep, SweepStep, TableStep, TaskStep, asking_steps
+from llm_jobs.engine.calls import Call, Done, Lane
+from llm_jobs.engine.gates import ModelGate
+from llm_jobs.engine.graph import GraphRow, GraphStream, Plan, Work
+from llm_jobs.engine.retry import RetryPolicy
+from llm_jobs.engine.session import Session, open_session
+from llm_jobs.engine.steps import PreparedStep
+from llm_jobs.engine.stream import OpenRow
+from llm_jobs.errors import RowError
+from llm_jobs.events import ignore
+from llm_jobs.ledger.base import Answer, Exchange, Facts, Ledger, Outcome, OwnerIdentity, Want
+from llm_jobs.ledger.owners import this_process
+from llm_jobs.operations.background import consume
+from llm_jobs.operations.completed import completed_row
+from llm_jobs.operations.computing import computed_step
+from llm_jobs.operations.services import Services
+from llm_jobs.operations.staged import column_names, reads_rows
+from llm_jobs.operations.walking import Visit, WalkedRow
+from llm_jobs.pipelines.reshaping import reshaped, reshaped_schema
+from llm_jobs.pipelines.stages import Stage, plan_of, stages_of
+from llm_jobs.results.row_columns import row_fields
+from llm_jobs.sources.tables import Table
+
+WOULD_BE_ASKED = "WouldBeAsked"
+AT_ONCE = 4_096
+_UNASKED = Facts(status="cancelled", error_class=WOULD_BE_ASKED, error="has no answer yet")
+
+Row = dict[str, Any]
+
+
+@dataclass(kw_only=True, slots=True)
+class DryRow:
+    """A row of one of a job's tables, and what it came to: its calls, and the steps that its lack of answers hides."""
+
+    table: int
+    row: GraphRow
+    walked: WalkedRow
+
+    @property
+    def waits(self) -> bool:
+        """Does it end with a call that would be asked?"""
+        return any(settled.facts.error_class == WOULD_BE_ASKED for settled in self.row.settled)
+
+
+@dataclass(kw_only=True, slots=True)
+class Hidden:
+    """About how many rows of a table are not known, for they depend on answers that are not there. `example`: a row
+    that they wait for."""
+
+    table: int
+    rows: int
+    steps: tuple[int, ...]  # places of the table's asking steps
+    example: WalkedRow
+
+
+class _GrantsNothing:
+    """A ledger to read. What nobody has answered is told as `WOULD_BE_ASKED`; answers that were read are kept."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.url = ledger.url
+        self.answers: dict[str, Answer] = {}
+
+    def open_owner(self, identity: OwnerIdentity) -> int:
+        return 0
+
+    def close_owner(self, owner_id: int) -> None:
+        return None
+
+    def heartbeat(self, owner_id: int) -> None:
+        return None
+
+    def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
+        return Exchange(failed={want.call_hash: _UNASKED for want in wants})
+
+    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        return self._kept(self._ledger.look_up(call_hashes))
+
+    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        return self._kept(self._ledger.truncated(call_hashes))
+
+    def unsuccessful(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        return self._kept(self._ledger.unsuccessful(call_hashes))
+
+    def _kept(self, found: Mapping[str, Answer]) -> Mapping[str, Answer]:
+        self.answers.update(found)
+        return found
+
+
+class _Noting:
+    """A caller, and the calls that were asked of it."""
+
+    def __init__(self, session: Session) -> None:
+        self._caller = session.caller
+        self.calls: dict[str, Call] = {}
+
+    def ask(self, call: Call, lane: Lane, done: Done) -> None:
+        self.calls[call.call_hash] = call
+        self._caller.ask(call, lane, done)
+
+    def close_lane(self, lane: Lane) -> None:
+        self._caller.close_lane(lane)
+
+
+def dry_rows(
+    services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]
+) -> Iterator[list[DryRow | Hidden]]:
+    """Every row of every table as far as it goes, some hundreds at a time, and per table what is hidden. `steps`: the
+    job's asking steps, prepared so that none can be sent. Memory: a batch of rows, and of a group what a run holds."""
+    return consume(lambda: _DryRun(services, job, steps).through(table))
+
+
+class _DryRun:
+    def __init__(self, services: Services, job: Job, steps: Sequence[PreparedStep]) -> None:
+        self._services = services
+        self._job = job
+        self._prepared = {step.step.name: step for step in steps}
+        self._places = {step.step.name: place for place, step in enumerate(steps)}
+        self._ledger = _GrantsNothing(services.ledger)
+
+    async def through(self, table: Table) -> AsyncGenerator[list[DryRow | Hidden], None]:
+        stages = stages_of(self._job.graph)
+        first = next((number for number, stage in enumerate(stages) if stage.steps), len(stages) - 1)
+        fields: Sequence[Any] = list(table.schema)
+        rows: Iterable[Row] = chain.from_iterable(table.batches())
+        waiting: list[WalkedRow] = []
+        hidden = 0
+        with ExitStack() as opened:
+            async with self._session() as session:
+                for number, stage in enumerate(stages):
+                    if stage.made_by is not None:
+                        known = _apart(stage.made_by, rows, waiting)
+                        rows = reshaped(stage.made_by, fields, known, whole=reads_rows(stage))
+                        fields = reshaped_schema(stage.made_by, fields)
+                        hidden = _estimated(stage.made_by, hidden + len(waiting), waiting)
+                    if hidden:
+                        yield [self._hidden(number, stage, hidden, waiting)]
+                    if not stage.steps and number < len(stages) - 1:
+                        continue
+                    spool = opened.enter_context(tempfile.TemporaryFile())
+                    now_waiting: list[WalkedRow] = []
+                    samples = self._job.sample if number == first else 1
+                    async for batch in self._stage(session, number, stage, rows, samples):
+                        now_waiting += [each.walked for each in batch if each.waits]
+                        pickle.dump([self._completed(each) for each in batch if not each.waits], spool)
+                        yield list(batch)
+                    waiting = now_waiting or waiting
+                    spool.seek(0)
+                    rows, fields = _spooled(spool), [*fields, *row_fields(stage.steps)]
+
+    def _session(self) -> AbstractAsyncContextManager[Session]:
+        services = self._services
+        return open_session(
+            ledger=cast(Ledger, self._ledger),  # what a session asks of one
+            owner=this_process(),
+            open_provider=services.open_provider,
+            open_gate=lambda model, executor: ModelGate(),
+            clock=services.clock,
+            random=services.random,
+            emit=ignore,
+        )
+
+    def _hidden(self, number: int, stage: Stage, rows: int, waiting: Sequence[WalkedRow]) -> Hidden:
+        places = tuple(self._places[step.name] for step in asking_steps(stage.steps))
+        return Hidden(table=number, rows=rows, steps=places, example=waiting[0])
+
+    async def _stage(
+        self, session: Session, number: int, stage: Stage, rows: Iterable[Row], samples: int
+    ) -> AsyncGenerator[list[DryRow], None]:
+        noting = _Noting(session)
+        plan = plan_of(stage.steps, prepare=self._work, columns=column_names)
+        stream = GraphStream(
+            plan=plan,
+            samples=samples,
+            caller=noting,
+            lane=_lane(self._job),
+            emit=ignore,
+            look_up=session.recorder.look_back,
+        )
+        seen = 0
+        async with aclosing(stream.complete(iter(rows), session.recorder.broken)) as completed:
+            async for batch in completed:
+                made = [self._dry(plan, noting, number, seen + at, row) for at, row in enumerate(batch)]
+                seen += len(batch)
+                noting.calls = {}
+                yield made
+
+    def _work(self, step: RowStep) -> Work:
+        return computed_step(self._services, step) if isinstance(step, TaskStep) else self._prepared[step.name]
+
+    def _dry(self, plan: Plan, noting: _Noting, table: int, number: int, row: OpenRow) -> DryRow:
+        assert isinstance(row, GraphRow)
+        visits = [
+            self._visit(plan.nodes[place].name, noting.calls[settled.call_hash], settled.facts)
+            for place, settled in zip(sorted(row.places), row.settled, strict=True)
+        ]
+        walked = WalkedRow(number=number, sample=row.sample, row=row.values, values=row.values, visits=visits)
+        unasked = [settled for settled in row.settled if settled.facts.error_class == WOULD_BE_ASKED]
+        walked.problem = row.error if row.status != "succeeded" and not unasked else None
+        walked.unreached = self._unreached(plan, row) if unasked else ()
+        return DryRow(table=table, row=row, walked=walked)
+
+    def _visit(self, step: str, call: Call, facts: Facts) -> Visit:
+        unasked = facts.error_class == WOULD_BE_ASKED
+        answer = None if unasked else self._ledger.answers.get(call.call_hash)
+        return Visit(step=self._places[step], call=call, answer=answer)
+
+    def _unreached(self, plan: Plan, row: GraphRow) -> tuple[int, ...]:
+        """The asking steps of its table that wait for its answers, those left out whose condition cannot hold."""
+        over = row.started | row.skipped
+        return tuple(
+            self._places[node.name]
+            for place, node in enumerate(plan.nodes)
+            if node.name in self._places and not over >> place & 1 and _may_hold(node.when, row.values)
+        )
+
+    def _completed(self, dry: DryRow) -> Row:
+        return completed_row(dry.row, model_asked=None, epoch_ns=0)
+
+
+def _may_hold(when: Expression | None, values: Mapping[str, Any]) -> bool:
+    try:
+        return when is None or when.is_true(values)
+    except RowError:
+        return True  # it depends on an answer
+
+
+def _lane(job: Job) -> Lane:
+    return Lane(
+        job_hash=job.hash, submission_id=0, concurrency=AT_ONCE, retry=RetryPolicy(max_retries=0), timeout_s=60.0
+    )
+
+
+def _apart(step: TableStep, rows: Iterable[Row], waiting: Sequence[WalkedRow]) -> Iterator[Row]:
+    """The rows of which the next table is known: no group is made of a part of its rows."""
+    if not isinstance(step, GroupStep) or not waiting:
+        yield from rows
+        return
+    unknown = {_key(step, row.values) for row in waiting}
+    for row in rows:
+        if _key(step, row) not in unknown:
+            yield row
+
+
+def _estimated(step: TableStep, rows: int, waiting: Sequence[WalkedRow]) -> int:
+    """How many rows the next table has beside those that are known, of so many."""
+    if isinstance(step, GroupStep):
+        return len({_key(step, row.values) for row in waiting}) or min(rows, 1)
+    return rows * len(step.values) if isinstance(step, SweepStep) else rows
+
+
+def _key(step: GroupStep, row: Mapping[str, Any]) -> str:
+    return repr([row.get(name) for name in step.by])
+
+
+def _spooled(spool: IO[bytes]) -> Iterator[Row]:
+    while True:
+        try:
+            yield from pickle.load(spool)
+        except EOFError:
+            return

@@ -1,0 +1,155 @@
+"""What a graph would ask, told before it is asked: a plan states what a run then does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.errors import DocumentError
+from llm_jobs.operations.examine import examine_named
+from llm_jobs.operations.plan import JobPlan, plan_named
+from llm_jobs.operations.preflight import check_environment
+from llm_jobs.operations.so_far import answered_so_far, is_answered
+from llm_jobs_tests.cli.house import House
+from llm_jobs_tests.operations.test_graphs import MODEL, PART, PARTS, PER_KIND, ROWS, SHORT, document, said
+from llm_jobs_tests.servers.speaking import Speaking, speaking_server
+
+MOOD = {"name": "mood", "text": "mood of {{ part }}", "needs": []}
+BOTH = {"name": "both", "text": "{{ short }} and {{ mood }}", "needs": ["short", "mood"], "when": "kind == 'a'"}
+GRAPH = (PARTS, PART, SHORT | {"needs": []}, MOOD, BOTH, PER_KIND)
+
+
+@pytest.fixture
+def speaking() -> Iterator[Speaking]:
+    with speaking_server(said) as server:
+        yield server
+
+
+@pytest.fixture
+def house(tmp_path: Path, speaking: Speaking) -> House:
+    return House(tmp_path, dict(speaking.environment))
+
+
+def planned(house: House, value: Mapping[str, Any]) -> JobPlan:
+    path = house.write("job.json", value)
+    with house.entry.open_services() as services:
+        [plan] = plan_named(services, str(path))
+        return plan
+
+
+def run(house: House, value: Mapping[str, Any]) -> int:
+    [report] = house.answer(house.write("job.json", value))
+    return report.calls_sent
+
+
+def test_a_graph_that_was_never_asked_tells_its_first_calls_and_what_waits_for_them(house: House) -> None:
+    plan = planned(house, document(*GRAPH))
+    assert (plan.calls.new, plan.calls.reused) == (8, 0)  # two steps over four parts
+    assert plan.calls.unknown == 3 + 2  # both, of three parts; one group per kind
+    assert run(house, document(*GRAPH)) == 8 + 3 + 2
+
+
+def test_a_graph_that_was_answered_would_ask_nothing(house: House) -> None:
+    run(house, document(*GRAPH))
+    plan = planned(house, document(*GRAPH))
+    assert (plan.calls.new, plan.calls.unknown, plan.calls.reused) == (0, 0, 13)
+    assert plan.cost_usd is not None
+    assert plan.cost_usd.high == 0
+
+
+def test_a_group_that_lacks_an_answer_waits_and_the_other_is_known(house: House) -> None:
+    run(house, document(*GRAPH))
+    rows = [dict(row) for row in ROWS]
+    rows[2]["text"] = "five"
+    plan = planned(house, document(*GRAPH, rows=rows))
+    assert (plan.calls.new, plan.calls.unknown) == (2, 2)  # short and mood of five; then both, and the group of a
+    assert run(house, document(*GRAPH, rows=rows)) == 4
+
+
+def test_a_changed_step_is_asked_again_and_what_reads_it_is_told_to_wait(house: House) -> None:
+    run(house, document(*GRAPH))
+    steps = [*GRAPH[:-1], {**PER_KIND, "text": "sum up {{ rows | length }}"}]
+    plan = planned(house, document(*steps))
+    assert (plan.calls.new, plan.calls.unknown, plan.calls.reused) == (2, 0, 11)
+    assert [change.difference.path for change in plan.changes if change.calls]
+
+
+def changed(random: Random) -> dict[str, Any]:
+    """The graph with one or two changes, of rows, texts, conditions or steps."""
+    value = deepcopy(document(*GRAPH))
+    job = value["job"]
+    for _ in range(random.choice((1, 1, 2))):
+        kind = random.randrange(6)
+        if kind == 0:
+            job["input"]["rows"].append({"id": 9, "kind": random.choice("abc"), "text": f"new {random.random()}"})
+        elif kind == 1:
+            random.choice(job["input"]["rows"])["text"] = f"other {random.random()}"
+        elif kind == 2:
+            step = random.choice([step for step in job["steps"] if "text" in step])
+            step["text"] = f"{random.random()} {step['text']}"
+        elif kind == 3:
+            job["steps"][4]["when"] = random.choice(("kind == 'b'", "id > 1", "true"))
+        elif kind == 4 and len(job["steps"]) == len(GRAPH):
+            job["steps"].append({"name": f"more{random.randrange(9)}", "text": "more of {{ per_kind }}"})
+        else:
+            job["input"]["rows"].pop(random.randrange(len(job["input"]["rows"])))
+            job["input"]["rows"] = job["input"]["rows"] or [{"id": 1, "kind": "a", "text": "alone"}]
+    return value
+
+
+def test_over_seeded_changes_what_is_stated_as_new_is_asked_and_the_rest_lies_within_what_waits(house: House) -> None:
+    run(house, document(*GRAPH))
+    exact = 0
+    for seed in range(24):
+        value = changed(Random(seed))
+        plan = planned(house, value)
+        sent = run(house, value)
+        assert plan.calls.new <= sent <= plan.calls.new + plan.calls.unknown, (seed, plan.calls, sent)
+        exact += sent == plan.calls.new + plan.calls.unknown
+    assert exact >= 18  # else a change made or emptied a group that depends on answers
+
+
+def test_validate_tells_the_first_request_of_a_graph_and_about_how_many_calls_there_are(house: House) -> None:
+    path = house.write("job.json", document(*GRAPH))
+    with house.entry.open_services() as services:
+        [examined] = examine_named(services, str(path))
+    assert examined.problem is None
+    assert examined.request is not None
+    assert examined.request["messages"][0]["content"] == "shorten one"  # type: ignore[index, call-overload]
+    assert examined.calls == 13
+
+
+def test_results_of_a_graph_under_way_are_the_rows_whose_every_answer_is_there(house: House) -> None:
+    run(house, document(*GRAPH))
+    rows = [dict(row) for row in ROWS]
+    rows[2]["text"] = "five"
+    [job] = house.accept(house.write("job.json", document(*GRAPH, rows=rows)))
+    with house.entry.open_services() as services:
+        [submission] = services.ledger.submissions(job_hash=job.hash)
+        table = answered_so_far(services, submission).read_all().to_pylist()
+        assert [row["kind"] for row in table] == ["b"]
+        assert not is_answered(services, submission)
+    run(house, document(*GRAPH, rows=rows))
+    with house.entry.open_services() as services:
+        assert is_answered(services, submission)
+        assert [row["kind"] for row in answered_so_far(services, submission).read_all().to_pylist()] == ["a", "b"]
+        assert job_from_json(submission.job) == job
+
+
+def test_a_graph_is_not_asked_in_batches_and_says_so_before_anything_is_sent(house: House, speaking: Speaking) -> None:
+    [job] = house.accept(house.write("job.json", document(*GRAPH, mode="batch")))
+    with house.entry.open_services() as services, pytest.raises(DocumentError, match="a graph"):
+        check_environment(services, [job])
+    assert speaking.bodies == []
+
+
+def test_each_model_of_a_sweep_is_counted_by_itself(house: House) -> None:
+    steps = ({"name": "answer", "text": "{{ text }}", "for_each_model": [MODEL, "openai/gpt-4.1-nano"]},)
+    plan = planned(house, document(*steps))
+    assert {(step.model, step.calls) for step in plan.steps} == {(MODEL, 3), ("openai/gpt-4.1-nano", 3)}
