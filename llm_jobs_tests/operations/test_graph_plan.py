@@ -22,7 +22,7 @@ from llm_jobs_tests.servers.speaking import Speaking, speaking_server
 
 MOOD = {"name": "mood", "text": "mood of {{ part }}", "needs": []}
 BOTH = {"name": "both", "text": "{{ short }} and {{ mood }}", "needs": ["short", "mood"], "when": "kind == 'a'"}
-GRAPH = (PARTS, PART, SHORT | {"needs": []}, MOOD, BOTH, PER_KIND)
+GRAPH: tuple[Mapping[str, Any], ...] = (PARTS, PART, SHORT | {"needs": []}, MOOD, BOTH, PER_KIND)
 
 
 @pytest.fixture
