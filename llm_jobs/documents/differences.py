@@ -117,7 +117,9 @@ def _input(old: Job, new: Job) -> Difference:
                 path=f"input.{name}", old=getattr(old.input, name), new=getattr(new.input, name), effect="rows"
             )
     if old.input.digest == new.input.digest:
-        return Difference(path="input.as_of", old=_told(old.input.as_of_ns), new=_told(new.input.as_of_ns), effect="rows")
+        return Difference(
+            path="input.as_of", old=_told(old.input.as_of_ns), new=_told(new.input.as_of_ns), effect="rows"
+        )
     path = f"input.{new.input.kind}" if new.input.kind in ("file", "query", "api") else "input.rows"
     return Difference(path=path, old=old.input.digest[:12], new=new.input.digest[:12], effect="rows")
 
