@@ -66,9 +66,9 @@ def command(
         except KeyboardInterrupt:
             _tell_stopped(services, reports, hand)
             return STOPPED
+        _tell_deliveries(deliveries, as_json=as_json)
         if not as_json:
             print_summary(entry, services, [Asked(job, named) for job, named in hand.asked], reports, links)
-        _tell_deliveries(deliveries, as_json=as_json)
     if deliveries.failed or hand.is_stuck:
         return ROWS_FAILED
     return DONE if all(report.status in ("done", "waiting") for report in reports) else ROWS_FAILED

@@ -205,6 +205,21 @@ def test_a_secret_reaches_the_endpoint_and_nothing_else(here: Delivering, there:
             assert b"t0p-s3cr3t-value" not in path.read_bytes(), path
 
 
+def test_the_password_of_a_database_is_in_no_file_and_no_error(here: Delivering) -> None:
+    here.house.variables["SHOP_PASSWORD"] = "t0p-s3cr3t-value"
+    here.house.home.mkdir()
+    (here.house.home / "connections.yaml").write_text("shop: postgresql://ann:${SHOP_PASSWORD}@127.0.0.1:1/shop\n")
+    here.answer({"destination": "database", "connection": "shop", "table": "answers"})
+    [report] = here.deliver()
+    assert (report.status, report.destination) == ("failed", "shop, table answers")
+    assert "shop, table answers cannot be written now" in str(report.error)
+    told = [str(report.error), *map(str, here.told), *here.letters()]
+    assert not any("t0p-s3cr3t-value" in text for text in told)
+    for path in here.house.folder.rglob("*"):
+        if path.is_file():
+            assert b"t0p-s3cr3t-value" not in path.read_bytes(), path
+
+
 @pytest.mark.parametrize(
     ("output", "error", "message"),
     [
