@@ -15,12 +15,13 @@ from typing import Literal
 from llm_jobs.documents.differences import Difference, job_differences
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.identity import HASH_LENGTH
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job, JsonValue, asking_steps
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission, Trace
 from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.looking_back import JOBS_LOOKED_AT, newest_before
 from llm_jobs.operations.named import Named, read_named
 from llm_jobs.operations.nearest import Nearest, Wanted, nearest
@@ -28,6 +29,8 @@ from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.walking import WalkedRow, walk
+from llm_jobs.pipelines.stages import stages_of
+from llm_jobs.sources.tables import Table
 
 # answered: reused, free. cut off: the answer was truncated, and the same question is not sent again. in flight: asked
 # at this moment. failed: asked before, and no answer came. new: never asked.
@@ -111,6 +114,8 @@ def _found(
     if sample >= job.sample:
         raise NotFound(f"the job asks for {job.sample} answers per row, counted from 0; there is no sample {sample}")
     with planned_table(services, job, document=document) as table:
+        if job.graph:
+            return _found_in_graph(services, job, table, steps, row, sample)
         rows: Iterator[tuple[int, Row]] = enumerate(chain.from_iterable(table.batches()))
         if _CALL_HASH.fullmatch(row):
             for walked in walk(services.ledger, steps, rows, samples=job.sample):
@@ -122,6 +127,27 @@ def _found(
             if _text(values.get(column)) == text if is_key else number == _number(row):
                 return list(walk(services.ledger, steps, [(number, values)], samples=sample + 1))[-1]
         raise NotFound(f"the table of job {job.hash} ({job.name}) has {table.rows} rows from 0 on, and none is {row!r}")
+
+
+def _found_in_graph(
+    services: Services, job: Job, table: Table, steps: Sequence[PreparedStep], row: str, sample: int
+) -> WalkedRow:
+    """A row of the graph's first table that asks something, or, by the hash of a call, of any."""
+    column, is_key, text = row.partition("=")
+    by_hash = _CALL_HASH.fullmatch(row) is not None
+    first = next(number for number, stage in enumerate(stages_of(job.graph)) if asking_steps(stage.steps))
+    for each in chain.from_iterable(dry_rows(services, job, table, steps)):
+        if isinstance(each, Hidden):
+            continue
+        walked = each.walked
+        if by_hash:
+            if any(visit.call.call_hash == row for visit in walked.visits):
+                return walked
+        elif each.table == first and walked.sample == sample:
+            number = walked.number // job.sample
+            if _text(walked.values.get(column)) == text if is_key else number == _number(row):
+                return walked
+    raise NotFound(f"no row of job {job.hash} ({job.name}) is {row!r}, as far as its graph is answered")
 
 
 def _number(row: str) -> int:
@@ -158,7 +184,7 @@ def _calls(
     for visit in row.visits:
         traces = services.ledger.traces(visit.call.call_hash)
         near = None
-        if visit.answer is None:
+        if visit.answer is None and not job.graph:  # rows of a graph's tables have no counterparts that are known
             near = nearest(services, Wanted(job=job, steps=steps, row=row, visit=visit), jobs)
         yield CallWhy(
             call_hash=visit.call.call_hash,

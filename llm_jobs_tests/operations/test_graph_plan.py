@@ -16,6 +16,7 @@ from llm_jobs.operations.examine import examine_named
 from llm_jobs.operations.plan import JobPlan, plan_named
 from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.so_far import answered_so_far, is_answered
+from llm_jobs.operations.why import why_row
 from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.operations.test_graphs import MODEL, PART, PARTS, PER_KIND, ROWS, SHORT, document, said
 from llm_jobs_tests.servers.speaking import Speaking, speaking_server
@@ -153,3 +154,13 @@ def test_each_model_of_a_sweep_is_counted_by_itself(house: House) -> None:
     steps = ({"name": "answer", "text": "{{ text }}", "for_each_model": [MODEL, "openai/gpt-4.1-nano"]},)
     plan = planned(house, document(*steps))
     assert {(step.model, step.calls) for step in plan.steps} == {(MODEL, 3), ("openai/gpt-4.1-nano", 3)}
+
+
+def test_why_tells_of_a_row_of_a_graph_what_is_answered_and_what_is_new(house: House) -> None:
+    run(house, document(*GRAPH))
+    steps = [*GRAPH[:3], {**MOOD, "text": "temper of {{ part }}"}, *GRAPH[4:]]
+    path = house.write("job.json", document(*steps))
+    with house.entry.open_services() as services:
+        [why] = why_row(services, "2", str(path))
+    assert [(call.step_name, call.state) for call in why.calls] == [("short", "answered"), ("mood", "new")]
+    assert "steps[1].messages[0].content" in {change.path for change in why.changes}
