@@ -26,6 +26,9 @@ class Settings:
     allowed_roots: tuple[Path, ...] = ()
     allowed_hosts: tuple[str, ...] = ()  # `host` or `host:port` that inputs and outputs of documents may name
     preview: bool = True  # may rows be shown in Dagster's metadata
+    tasks: tuple[str, ...] = ()  # tasks of others, `module:attribute`
+    task_workers: int = 1  # processes of each step that runs users' code
+    task_memory_mb: int = 4096  # of each of them
     hold_above_usd: float | None = None  # documents in the inbox that may cost more wait for approval; None: none does
 
     @property
@@ -85,7 +88,8 @@ class Settings:
         """Settings from `LLM_JOBS_HOME`, `LLM_JOBS_DATABASE_URL`, `LLM_JOBS_RESULTS_URL`, `LLM_JOBS_LIMITS_URL`,
         `LLM_JOBS_ALLOWED_ROOTS`, `LLM_JOBS_ALLOWED_HOSTS` (separated by commas), `LLM_JOBS_PREVIEW` (`off`: no row is
         shown in Dagster's metadata),
-        `LLM_JOBS_HOLD_ABOVE_USD` (what is no amount is 0: everything that costs is held).
+        `LLM_JOBS_HOLD_ABOVE_USD` (what is no amount is 0: everything that costs is held), `LLM_JOBS_TASKS` (separated
+        by commas), `LLM_JOBS_TASK_WORKERS`, `LLM_JOBS_TASK_MEMORY_MB` (what is no number is the default).
 
         The home folder defaults to `data/` of the project that `working_directory` is in, else `data/` under it.
         """
@@ -106,6 +110,9 @@ class Settings:
             allowed_hosts=tuple(host.strip().lower() for host in hosts.split(",") if host.strip()),
             preview=environment.get("LLM_JOBS_PREVIEW", "on") != "off",
             hold_above_usd=_usd(environment, "LLM_JOBS_HOLD_ABOVE_USD"),
+            tasks=tuple(name.strip() for name in environment.get("LLM_JOBS_TASKS", "").split(",") if name.strip()),
+            task_workers=_whole(environment, "LLM_JOBS_TASK_WORKERS", 1),
+            task_memory_mb=_whole(environment, "LLM_JOBS_TASK_MEMORY_MB", 4096),
         )
 
 
@@ -127,3 +134,9 @@ def _usd(environment: Mapping[str, str], name: str) -> float | None:
     except ValueError:
         return 0.0
     return amount if 0 < amount < math.inf else 0.0
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int) -> int:
+    """A whole number of at least 1; the default for what is none."""
+    text = environment.get(name, "").strip()
+    return int(text) if text.isdecimal() and int(text) > 0 else default

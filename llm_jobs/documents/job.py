@@ -12,8 +12,8 @@ from typing import Literal
 from llm_jobs.documents.destinations import Output, OutputError
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
-from llm_jobs.documents.watched import Watching
 from llm_jobs.documents.table_sources import ApiSource, InputErrors, InputFile, QuerySource
+from llm_jobs.documents.watched import Watching
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 Operation = Literal["chat", "responses", "embeddings"]
@@ -217,6 +217,7 @@ class TaskStep:
     version: str  # of what it computes: another version computes anew
     inputs: Mapping[str, JsonValue]  # texts in it are templates
     outputs: Mapping[str, Mapping[str, JsonValue]]  # JSON Schema of each, as the task declares it; "" is the step's own
+    fixed: Mapping[str, JsonValue] = field(default_factory=dict)  # inputs that are the same for all rows, no templates
     digest: str | None = None  # of the code that a user wrote
     recorded: bool = False
     needs: tuple[str, ...] | None = None
@@ -230,6 +231,8 @@ class TaskStep:
             "version": self.version,
             "inputs": dict(self.inputs),
         }
+        if self.fixed:
+            members["fixed"] = dict(self.fixed)
         if self.digest is not None:
             members["digest"] = self.digest
         return members | _place(self.needs, self.when)

@@ -7,8 +7,10 @@ is `Plan`'s; asking, following up and the order of rows are `RowStream`'s.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from llm_jobs.documents.expressions import Expression
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.calls import Settled
-from llm_jobs.engine.steps import PreparedStep
+from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.engine.stream import CARRIED, DROPPED, INCOMPLETE, MISSING, OpenRow, RowStream
 from llm_jobs.errors import RowError
 
@@ -28,6 +30,14 @@ class ComputedStep:
     """Computes columns from a row at once. `compute` raises RowError for a row that it cannot use."""
 
     compute: Compute
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AwaitedStep:
+    """Computes columns from a row in its own time, of at most `at_once` rows together. `compute` raises RowError."""
+
+    compute: Callable[[Mapping[str, JsonValue]], Awaitable[Mapping[str, JsonValue]]]
+    at_once: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +58,7 @@ class Compound:
     at_most: int = 1
 
 
-Work = PreparedStep | ComputedStep | Keeping | Compound
+Work = PreparedStep | ComputedStep | AwaitedStep | Keeping | Compound
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +111,22 @@ class GraphStream(RowStream):
         self._nodes = plan.nodes
         self._members = plan.members
         self._firsts = _firsts(plan.nodes, plan.members)
+        self._works: set[asyncio.Task[None]] = set()
+        self._turns = {
+            index: asyncio.Semaphore(node.work.at_once)
+            for index, node in enumerate(plan.nodes)
+            if isinstance(node.work, AwaitedStep)
+        }
+
+    async def complete(self, rows: Iterator[Row], broken: asyncio.Future[None]) -> AsyncGenerator[list[OpenRow], None]:
+        try:
+            async with aclosing(super().complete(rows, broken)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            for work in self._works:
+                work.cancel()
+            await asyncio.gather(*self._works, return_exceptions=True)
 
     def _begin(self, values: dict[str, JsonValue], sample: int) -> None:
         carried, missing = values.pop(CARRIED, None), values.pop(MISSING, None)
@@ -140,6 +166,8 @@ class GraphStream(RowStream):
                 self._ask(row, index)
             elif isinstance(node.work, Compound):
                 self._open_compound(row, index, node.work)
+            elif isinstance(node.work, AwaitedStep):
+                self._begin_work(row, index, node.work)
             else:
                 self._compute(row, index, node.work)
         except RowError as error:
@@ -171,6 +199,30 @@ class GraphStream(RowStream):
             row.ready.clear()
             return
         self._succeed(row, index)
+
+    def _begin_work(self, row: GraphRow, index: int, work: AwaitedStep) -> None:
+        row.active |= 1 << index
+        task = asyncio.get_running_loop().create_task(self._work(row, index, work))
+        self._works.add(task)
+        task.add_done_callback(self._work_ended)
+
+    async def _work(self, row: GraphRow, index: int, work: AwaitedStep) -> None:
+        async with self._turns[index]:
+            if self._lane.closed:
+                self._stop(row, index, "cancelled", "not begun: the job was stopped or its time was over")
+                return
+            try:
+                row.values.update(await work.compute(row.values))
+            except RowError as error:
+                self._refuse(row, index, error)
+                return
+        self._went(row, index)
+
+    def _work_ended(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error  # no row's own: the job ends with it
+            self._wake.set()
 
     def _open_compound(self, row: GraphRow, index: int, work: Compound) -> None:
         row.open_compounds.append(index)

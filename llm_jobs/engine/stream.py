@@ -70,7 +70,7 @@ class RowStream:
         before to the calls of steps with rules or an ordered list of models, successes and others."""
         self._look_up = look_up
         self._stops_at_bad_rows = stops_at_bad_rows
-        self._failure: RowError | None = None
+        self._failure: BaseException | None = None
         self._steps = steps
         self._samples = samples
         self._caller = caller

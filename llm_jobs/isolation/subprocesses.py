@@ -106,8 +106,9 @@ async def run_script_async(
         await _end(process)
 
 
-def allowed_script(script: str, *, folder: Path) -> Path:
-    """The real path of `script`. Raises ScriptError unless it is a file inside `folder` that may be run."""
+def allowed_script(script: str, *, folder: Path, executed: bool = True) -> Path:
+    """The real path of `script`. Raises ScriptError unless it is a file inside `folder` that may be run; `executed`
+    tells that it runs as a program of its own."""
     remedy = f"put the script into {folder} and name it by its path there"
     if ".." in Path(script).parts or "\0" in script:
         raise _failed(script, "the script's path leaves the allowed folder", remedy)
@@ -120,7 +121,7 @@ def allowed_script(script: str, *, folder: Path) -> Path:
         raise _failed(script, f"the script lies outside {folder}", remedy)
     if not path.is_file():
         raise _failed(script, "the script is not a file", remedy)
-    if path.suffix != ".py" and not os.access(path, os.X_OK):
+    if executed and path.suffix != ".py" and not os.access(path, os.X_OK):
         raise _failed(script, "the script may not be executed", f"chmod +x {path.name}, or write it in Python (.py)")
     return path
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import IO, Any, cast
 
@@ -30,7 +31,7 @@ from llm_jobs.ledger.base import Answer, Exchange, Facts, Ledger, Outcome, Owner
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
 from llm_jobs.operations.completed import completed_row
-from llm_jobs.operations.computing import computed_step
+from llm_jobs.operations.computing import TaskWork
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.staged import column_names, reads_rows
 from llm_jobs.operations.walking import Visit, WalkedRow
@@ -186,7 +187,7 @@ class _DryRun:
         self, session: Session, number: int, stage: Stage, rows: Iterable[Row], samples: int
     ) -> AsyncGenerator[list[DryRow], None]:
         noting = _Noting(session)
-        plan = plan_of(stage.steps, prepare=self._work, columns=column_names)
+        plan = plan_of(stage.steps, prepare=partial(self._work, session), columns=column_names)
         stream = GraphStream(
             plan=plan,
             samples=samples,
@@ -203,14 +204,20 @@ class _DryRun:
                 noting.calls = {}
                 yield made
 
-    def _work(self, step: RowStep) -> Work:
-        return computed_step(self._services, step) if isinstance(step, TaskStep) else self._prepared[step.name]
+    def _work(self, session: Session, step: RowStep) -> Work:
+        if not isinstance(step, TaskStep):
+            return self._prepared[step.name]
+        job = self._job
+        timeout_s = job.policy.timeout_s
+        work = TaskWork(self._services, session, step, epoch=job.epoch, timeout_s=timeout_s, rehearsal=True)
+        return work.ready()
 
     def _dry(self, plan: Plan, noting: _Noting, table: int, number: int, row: OpenRow) -> DryRow:
         assert isinstance(row, GraphRow)
         visits = [
             self._visit(plan.nodes[place].name, noting.calls[settled.call_hash], settled.facts)
             for place, settled in zip(sorted(row.places), row.settled, strict=True)
+            if plan.nodes[place].name in self._places  # tasks whose answers are kept are no calls of the job
         ]
         walked = WalkedRow(number=number, sample=row.sample, row=row.values, values=row.values, visits=visits)
         unasked = [settled for settled in row.settled if settled.facts.error_class == WOULD_BE_ASKED]

@@ -7,16 +7,20 @@ registered, an input that it lacks or does not know, steps that wait for each ot
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from llm_jobs.documents.job import GraphStep, JsonValue, PromptStep, RequestStep, TaskStep
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedTask
-from llm_jobs.errors import DocumentError
+from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.operations.services import Services
-from llm_jobs.tasks.base import AnyTask, PromptTask, Surroundings, given_inputs, missing_inputs
+from llm_jobs.providers.answers import compact
+from llm_jobs.results.schemas import compile_check
+from llm_jobs.tasks.base import AnyTask, PromptTask, Schema, Task, Values, given_inputs, missing_inputs
+from llm_jobs.tasks.filling import written_problem
 
 # Inputs of a task that is a prompt which say how it is asked, and are no text in it.
 _NUMBERS = ("temperature", "max_tokens")
+RECORDED = "recorded"  # the input by which a user has a task's answers kept
 _ASKED_WITH = ("model", *_NUMBERS, "parameters")
 
 
@@ -26,16 +30,6 @@ def is_graph(steps: Sequence[GraphStep]) -> bool:
         not isinstance(step, PromptStep | RequestStep)
         or (isinstance(step, PromptStep) and (step.needs, step.when) != (None, None))
         for step in steps
-    )
-
-
-def surroundings(services: Services) -> Surroundings:
-    """What tasks may use."""
-    settings = services.settings
-    return Surroundings(
-        scripts=settings.scripts,
-        roots=(settings.home, settings.home.parent, *settings.allowed_roots),
-        timeout_s=settings.script_timeout_s,
     )
 
 
@@ -62,17 +56,33 @@ def as_prompt(services: Services, document: ParsedDocument, parsed: ParsedTask) 
 
 
 def task_step(services: Services, document: ParsedDocument, parsed: ParsedTask) -> TaskStep:
-    """A task that computes. Raises DocumentError."""
+    """A task that computes. Raises DocumentError, and SetupError for what it lacks on this machine."""
     task = _task(services, document, parsed)
-    assert not isinstance(task, PromptTask)
+    assert isinstance(task, Task)
+    around = services.surroundings
+    try:
+        written = task.written(parsed.inputs)
+        fixed = {name: value for name, value in given_inputs(task, written).items() if name in task.fixed}
+        _check(document, parsed, task, {**written, **fixed}, task.inputs)
+        more = task.more_inputs(fixed, around)
+        outputs = task.declared(fixed)
+        for schema in outputs.values():
+            compile_check(schema)
+    except ValueError as error:
+        raise DocumentError([_misfit(document, parsed, str(error))]) from None
+    if more is not None:
+        _check_names(document, parsed, written, [*task.inputs, *more], task.name)
+    inputs = given_inputs(task, written, more)
+    recorded = fixed.pop(RECORDED, task.recorded)
     return TaskStep(
         name=parsed.name,
         task=task.name,
         version=task.version,
-        inputs=given_inputs(task, parsed.inputs),
-        outputs=task.outputs,
-        digest=task.digest(parsed.inputs, surroundings(services)),
-        recorded=task.recorded,
+        inputs={name: value for name, value in inputs.items() if name not in task.fixed},
+        outputs=outputs,
+        fixed=fixed,
+        digest=task.digest(fixed, around),
+        recorded=bool(recorded),
         needs=parsed.needs,
         when=parsed.when,
     )
@@ -81,6 +91,8 @@ def task_step(services: Services, document: ParsedDocument, parsed: ParsedTask) 
 def _task(services: Services, document: ParsedDocument, parsed: ParsedTask) -> AnyTask:
     task = services.tasks.get(parsed.task)
     known = [*task.inputs, *(_ASKED_WITH if isinstance(task, PromptTask) else ())]
+    if isinstance(task, PromptTask):
+        _check_names(document, parsed, parsed.inputs, known, task.name)
     problems = [
         document.problem(
             (*parsed.at, "inputs"),
@@ -90,17 +102,52 @@ def _task(services: Services, document: ParsedDocument, parsed: ParsedTask) -> A
         )
         for name in missing_inputs(task, parsed.inputs)
     ]
-    for name in parsed.inputs:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            problems.append(
-                document.problem(
-                    (*parsed.at, "inputs", name),
-                    f"task {task.name} has no input {name!r}",
-                    rule=f"its inputs: {', '.join(known) or 'none'}",
-                    remedy=f"did you mean {near[0]}?" if near else "leave it out",
-                )
-            )
     if problems:
         raise DocumentError(problems)
     return task
+
+
+def _check_names(
+    document: ParsedDocument, parsed: ParsedTask, written: Values, known: Sequence[str], task: str
+) -> None:
+    problems = []
+    for name in written:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            problem = document.problem(
+                (*parsed.at, "inputs", name),
+                f"task {task} has no input {name!r}",
+                rule=f"its inputs: {', '.join(known) or 'none'}",
+                remedy=f"did you mean {near[0]}?" if near else "leave it out",
+            )
+            problems.append(problem)
+    if problems:
+        raise DocumentError(problems)
+
+
+def _check(
+    document: ParsedDocument, parsed: ParsedTask, task: Task, inputs: Values, schemas: Mapping[str, Schema]
+) -> None:
+    """Raise DocumentError for inputs that hold for every row and are not as the task declares them."""
+    problems = []
+    for name, value in inputs.items():
+        what = written_problem(value, schemas.get(name, {}), fixed=name in task.fixed)
+        if what is not None:
+            problem = document.problem(
+                (*parsed.at, "inputs", name),
+                f"the input {name!r} of task {task.name}: {what}",
+                rule=f"its schema is {compact(dict(schemas[name]))}",
+                remedy="correct it",
+            )
+            problems.append(problem)
+    if problems:
+        raise DocumentError(problems)
+
+
+def _misfit(document: ParsedDocument, parsed: ParsedTask, what: str) -> Problem:
+    return document.problem(
+        (*parsed.at, "inputs"),
+        f"step {parsed.name}: {what}",
+        rule=f"`llm-jobs tasks {parsed.task}` prints what the task takes",
+        remedy="correct it",
+    )

@@ -9,13 +9,15 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from llm_jobs.clock import Clock, WallClock
 from llm_jobs.documents.job import ModelRef
+from llm_jobs.errors import RowError
 from llm_jobs.events import Listener, ignore
+from llm_jobs.isolation.workers import Workers
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs.limits.base import LimitStore
@@ -23,7 +25,7 @@ from llm_jobs.limits.opening import LazyLimitStore
 from llm_jobs.operations.live_catalogue import LiveCatalogue
 from llm_jobs.prompts.library import PromptLibrary
 from llm_jobs.prompts.stacks import StackLibrary
-from llm_jobs.providers.base import Provider
+from llm_jobs.providers.base import Provider, Pulls
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
 from llm_jobs.providers.pricing import Pricing
 from llm_jobs.providers.registry import open_provider
@@ -31,6 +33,8 @@ from llm_jobs.results.base import ResultStore
 from llm_jobs.results.opening import open_store
 from llm_jobs.settings import Settings
 from llm_jobs.sources.reach import Reach
+from llm_jobs.tasks.base import Surroundings
+from llm_jobs.tasks.provider import KIND, TaskProvider
 from llm_jobs.tasks.registry import Tasks
 
 UNBOUNDED = 0  # connections: the engine bounds the calls in flight
@@ -70,6 +74,17 @@ class Services:
             roots=settings.allowed_roots,
         )
 
+    @property
+    def surroundings(self) -> Surroundings:
+        """What tasks may use."""
+        settings = self.settings
+        return Surroundings(
+            scripts=settings.scripts,
+            roots=(settings.home, settings.home.parent, *settings.allowed_roots),
+            timeout_s=settings.script_timeout_s,
+            memory_mb=settings.task_memory_mb,
+        )
+
     def writing_store(self, emit: Listener) -> ResultStore:
         """The result store, with a listener that is told when files are written and linked."""
         return open_store(self.settings.results_url, emit=emit)
@@ -80,6 +95,9 @@ class Services:
 
     def open_provider(self, kind: str) -> Provider:
         """A provider for the running event loop. Raises SetupError or NotFound."""
+        if kind == KIND:
+            workers = Workers(environment=self.environment, at_once=self.settings.task_workers)
+            return TaskProvider(self.tasks, replace(self.surroundings, pull=self._pull), workers)
         return open_provider(
             kind,
             environment=self.environment,
@@ -87,6 +105,17 @@ class Services:
             connections=UNBOUNDED,
             script_folder=self.settings.scripts,
         )
+
+    async def _pull(self, model: str) -> str:
+        """Have Ollama download a model. Raises CallError where it does not."""
+        entry = self.catalogue.resolve(model, bare_provider="ollama")
+        provider = self.open_provider(entry.model.provider)
+        try:
+            if not isinstance(provider, Pulls):
+                raise RowError(f"the provider {entry.model.provider} downloads no models; write ollama/NAME")
+            return await provider.pull(entry.model)
+        finally:
+            await provider.aclose()
 
 
 @contextmanager
@@ -114,6 +143,7 @@ def open_services(
             pricing=Pricing(live),
             library=PromptLibrary(settings.prompts),
             stacks=StackLibrary(settings.stacks),
+            tasks=Tasks(named=settings.tasks),
         )
     finally:
         limits.close()

@@ -19,7 +19,7 @@ from llm_jobs.engine.steps import Row
 from llm_jobs.events import JobStarted, Listener, RowCompleted
 from llm_jobs.ledger.base import Spend
 from llm_jobs.operations.columns import needed_names
-from llm_jobs.operations.computing import computed_step
+from llm_jobs.operations.computing import TaskWork
 from llm_jobs.operations.production import Production, rows_of
 from llm_jobs.operations.records import JobReport
 from llm_jobs.pipelines.reshaping import ROWS, reshaped, reshaped_schema, shown_columns, stored_rows
@@ -80,7 +80,9 @@ class StagedProduction(Production):
 
     def _work(self, step: RowStep) -> Work:
         if isinstance(step, TaskStep):
-            return computed_step(self._services, step)
+            job = self._job
+            timeout_s = job.policy.timeout_s
+            return TaskWork(self._services, self._session, step, epoch=job.epoch, timeout_s=timeout_s).ready()
         assert isinstance(step, PromptStep | RequestStep)
         prepared = self._prepared(step)
         if self._sheet.step is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import orjson
 
@@ -92,3 +92,11 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Give back connections and processes."""
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A provider whose server downloads models."""
+
+    async def pull(self, model: ModelRef) -> str:
+        """Download `model` where it is not there yet; the server's word for how it ended. Raises CallError."""

@@ -23,6 +23,7 @@ _MEMBERS = frozenset(
 _OPTION_NAMES = {"max_tokens": "num_predict", "max_completion_tokens": "num_predict"}  # the other vendors' word
 _STATUS: Mapping[str, ReplyStatus] = {"length": "truncated"}
 _LIST_TIMEOUT_S = 10.0
+_PULL_TIMEOUT_S = 3600.0  # some models are hundreds of gigabytes
 
 
 class OllamaProvider(HttpProvider):
@@ -98,6 +99,20 @@ class OllamaProvider(HttpProvider):
             finish_reason=finish_reason,
             model=text_or_none(answer.get("model")),
         )
+
+    async def pull(self, model: ModelRef) -> str:
+        """Have the server download `model`; what is there already is not fetched again. Raises CallError."""
+        access = self._catalogue.access(model)
+        key = self._keys.key(access, origin_of(model.base_url))
+        answered = await self.channel().exchange(
+            "POST",
+            f"{model.base_url}/api/pull",
+            headers={"content-type": "application/json", **(self.authorisation(key) if key else {})},
+            payload=compact({"model": model.upstream, "stream": False}).encode(),
+            timeout_s=_PULL_TIMEOUT_S,
+            scrubber=self._keys.scrubber(),
+        )
+        return text_or_none(whole_object(answered.raw).get("status")) or "success"
 
     async def digest(self, model: ModelRef) -> str:
         """The digest of the weights that `model` names on its server now; asked when a job is frozen.

@@ -7,15 +7,19 @@ anything runs. Who calls a task, and what becomes of its failures, belongs to th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from llm_jobs.documents.job import JsonValue, Message, Operation
+from llm_jobs.isolation.workers import Workers
 
 Schema = Mapping[str, JsonValue]
+Values = Mapping[str, JsonValue]
 OWN = ""  # the output that has the step's own name
+OPTIONAL = "x-optional"  # in a schema: may be left out, and then is not given at all
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,31 +28,57 @@ class Surroundings:
 
     scripts: Path  # the only folder that code is run from
     roots: tuple[Path, ...]  # the only folders that files are read from
-    timeout_s: float = 60.0
+    timeout_s: float = 60.0  # for one row
+    memory_mb: int = 4096  # for a worker
+    workers: Workers | None = None  # only while a job runs
+    digest: str | None = None  # of the user's code, as it was when the job was submitted
+    rehearsal: bool = False  # the outputs are wanted, and nothing is to happen
+    pull: Callable[[str], Awaitable[str]] | None = None  # has a server download a model; tells what was done
 
 
 class Task:
-    """A computation over one row. Subclasses state the class attributes and `run`.
+    """A computation over one row. Subclasses state the class attributes and `run` (`answer`, where they wait).
 
     `version` names what it computes: another version computes anew. `recorded`: what it gives is worth keeping (it is
     slow, costs something, or may differ from time to time), so it is asked through the ledger and never twice.
     """
 
     name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()  # other names that it is known by
     version: ClassVar[str] = "1"
     category: ClassVar[str] = "text"
     description: ClassVar[str]
     inputs: ClassVar[Mapping[str, Schema]]  # JSON Schema each; one with a `default` may be left out
     outputs: ClassVar[Mapping[str, Schema]]
+    example: ClassVar[Values]  # the inputs of one row, filled
+    fixed: ClassVar[frozenset[str]] = frozenset()  # inputs that are the same for all rows, and no templates
     side_effects: ClassVar[bool] = False
     recorded: ClassVar[bool] = False
+    slow: ClassVar[bool] = False  # it waits, or takes more than a millisecond: other rows go on meanwhile
 
-    def run(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> Mapping[str, JsonValue]:
+    def run(self, inputs: Values, surroundings: Surroundings) -> Values:
         """The outputs for one row, under the names of `outputs`. Raises RowError for a row that it cannot use."""
         raise NotImplementedError
 
-    def digest(self, inputs: Mapping[str, JsonValue], surroundings: Surroundings) -> str | None:
-        """Of the user's code that the inputs as written name (a script), which is part of what is computed."""
+    async def answer(self, inputs: Values, surroundings: Surroundings) -> Values:
+        """As `run`, of a slow task. Raises RowError, and CallTimeout or TransientError for what may go well again."""
+        return await asyncio.to_thread(self.run, inputs, surroundings)
+
+    def written(self, inputs: Values) -> Values:
+        """The inputs as the step keeps them, made of those that a document wrote. Raises ValueError."""
+        return inputs
+
+    def declared(self, fixed: Values) -> Mapping[str, Schema]:
+        """The outputs where the fixed inputs are these. Raises ValueError."""
+        return self.outputs
+
+    def more_inputs(self, fixed: Values, surroundings: Surroundings) -> Mapping[str, Schema] | None:
+        """Inputs beside `inputs` that the fixed ones bring; None: any. Raises DocumentError or SetupError for fixed
+        inputs that cannot be used, before anything is spent."""
+        return {}
+
+    def digest(self, fixed: Values, surroundings: Surroundings) -> str | None:
+        """Of the user's code that the fixed inputs name (a script), which is part of what is computed."""
         return None
 
 
@@ -56,15 +86,17 @@ class PromptTask:
     """A prompt under a name of its own."""
 
     name: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[str] = "1"
     category: ClassVar[str] = "text"
     description: ClassVar[str]
     inputs: ClassVar[Mapping[str, Schema]]  # `model` is understood of each, and so are parameters of requests
     outputs: ClassVar[Mapping[str, Schema]] = {OWN: {"type": "string"}}
+    example: ClassVar[Values]
     side_effects: ClassVar[bool] = False
     operation: ClassVar[Operation] = "chat"
 
-    def asked(self, inputs: Mapping[str, JsonValue]) -> tuple[Message, ...]:
+    def asked(self, inputs: Values) -> tuple[Message, ...]:
         """The messages, as templates over the row. `inputs` as written: text, in which a template may stand."""
         raise NotImplementedError
 
@@ -72,12 +104,22 @@ class PromptTask:
 AnyTask = Task | PromptTask
 
 
-def given_inputs(task: AnyTask, inputs: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-    """`inputs` with the defaults of those that are left out."""
-    defaults = {name: schema["default"] for name, schema in task.inputs.items() if "default" in schema}
-    return {**defaults, **inputs}
+def given_inputs(task: AnyTask, inputs: Values, more: Mapping[str, Schema] | None = None) -> dict[str, JsonValue]:
+    """`inputs` with those that are left out: their default, or else the column of their name.
+
+    `more`: inputs that the fixed ones brought. A fixed input is no column.
+    """
+    fixed = task.fixed if isinstance(task, Task) else frozenset()
+    left_out: dict[str, JsonValue] = {}
+    for name, schema in {**task.inputs, **(more or {})}.items():
+        if "default" in schema:
+            left_out[name] = schema["default"]
+        elif name not in fixed and not schema.get(OPTIONAL):
+            left_out[name] = f"{{{{ {name} }}}}"
+    return {**left_out, **inputs}
 
 
-def missing_inputs(task: AnyTask, inputs: Mapping[str, JsonValue]) -> list[str]:
-    """The inputs that a task cannot do without."""
-    return [name for name, schema in task.inputs.items() if "default" not in schema and name not in inputs]
+def missing_inputs(task: AnyTask, inputs: Values) -> list[str]:
+    """The fixed inputs that a task cannot do without: no column stands in for them."""
+    fixed = task.fixed if isinstance(task, Task) else frozenset()
+    return [name for name in task.inputs if name in fixed and "default" not in task.inputs[name] and name not in inputs]

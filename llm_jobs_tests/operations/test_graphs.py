@@ -203,7 +203,7 @@ def test_the_order_and_needs_of_steps_are_identity_and_a_plain_sequence_has_the_
         ({"name": "x", "text": "a", "needs": ["y"]}, "'y'"),
         ({"name": "x", "split": "parts"}, "parts"),
         ({"name": "x", "task": "split_paragraph", "inputs": {"text": "a"}}, "did you mean split_paragraphs"),
-        ({"name": "x", "task": "split_paragraphs"}, "lacks the input 'text'"),
+        ({"name": "x", "task": "text_summary", "inputs": {"text": "a", "model": "m", "txt": "b"}}, "no input 'txt'"),
         ({"name": "x", "task": "split_paragraphs", "inputs": {"text": "a", "txt": "b"}}, "no input 'txt'"),
         ({"name": "x", "task": "split_paragraphs", "inputs": {"text": "{{ txt }}"}}, "txt"),
         ({"name": "x", "reduce": {"by": ["kin"], "aggregate": {"n": "count"}}}, "kin"),
