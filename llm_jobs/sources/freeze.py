@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from llm_jobs.documents.identity import rows_digest
 from llm_jobs.documents.job import Input
 from llm_jobs.documents.table_sources import INPUT_ERROR
-from llm_jobs.errors import InputChanged, Problem
+from llm_jobs.errors import ImmutableError, InputChanged, Problem
 from llm_jobs.files import Draft
 from llm_jobs.sources.digest import digest_file, open_bytes
 from llm_jobs.sources.frozen_file import BAD_ROW, BAD_ROWS, MARK_COLUMN, FrozenWriter, refuse_mark
@@ -68,14 +68,25 @@ def freeze(
     frozen = find_frozen(folder, types)
     if frozen is not None:
         return frozen
-    draft = Draft(folder / f"{epoch_ns}{SUFFIX}")
+    # Two processes may read a server at once and find different rows: they have one name, and the first has it.
+    target = folder / f"{source.as_of_ns or epoch_ns}{SUFFIX}"
+    try:
+        _write_once(source, target, reach, is_tolerant=is_tolerant)
+    except ImmutableError:
+        if not target.exists():
+            raise
+    return described(target, types)
+
+
+def _write_once(source: Input, target: Path, reach: Reach, *, is_tolerant: bool) -> None:
+    """Raises ImmutableError where another was quicker."""
+    draft = Draft(target)
     try:
         _write(source, draft.path, reach, is_tolerant=is_tolerant)
         draft.sync()
         draft.publish()
     finally:
         draft.discard()
-    return described(draft.target, types)
 
 
 def find_frozen(folder: Path, types: Mapping[str, str] = NO_TYPES) -> FrozenInput | None:

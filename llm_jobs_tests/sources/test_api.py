@@ -241,6 +241,22 @@ def test_a_page_that_grows_when_it_is_unpacked_is_counted_unpacked(tmp_path: Pat
     assert "more than 100,000 bytes" in str(refused(script, tmp_path, max_bytes=100_000))
 
 
+def test_two_readings_at_once_are_one_table_the_first_that_is_whole(tmp_path: Path) -> None:
+    """The second begins while the first reads, finds other rows, and ends before it."""
+    inner: list[FrozenInput] = []
+
+    def script(asked: Asked, before: int) -> Told:
+        if before == 0:
+            inner.append(frozen(server, tmp_path))
+            return Told(value=ROWS)
+        return Told(value=ROWS[:3])
+
+    with listing_server(script) as server:
+        outer = frozen(server, tmp_path)
+    assert [outer] == inner
+    assert outer.rows == 3
+
+
 def test_an_answer_that_takes_too_long_as_a_whole_is_given_up(tmp_path: Path) -> None:
     ticks = iter(range(0, 10_000, 40))
     slow = Reach(
