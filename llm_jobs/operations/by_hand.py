@@ -10,15 +10,17 @@ from pathlib import Path
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
-from llm_jobs.operations.accept import Overrides, record
+from llm_jobs.operations.accept import record
 from llm_jobs.operations.deferred import Deferred, all_deferred
 from llm_jobs.operations.deferring import Prepared, prepare, put_off
 from llm_jobs.operations.dependencies import Standing, Wait
 from llm_jobs.operations.describe import submitted
 from llm_jobs.operations.launchable import gate_of
 from llm_jobs.operations.named import Named, document_named, read_named
+from llm_jobs.operations.overrides import Overrides
+from llm_jobs.operations.overview import waits
 from llm_jobs.operations.preflight import check_environment
-from llm_jobs.operations.release import release, waits
+from llm_jobs.operations.release import release
 from llm_jobs.operations.services import Services
 
 
@@ -129,6 +131,9 @@ class ByHand:
         self._waiting += [job.hash for job in jobs if job.hash not in self._waiting]
 
     def _gates(self) -> dict[str, str]:
-        if self._ignore or not self._waiting:
-            return {}
-        return gate_of(self._services, list(submitted(self._services, self._waiting).values()))
+        """Of the jobs that have conditions and are not finished."""
+        waiting = set() if self._ignore else set(self._waiting)
+        gated = {job.hash for job, _ in self.asked if job.hash in waiting and job.policy.launch.has_conditions}
+        results = self._services.ledger.results(list(gated)) if gated else {}
+        open_hashes = [each for each in gated if all(record.failed for record in results.get(each, ()))]
+        return gate_of(self._services, list(submitted(self._services, open_hashes).values())) if open_hashes else {}

@@ -16,6 +16,7 @@ from llm_jobs.operations.services import Services
 
 WHO = "launch"
 TOLD_AGAIN_NS = 600_000_000_000  # a count may change at each look; what is told of it is kept for ever
+MOST_TOLD = 200  # in one look; each is a synced row here and an event there
 OUTDATED = Gate(kind="tick", reason="a later tick submitted it anew before it could start")
 
 
@@ -60,9 +61,12 @@ def _record(services: Services, jobs: Iterable[SubmittedJob], gates: dict[str, G
     """Record what changed since it was last told; returns the jobs of which that is news."""
     if not gates:
         return set()
-    changes, news = all_changes(services.ledger), set()
+    changes = all_changes(services.ledger)
+    news: set[str] = set()
     for job in jobs:
         gate = gates.get(job.job_hash)
+        if len(news) == MOST_TOLD:
+            break
         if _is_news(services, job, gate, changes.get(job.job_hash, {})):
             value = None if gate is None else {"reason": gate.reason, "kind": gate.kind}
             services.ledger.record_change(JobChange(job_hash=job.job_hash, field="gated", value=value, who=WHO))

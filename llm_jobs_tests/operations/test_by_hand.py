@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llm_jobs.errors import DocumentError
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.by_hand import ByHand
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.release import release
 from llm_jobs_tests.operations.launching import House, document, ns, opened
 from llm_jobs_tests.operations.test_dependencies import BROKEN, DIAMOND, asked, keep_four
@@ -68,6 +68,8 @@ def test_a_job_whose_window_is_closed_is_waited_for_while_others_run(tmp_path: P
         assert house.clock.now_ns() > ns("2026-11-21T09:00:00")
         assert rounds(house, hand) == [["late"]]
         assert hand.is_over
+        house.clock.advance(12 * 3600)
+        assert rounds(house, by_hand(house, "late")) == [["late"]]  # it is finished: nothing has to wait
 
 
 def test_conditions_and_dependencies_are_ignored_where_somebody_says_so(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from llm_jobs.errors import SetupError
-from llm_jobs.operations.launchable import launchable
+from llm_jobs.operations.intake import intake
+from llm_jobs.operations.launchable import MOST_TOLD, launchable
 from llm_jobs.operations.recurring import submit_recurring
 from llm_jobs.sources.counting import first_number
 from llm_jobs_tests.operations.launching import House, document, opened
@@ -145,3 +146,13 @@ def test_no_password_is_told_where_a_database_is_not_there() -> None:
     with pytest.raises(SetupError) as caught:
         first_number("postgresql+psycopg://ann:s3cret@127.0.0.1:9/shop", "SELECT 1")
     assert "s3cret" not in str(caught.value)
+
+
+def test_of_many_gated_jobs_some_hundreds_are_told_at_each_look(tmp_path: Path) -> None:
+    with opened(tmp_path, utc="2026-11-20T17:00:00") as house:
+        for number in range(MOST_TOLD + 20):
+            house.keep("inbox", f"{number}.yaml", document(f"job {number}", WINDOW, text=f"Name colour {number}."))
+        intake(house.services, budget_s=60)
+        looks = [launchable(house.services).gated for _ in range(3)]
+        assert [len(look) for look in looks] == [MOST_TOLD + 20] * 3
+        assert [sum(job.is_news for job in look) for look in looks] == [MOST_TOLD, 20, 0]
