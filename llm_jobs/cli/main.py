@@ -47,6 +47,7 @@ COMMANDS = {
     "batches": Listed(module="batches", help="List the vendors' batches, poll them, or forget one."),
     "move": Listed(module="move", help="Have a submitted job asked online, or in batches at half the price."),
     "models": Listed(module="models", help="List the models of the catalogue, or set what one allows."),
+    "tasks": Listed(module="tasks", help="List the tasks that steps may name, with their inputs and outputs."),
     "prompts": Listed(module="prompts", help="List the prompts of the library."),
     "stacks": Listed(module="stacks", help="List the stacks of the home folder, with their parameters."),
     "templates": Listed(module="templates", help="List the templates of the home folder, with their parameters."),
