@@ -30,7 +30,8 @@ from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.events import ignore
 from llm_jobs.ledger.base import Facts
-from llm_jobs.operations.accept import NO_OVERRIDES, read_jobs
+from llm_jobs.operations.accept import read_jobs
+from llm_jobs.operations.overrides import NO_OVERRIDES
 from llm_jobs.operations.services import open_services
 from llm_jobs.pipelines.stages import plan_of, stages_of
 from llm_jobs.providers.base import Reply

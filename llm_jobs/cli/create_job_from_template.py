@@ -11,8 +11,9 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json
 from llm_jobs.documents.choices import read_parameters
 from llm_jobs.errors import ImmutableError
-from llm_jobs.operations.accept import NO_OVERRIDES, read_jobs
+from llm_jobs.operations.accept import read_jobs
 from llm_jobs.operations.intake import place_in_inbox
+from llm_jobs.operations.overrides import NO_OVERRIDES
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.templates import MadeDocument, in_a_file, make_document
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from llm_jobs.documents.choices import read_parameters
-from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.overrides import Overrides
 
 _OPTIONS = (
     click.option("--model", "models", multiple=True, metavar="M", help="Ask this model; several make several jobs."),

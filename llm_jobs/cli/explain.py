@@ -7,9 +7,9 @@ import click
 from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json, visible_lines
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.explain import explain_document
 from llm_jobs.operations.finding import document_named
+from llm_jobs.operations.overrides import Overrides
 
 
 @click.command(

@@ -13,8 +13,8 @@ from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json, dollars, duration, number, visible
 from llm_jobs.documents.differences import ABSENT, Difference
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.forecasts import Interval
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.plan import FieldCost, JobPlan, plan_named
 
 _EFFECTS = {

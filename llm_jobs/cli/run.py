@@ -17,8 +17,8 @@ from llm_jobs.cli.summary import print_summary
 from llm_jobs.cli.texts import compact_json, number, visible
 from llm_jobs.events import Listener, broadcast
 from llm_jobs.observability.progress import Progress
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.by_hand import ByHand
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.telemetry import telemetry_of

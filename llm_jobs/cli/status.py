@@ -10,8 +10,8 @@ import click
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json, count, dollars, visible
 from llm_jobs.operations.describe import find_job, job_lines
+from llm_jobs.operations.overview import deferred_lines, overview
 from llm_jobs.operations.records import JobLine
-from llm_jobs.operations.release import deferred_lines, overview
 from llm_jobs.operations.services import Services
 
 SHOWN_JOBS = 50

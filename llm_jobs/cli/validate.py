@@ -11,9 +11,9 @@ from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.exits import BAD_DOCUMENT, DONE
 from llm_jobs.cli.texts import compact_json, number, visible, visible_lines
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.deferring import Checked, check_pipeline
 from llm_jobs.operations.examine import Examination, examine_named
+from llm_jobs.operations.overrides import Overrides
 
 
 @click.command(

@@ -14,8 +14,8 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json, dollars, visible
 from llm_jobs.documents.differences import ABSENT, Difference
 from llm_jobs.ledger.base import Trace
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.nearest import Nearest
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.why import CallWhy, RowWhy, why_call, why_row
 
 _STATES = {

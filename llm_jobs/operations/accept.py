@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_jobs.documents.destinations import delivery_key
@@ -21,22 +21,11 @@ from llm_jobs.operations.conditions import check_connections
 from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.locking import check_models, lock_of, lock_path, under_lock
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.templates import kept_text
 from llm_jobs.operations.watchers_places import check_channels, check_log
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overrides:
-    """What the command line says over the document."""
-
-    models: tuple[str, ...] = ()
-    profile: str | None = None
-    parameters: Mapping[str, JsonValue] = field(default_factory=dict)
-    input: str | None = None
-    epoch: str | None = None
-    concurrency: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +45,6 @@ class ReadDocument:
     jobs: tuple[Job, ...]
     lock: bytes | None = None
 
-
-NO_OVERRIDES = Overrides()
 OUTPUTS = "outputs"  # a submission's detail: the keys of its destinations, so that nobody has to read the job for them
 
 

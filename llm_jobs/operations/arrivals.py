@@ -18,11 +18,12 @@ from typing import Any
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.errors import DocumentError, LlmJobsError, NotFound, SetupError
 from llm_jobs.ledger.base import DeadLetter
-from llm_jobs.operations.accept import NO_OVERRIDES, Accepted, Overrides, parsed_documents, read_document, record
+from llm_jobs.operations.accept import Accepted, parsed_documents, read_document, record
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.deferred import all_deferred
 from llm_jobs.operations.deferring import prepare, put_off
 from llm_jobs.operations.holding import hold_if_dear
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.services import Services
 
 ORIGIN = "trigger"

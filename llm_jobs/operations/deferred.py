@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.ledger.base import JobChange, Ledger
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.services import Services
 
 FIELD: Literal["deferred"] = "deferred"

@@ -18,7 +18,7 @@ from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.documents.parsing import read_pipeline
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, parsed_documents, read_document
+from llm_jobs.operations.accept import parsed_documents, read_document
 from llm_jobs.operations.deferred import Deferred, Tie, record_deferred
 from llm_jobs.operations.dependencies import Standing
 from llm_jobs.operations.describe import find_job
@@ -26,6 +26,7 @@ from llm_jobs.operations.finding import document_in, document_names, named_docum
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.locking import lock_path
 from llm_jobs.operations.named import document_named
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.records import DeferredDocument
 from llm_jobs.operations.services import Services
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.errors import RowError
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.inputs import ASKED_OF_SERVERS, table_told
 from llm_jobs.operations.named import read_named
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps

@@ -22,8 +22,8 @@ from llm_jobs.documents.job import JsonValue
 from llm_jobs.errors import DocumentError, LlmJobsError, NotFound, Problem
 from llm_jobs.events import Event, Listener, broadcast
 from llm_jobs.observability.progress import Progress
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.named import accept_named
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs, run_jobs_async

@@ -14,8 +14,9 @@ from llm_jobs.documents.parsing import detect, read_source
 from llm_jobs.documents.text import KeyPath, dotted
 from llm_jobs.documents.yaml_writing import write_yaml
 from llm_jobs.errors import DocumentError, Problem
-from llm_jobs.operations.accept import Overrides, read_jobs
+from llm_jobs.operations.accept import read_jobs
 from llm_jobs.operations.locking import lock_of, under_lock
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.services import Services
 
 

@@ -19,11 +19,12 @@ from llm_jobs.documents.job import Job
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, ReadDocument, read_document, record
+from llm_jobs.operations.accept import ReadDocument, read_document, record
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_names, example_document, kept_document
 from llm_jobs.operations.keep import short_name
 from llm_jobs.operations.locking import lock_path
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import with_document
 

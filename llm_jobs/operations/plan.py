@@ -19,7 +19,6 @@ from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
 from llm_jobs.engine.calls import Call
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.dry_run import Hidden, dry_rows
@@ -27,6 +26,7 @@ from llm_jobs.operations.forecasts import NOTHING, Interval
 from llm_jobs.operations.inputs import table_told
 from llm_jobs.operations.looking_back import ENOUGH, counterparts, learned_before, learned_elsewhere, newest_before
 from llm_jobs.operations.named import read_named
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.planned_cost import StepPlan, planned_step, time_s, total
 from llm_jobs.operations.planned_counts import CallCounts, Cause, Counted, RowCounts, StepCounts
 from llm_jobs.operations.planned_table import planned_table

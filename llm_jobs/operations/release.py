@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from llm_jobs.documents.job import JsonValue
@@ -17,13 +16,9 @@ from llm_jobs.ledger.base import DeadLetter
 from llm_jobs.operations.accept import Accepted, ReadDocument, read_document, record
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.deferred import Deferred, kept_text, record_deferred
-from llm_jobs.operations.dependencies import Standing, Wait
-from llm_jobs.operations.describe import GATED, latest_jobs
-from llm_jobs.operations.holding import hold_if_dear
-from llm_jobs.operations.records import JobLine
+from llm_jobs.operations.dependencies import Standing
 from llm_jobs.operations.services import Services
 
-REFUSED = "refused"
 BUDGET_S = 20.0
 UNHELD = ("cli", "schedule")  # who runs a document by hand, or by the clock, has seen what it costs
 
@@ -59,37 +54,6 @@ def release(services: Services, only: Collection[str] | None = None, *, budget_s
     return Released(accepted=accepted, refused=refused, postponed=postponed)
 
 
-def waits(services: Services, only: Collection[str] | None = None) -> list[tuple[Deferred, Wait]]:
-    """What still waits or was refused, oldest first, and why."""
-    standing = Standing(services)
-    found = [(each, standing.wait(each)) for each in standing.open if only is None or each.id in only]
-    return [(each, wait or Wait(reason="it is due")) for each, wait in found]
-
-
-def deferred_lines(services: Services) -> list[JobLine]:
-    """The documents that are no jobs yet, newest first, as `latest_jobs` lists jobs; without a hash."""
-    return [
-        JobLine(
-            name=each.name,
-            job_hash="",
-            status=REFUSED if each.state == "refused" else GATED,
-            rows=None,
-            succeeded=None,
-            failed=None,
-            cost_usd=None,
-            submitted_at=datetime.fromtimestamp(each.since_ns / 1e9, UTC).isoformat(timespec="seconds")[:-6] + "Z",
-            result=None,
-            waits_for=wait.reason,
-        )
-        for each, wait in reversed(waits(services))
-    ]
-
-
-def overview(services: Services, limit: int) -> list[JobLine]:
-    """The latest `limit` jobs, newest first, after the documents that are no jobs yet."""
-    return [*deferred_lines(services), *latest_jobs(services, limit)]
-
-
 def _due(services: Services, only: Collection[str] | None) -> list[Deferred]:
     standing = Standing(services)
     return [
@@ -104,6 +68,9 @@ def _frozen(services: Services, each: Deferred) -> list[Accepted]:
     for job in document.jobs:
         check_caps(services, job)
     if each.origin not in UNHELD:
+        # Estimates take a fiftieth of the start of `llm-jobs run`, which makes none here.
+        from llm_jobs.operations.holding import hold_if_dear
+
         hold_if_dear(services, document, path)
     details: dict[str, JsonValue] = {**each.details, "deferred": each.id}
     if each.tie is not None:

@@ -12,8 +12,8 @@ from llm_jobs.documents.json_text import read_json
 from llm_jobs.documents.text import KeyPath, Source, decode
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, ImmutableError
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.keep import keep
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.services import Services
 
 _FILE = "the request"

@@ -19,12 +19,12 @@ from llm_jobs.documents.job import Job, JsonValue, asking_steps
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission, Trace
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.looking_back import JOBS_LOOKED_AT, newest_before
 from llm_jobs.operations.named import Named, read_named
 from llm_jobs.operations.nearest import Nearest, Wanted, nearest
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps

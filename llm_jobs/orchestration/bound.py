@@ -16,6 +16,7 @@ from llm_jobs.operations import (
     intake,
     inventories,
     launchable,
+    overview,
     read,
     recurring,
     release,
@@ -81,7 +82,7 @@ class BoundUseCases:
         return report.linked_report(self.services, job_hash)
 
     def latest_jobs(self, limit: int) -> Sequence[JobLine]:
-        return release.overview(self.services, limit)
+        return overview.overview(self.services, limit)
 
     def usage_sheet(self) -> usage.UsageSheet:
         return usage.usage_sheet(self.services)

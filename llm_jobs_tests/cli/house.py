@@ -16,7 +16,8 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.main import cli
 from llm_jobs.documents.job import Job
 from llm_jobs.events import ignore
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, accept
+from llm_jobs.operations.accept import accept
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
 

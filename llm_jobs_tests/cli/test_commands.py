@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs_tests.cli.house import ROWS, House, facts, job
 
 

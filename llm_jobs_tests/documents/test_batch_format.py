@@ -57,6 +57,7 @@ def test_the_whole_file_is_one_job_and_a_line_is_a_row() -> None:
 )
 def test_the_url_chooses_the_operation(url: str, operation: str) -> None:
     (step,) = parsed([line(1, url=url)]).steps
+    assert isinstance(step, ParsedRequests)
     assert step.operation == operation
 
 

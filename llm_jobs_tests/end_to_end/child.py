@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from llm_jobs.events import Event, Listener, ignore
-from llm_jobs.operations.accept import Overrides, accept
+from llm_jobs.operations.accept import accept
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.run import run_jobs
 from llm_jobs.operations.services import open_services
 from llm_jobs.settings import Settings

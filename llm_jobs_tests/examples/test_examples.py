@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.recurring import recurring_documents
 from llm_jobs_tests.cli.house import REPOSITORY, House, facts
 from llm_jobs_tests.servers.replay import replay_server

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from llm_jobs.documents.job import Job, JsonValue
 from llm_jobs.events import ignore
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, accept
+from llm_jobs.operations.accept import accept
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
 from llm_jobs.tasks.base import Schema, Surroundings, Task

@@ -10,10 +10,11 @@ import pytest
 
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.ledger.base import BudgetCap, JobChange
-from llm_jobs.operations.accept import NO_OVERRIDES, read_jobs
+from llm_jobs.operations.accept import read_jobs
 from llm_jobs.operations.budgets import caps_of, check_caps
 from llm_jobs.operations.budgets_file import read_budgets
 from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.overrides import NO_OVERRIDES
 from llm_jobs_tests.cli.house import ROWS, House, facts, job
 
 NEW_YEARS_EVE_NS = int(datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() * 1e9)

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from llm_jobs.errors import DocumentError, SetupError
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.so_far import answered_so_far, is_answered

@@ -14,7 +14,7 @@ import s3fs
 
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.events import Event, InputRowsUnreadable
-from llm_jobs.operations.accept import Overrides
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.plan import plan_named
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs

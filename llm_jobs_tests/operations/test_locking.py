@@ -13,11 +13,12 @@ from llm_jobs.clock import SetClock
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job, PromptStep
 from llm_jobs.errors import DocumentError
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides, read_jobs
+from llm_jobs.operations.accept import read_jobs
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.intake import intake
 from llm_jobs.operations.launchable import launchable
 from llm_jobs.operations.named import read_named
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.release import release
 from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.operations.launching import document as written

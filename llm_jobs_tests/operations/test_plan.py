@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.plan import FieldCost, JobPlan, plan_named
 from llm_jobs_tests.cli.house import House, facts, job
 

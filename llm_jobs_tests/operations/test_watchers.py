@@ -18,9 +18,9 @@ from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.events import AlertRaised, Event, JobMeasured, Listener, broadcast, ignore
 from llm_jobs.observability.listeners import listening
 from llm_jobs.observability.telemetry import Telemetry
-from llm_jobs.operations.accept import Overrides
 from llm_jobs.operations.deliver import deliver
 from llm_jobs.operations.intake import intake, place_in_inbox
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.run import run_jobs
 from llm_jobs_tests.cli.house import ROWS, House, job

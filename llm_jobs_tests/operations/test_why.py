@@ -15,7 +15,7 @@ import pytest
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.errors import NotFound
-from llm_jobs.operations.accept import NO_OVERRIDES, Overrides
+from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.why import RowWhy, why_call, why_row
 from llm_jobs_tests.cli.house import House
 
