@@ -12,6 +12,7 @@ from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.deferred import all_deferred
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.launchable import launchable
+from llm_jobs.operations.recurring import submit_recurring
 from llm_jobs.operations.overview import overview
 from llm_jobs.operations.release import release
 from llm_jobs_tests.operations.launching import House, document, opened
@@ -168,6 +169,20 @@ def test_processes_that_look_at_once_make_one_job(house: House) -> None:
     assert len({accepted.job.hash for one in released for accepted in one.accepted}) == 1
     assert [step(house), step(house)] == [["second"], []]
     assert house.services.ledger.audit().intents == 2
+
+
+def test_a_recurring_document_waits_after_its_tick_and_the_next_tick_takes_its_place(house: House) -> None:
+    schedule = "schedule: {cron: 5 9 * * *}"
+    first = house.keep("recurring", "first.yaml", document("first", "schedule: {cron: 0 9 * * *}"))
+    second = house.keep("recurring", "second.yaml", document("second", schedule, "depends_on: first", text="A fruit?"))
+    assert len(submit_recurring(house.services, first, tick_ns=1).accepted) == 1
+    ticks = [submit_recurring(house.services, second, tick_ns=number) for number in (2, 3)]
+    assert [tick.waits is not None and "has not ended yet" in tick.waits for tick in ticks] == [True, True]
+    assert [step(house), step(house), step(house)] == [["first"], ["second"], []]
+    (submission,) = house.services.ledger.submissions(name="second")
+    assert (submission.origin, submission.as_of_ns) == ("schedule", 3)
+    assert len(submit_recurring(house.services, second, tick_ns=4).accepted) == 1  # what it needs is done
+    assert submit_recurring(house.services, house.home / "gone.yaml", tick_ns=5).skipped
 
 
 def keep_four(house: House, **sections: str) -> None:
