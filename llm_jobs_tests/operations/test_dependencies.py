@@ -12,8 +12,8 @@ from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.deferred import all_deferred
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.launchable import launchable
-from llm_jobs.operations.recurring import submit_recurring
 from llm_jobs.operations.overview import overview
+from llm_jobs.operations.recurring import submit_recurring
 from llm_jobs.operations.release import release
 from llm_jobs_tests.operations.launching import House, document, opened
 
