@@ -23,8 +23,7 @@ from llm_jobs.documents.strict import Model
 from llm_jobs.documents.triggers import Conditions, Names, Triggers
 from llm_jobs.documents.watching import AlertModel, LoggingModel, MonitoringModel
 
-LATER_KEYS = {
-}
+LATER_KEYS: dict[str, str] = {}
 
 _Positive = Annotated[int, Field(ge=1)]
 _Seconds = Annotated[float, Field(gt=0, le=7 * 24 * 3600)]
