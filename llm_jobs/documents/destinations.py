@@ -90,6 +90,9 @@ class OutputError:
     fallback: Output | None = None
 
 
+FAILS = OutputError()  # what a document means that says nothing of it
+
+
 def delivery_key(output: Output) -> str:
     """Identity of a destination in receipts: 32 hexadecimal characters."""
     return hash_of({"destination": output.destination, **_decisive(output)})

@@ -155,7 +155,7 @@ def _api(model: InputModel, at: KeyPath, checks: Checks) -> ParsedInput:
         params=_params(model.params, (*at, "params"), checks),
         body=model.body,
         headers=_headers(model.headers, (*at, "headers"), checks),
-        bearer=_bearer(model.auth, (*at, "auth"), checks),
+        bearer=bearer_of(model.auth, (*at, "auth"), checks),
         rows=_pointer(model.rows if isinstance(model.rows, str) else "", (*at, "rows"), checks),
         paging=_paging(model.paging, (*at, "paging"), checks),
         max_rows=limits.max_rows or MAX_ROWS,
@@ -216,7 +216,7 @@ def _headers(headers: Mapping[str, str], at: KeyPath, checks: Checks) -> dict[st
     return dict(headers)
 
 
-def _bearer(auth: AuthModel | None, at: KeyPath, checks: Checks) -> str | None:
+def bearer_of(auth: AuthModel | None, at: KeyPath, checks: Checks) -> str | None:
     if auth is None:
         return None
     name = credential_name(auth.bearer) or auth.bearer

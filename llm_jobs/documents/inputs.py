@@ -42,6 +42,9 @@ class AuthModel(Model):
     bearer: str
 
 
+Auth = Annotated[AuthModel | None, BeforeValidator(_auth)]
+
+
 class PagingModel(Model):
     """How the next page is found; one of next, link, page and offset."""
 
@@ -86,7 +89,7 @@ class InputModel(Model):
     query: str | None = Field(default=None, min_length=1)
     endpoint: str | None = Field(default=None, min_length=1)
     method: Literal["GET", "POST"] | None = None
-    auth: Annotated[AuthModel | None, BeforeValidator(_auth)] = None
+    auth: Auth = None
     headers: dict[str, str] = Field(default_factory=dict)
     params: dict[str, str | int | float | bool] = Field(default_factory=dict)
     body: Any = None

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_jobs.documents.destinations import Output, OutputError
+from llm_jobs.documents.destinations import FAILS, Output, OutputError
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.documents.table_sources import ApiSource, InputErrors, InputFile, QuerySource
@@ -416,7 +416,7 @@ class Policy:
     on_input_error: Literal["skip", "fail"] = "skip"
     input_errors: InputErrors | None = None  # as the document states; None: it says nothing
     outputs: tuple[Output, ...] = ()
-    on_output_error: OutputError = OutputError()
+    on_output_error: OutputError = FAILS
     schedule: Schedule | None = None
     budget: Budget | None = None
     mode: Mode = "online"

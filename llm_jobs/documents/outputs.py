@@ -8,29 +8,14 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
+from llm_jobs.documents.inputs import Auth
 from llm_jobs.documents.strict import Model
-
-API_TOKEN = "LLM_JOBS_API_TOKEN"
 
 
 def _listed(value: Any) -> Any:
     """One destination stands for a list of one."""
     return value if isinstance(value, list) else [value]
-
-
-def _auth(value: Any) -> Any:
-    """`bearer_token` stands for the token of the variable that is meant for it."""
-    if value == "bearer_token":
-        return {"bearer": API_TOKEN}
-    if not isinstance(value, dict):
-        raise PydanticCustomError("auth", "is neither bearer_token nor a mapping `{{bearer: NAME}}`")
-    return value
-
-
-class OutputAuthModel(Model):
-    bearer: Annotated[str, Field(pattern=r"^(?:[A-Za-z_][A-Za-z0-9_]*|\$\{[A-Za-z_][A-Za-z0-9_]*\})$")]
 
 
 class OutputModel(Model):
@@ -46,7 +31,7 @@ class OutputModel(Model):
     key: Annotated[list[str] | None, Field(min_length=1)] = None
     endpoint: str | None = Field(default=None, min_length=1)
     method: Literal["POST", "PUT", "PATCH"] | None = None
-    auth: Annotated[OutputAuthModel | None, BeforeValidator(_auth)] = None
+    auth: Auth = None
     headers: dict[str, str] = Field(default_factory=dict)
     batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     retries: Annotated[int, Field(ge=0, le=100)] | None = None

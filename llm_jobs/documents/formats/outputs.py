@@ -22,6 +22,7 @@ from llm_jobs.documents.destinations import (
     Output,
     OutputError,
 )
+from llm_jobs.documents.input_checks import bearer_of
 from llm_jobs.documents.outputs import OutputErrorModel, OutputModel
 from llm_jobs.documents.text import KeyPath, is_credential
 from llm_jobs.documents.validation import did_you_mean
@@ -222,7 +223,7 @@ def _api(model: OutputModel, at: KeyPath, checks: Checks) -> Output | None:
     checks.endpoint(model.endpoint, (*at, "endpoint"))
     for name, text in model.headers.items():
         _check_header(name, text, (*at, "headers", name), checks)
-    bearer = model.auth.bearer.strip("${}") if model.auth else None
+    bearer = bearer_of(model.auth, (*at, "auth"), checks)
     if bearer and any(name.lower() == "authorization" for name in model.headers):
         checks.refuse(
             (*at, "auth"), "the authorisation is said twice", rule="auth, or the header", remedy="remove one of the two"
