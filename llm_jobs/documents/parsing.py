@@ -39,7 +39,7 @@ _TOLD_BY: Mapping[FormatName, Callable[[JsonValue], bool]] = {
 _FIRST_LINE_BYTES = 4 * 1024 * 1024
 _LINES_SUFFIXES = (".jsonl", ".ndjson")
 _NAMED = ("job", "pipeline", "template")  # what a document holds that has a name
-_TOP_KEYS = ("job", "template", "configuration", "prompt")
+_TOP_KEYS = ("job", "template", "pipeline", "configuration", "prompt")
 
 
 def parse_document(
@@ -199,7 +199,7 @@ def _format(source: Source) -> FormatName:
     problem = source.problem(
         (first,) if keys else (),
         f"the key {first!r} begins no document" if keys else "the document is not a mapping",
-        rule="a document begins with `job`, is a pair of `configuration` and `prompt`, or is a graph or a message",
+        rule="a document begins with `job` or `pipeline`, is a pair of `configuration` and `prompt`, a graph or a message",
         remedy=did_you_mean(first, _TOP_KEYS, otherwise="write `job:` and everything else below it"),
     )
     raise DocumentError([problem])

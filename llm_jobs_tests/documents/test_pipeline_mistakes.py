@@ -118,6 +118,11 @@ def test_where_one_job_is_asked_for_a_pipeline_is_refused_with_the_way_to_run_it
         parse_document("a.yaml", CHAIN.encode())
 
 
+def test_a_mistaken_first_key_is_led_to_the_right_one() -> None:
+    with pytest.raises(DocumentError, match="did you mean 'pipeline'"):
+        parse_document("a.yaml", b"pipline: {jobs: [a]}")
+
+
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20))
 def test_a_cycle_is_found_exactly_where_there_is_no_order(edges: list[tuple[int, int]]) -> None:
     graph = {str(node): [str(after) for before, after in edges if before == node] for node in range(8)}
