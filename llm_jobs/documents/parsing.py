@@ -199,7 +199,7 @@ def _format(source: Source) -> FormatName:
     problem = source.problem(
         (first,) if keys else (),
         f"the key {first!r} begins no document" if keys else "the document is not a mapping",
-        rule="a document begins with `job` or `pipeline`, is a pair of `configuration` and `prompt`, a graph or a message",
+        rule="it begins with `job` or `pipeline`, is a pair of `configuration` and `prompt`, a graph or a message",
         remedy=did_you_mean(first, _TOP_KEYS, otherwise="write `job:` and everything else below it"),
     )
     raise DocumentError([problem])
