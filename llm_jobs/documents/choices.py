@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.job import JsonValue
-from llm_jobs.documents.parsed import ParsedCompound, ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep
+from llm_jobs.documents.parsed import (
+    ParsedCompound,
+    ParsedDocument,
+    ParsedPrompt,
+    ParsedRequests,
+    ParsedStep,
+    ParsedTask,
+)
 from llm_jobs.documents.stacks import StackReader
 from llm_jobs.documents.text import shown_value
 from llm_jobs.documents.validation import did_you_mean
@@ -140,6 +147,8 @@ def per_model(document: ParsedDocument, models: Sequence[str]) -> list[ParsedDoc
 def _asked_of(step: ParsedStep, model: str) -> ParsedStep:
     """`step` with one model in the place of all that it names."""
     if isinstance(step, ParsedPrompt):
+        return replace(step, model=model, choice=None)
+    if isinstance(step, ParsedTask):  # a model that the inputs name is what the task is about
         return replace(step, model=model, choice=None)
     if isinstance(step, ParsedCompound):
         return replace(step, steps=tuple(_asked_of(inner, model) for inner in step.steps))

@@ -111,6 +111,8 @@ class ParsedTask:
     flows: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
     offered: Mapping[str, tuple[Flow, ...]] = field(default_factory=dict)
     by_name: bool = False
+    model: str | None = None  # of a task that asks one and whose inputs name none: the job's
+    choice: ParsedChoice | None = None  # `model` is its first, then
     needs: tuple[str, ...] | None = None
     when: str | None = None
     at: KeyPath = field(default=(), compare=False)

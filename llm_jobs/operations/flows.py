@@ -8,8 +8,6 @@ has as many steps, or else all of them.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -30,14 +28,13 @@ from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.services import Services
-from llm_jobs.pipelines.outputs import fits, is_split, kind_of, output_names, output_of
+from llm_jobs.pipelines.outputs import fits, is_split, kind_of, output_names, output_of, reference
 from llm_jobs.tasks.base import OWN, AnyTask, PromptTask, Schema
 
 Placed = TypeVar("Placed", ParsedTask, ParsedPrompt, ParsedCompound, FilterStep)
 Given = tuple[str, Schema]  # a column, and what is known of its values
 
 STATED = ("model", "temperature", "max_tokens")  # how a task that is a prompt is asked: never templates
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def wired(services: Services, document: ParsedDocument) -> ParsedDocument:
@@ -50,11 +47,6 @@ def wired(services: Services, document: ParsedDocument) -> ParsedDocument:
     if wiring.problems:
         raise DocumentError(wiring.problems)
     return replace(document, steps=steps)
-
-
-def reference(column: str) -> str:
-    """The template that is a column's value."""
-    return f"{{{{ {column} }}}}" if _NAME.fullmatch(column) else f"{{{{ row[{json.dumps(column)}] }}}}"
 
 
 class _Wiring:
@@ -91,10 +83,10 @@ class _Wiring:
     def _compound(self, step: ParsedCompound, within: tuple[str, ...]) -> Iterator[ParsedStep]:
         names = tuple(inner.name for inner in step.steps)
         made = list(self.level(step.steps, within=(*within, *names)))
-        yield from (each for each in made if isinstance(each, ParsedTableStep))
+        yield from (each for each in made if _is_split(each))
         self._inner[step.name] = names
         self._tasks[step.name] = None
-        yield self._placed(replace(step, steps=tuple(each for each in made if not isinstance(each, ParsedTableStep))))
+        yield self._placed(replace(step, steps=tuple(each for each in made if not _is_split(each))))
 
     def _placed(self, step: Placed) -> Placed:
         """The step with those of its needs that are steps of the same table."""
@@ -287,15 +279,32 @@ class _Wiring:
                 is_stated = name in STATED and isinstance(task, PromptTask)
                 if self._one_row or not is_stated:
                     named[name] = self._row[name] if is_stated else reference(name)
-            elif name in task.inputs and "default" not in task.inputs[name] and (found := self._latest(step, name)):
-                named[name] = self._filled(task, name, [found])
+            elif name in task.inputs and "default" not in task.inputs[name]:
+                if found := self._latest(step, name):
+                    named[name] = self._filled(task, name, [found])
+                elif self._document.input.kind == "inline":
+                    self._refuse_missing(step, task, name)
         return named
+
+    def _refuse_missing(self, step: ParsedTask, task: AnyTask, name: str) -> None:
+        self.problems.append(
+            self._document.problem(
+                step.at,
+                f"task {task.name} lacks the input {name!r}",
+                rule="an input is given, flows from another step, or is a column of the row",
+                remedy=f"write `{name}` among the inputs of {step.name}, or connect an output to it",
+            )
+        )
 
     def _latest(self, step: ParsedTask, output: str) -> list[Given]:
         for name in reversed(step.needs or ()):
             if found := self._found(name, output):
                 return found
         return []
+
+
+def _is_split(step: ParsedStep) -> bool:
+    return isinstance(step, ParsedTableStep) and isinstance(step.step, SplitStep)
 
 
 def _turns(step: ParsedTask, task: AnyTask) -> list[dict[str, JsonValue]]:

@@ -45,7 +45,8 @@ def as_prompt(services: Services, document: ParsedDocument, parsed: ParsedTask) 
     texts = {name: value for name, value in inputs.items() if name not in _ASKED_WITH}
     return ParsedPrompt(
         name=parsed.name,
-        model=model if isinstance(model, str) else None,
+        model=model if isinstance(model, str) else parsed.model,
+        choice=None if isinstance(model, str) else parsed.choice,
         messages=task.asked(texts),
         parameters={**parameters, **(stated if isinstance(stated, dict) else {})},
         operation=task.operation,

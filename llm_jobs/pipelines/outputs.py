@@ -6,17 +6,25 @@ numbers `vector`; `output` is the name of each.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.tasks.base import OWN, AnyTask, Schema
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN_NAMES: Mapping[str, tuple[str, ...]] = {
     "string": ("output", "text", "answer", "message", "model"),
     "vector": ("output", "vector", "embedding"),
     "array": ("output", "items", "texts", "paragraphs"),
 }
 _ANY_NAMES = ("output", "text", "answer", "message", "vector", "value", "result", "items", "model")
+
+
+def reference(column: str) -> str:
+    """The template that is a column's value."""
+    return f"{{{{ {column} }}}}" if _NAME.fullmatch(column) else f"{{{{ row[{json.dumps(column)}] }}}}"
 
 
 def output_names(task: AnyTask) -> list[str]:

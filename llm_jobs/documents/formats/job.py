@@ -8,6 +8,7 @@ in line; one without is the library's prompt of that name and `version`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, per_model
@@ -18,7 +19,16 @@ from llm_jobs.documents.formats.steps import StepParser
 from llm_jobs.documents.input_checks import table_of
 from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.models import JobDocument, JobModel, PromptModel
-from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedInput, ParsedPrompt, ParsedStep, every_step
+from llm_jobs.documents.parsed import (
+    LibraryRef,
+    ParsedCompound,
+    ParsedDocument,
+    ParsedInput,
+    ParsedPrompt,
+    ParsedStep,
+    ParsedTask,
+    every_step,
+)
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables
@@ -48,7 +58,7 @@ class _JobParser:
 
     def parse(self, variables: Mapping[str, str]) -> ParsedDocument:
         job = self.job
-        steps = StepParser(self.checks, self._prompt).steps(job)
+        steps = tuple(self._with_model(step) for step in StepParser(self.checks, self._prompt).steps(job))
         self._check_names(steps)
         table = self._table()
         self.checks.columns(table, [step.name for step in steps if isinstance(step, ParsedPrompt)])
@@ -67,6 +77,15 @@ class _JobParser:
             notes=notes,
             source=self.checks.source,
         )
+
+    def _with_model(self, step: ParsedStep) -> ParsedStep:
+        """Tasks with the job's model, for those that ask one."""
+        if isinstance(step, ParsedCompound):
+            return replace(step, steps=tuple(self._with_model(inner) for inner in step.steps))
+        if not isinstance(step, ParsedTask):
+            return step
+        model, choice = models_of(((self.job, ("job",)),), Checks(self.checks.source))
+        return replace(step, model=model, choice=choice)
 
     def _prompt(self, prompt: PromptModel, at: KeyPath) -> ParsedPrompt:
         checks = self.checks

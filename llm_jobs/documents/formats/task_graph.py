@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from llm_jobs.documents.checks import Checks
@@ -43,8 +43,6 @@ _GRAPH_KEYS = ("tasks", "nodes", "dataflows", "edges")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _STEPS = {"compound": "steps", "loop": "steps", "first_of": "first_of"}
 
-Flows = Mapping[str, Sequence[Flow]]
-
 
 def is_task_graph(value: JsonValue) -> bool:
     """Whether a document's value is of this format."""
@@ -59,6 +57,24 @@ def is_task_graph(value: JsonValue) -> bool:
 
 def parse(source: Source, choices: Choices) -> list[ParsedDocument]:
     """The graph once per chosen model. Raises DocumentError with every problem found."""
+    translated = translate(source)
+    return [
+        replace(parsed, format="task_graph", steps=tuple(_flowing(step, translated) for step in parsed.steps))
+        for parsed in job.parse(translated.source, choices)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A task graph as a YAML job, and by step what flows into its inputs, and what is offered to it."""
+
+    source: Source
+    flows: Mapping[str, Mapping[str, tuple[Flow, ...]]]
+    offered: Mapping[str, Mapping[str, tuple[Flow, ...]]]
+
+
+def translate(source: Source) -> Translated:
+    """The YAML job that says the same. Raises DocumentError for what is no task graph."""
     value: JsonValue = {"tasks": source.value} if isinstance(source.value, list) else source.value
     model, problems = validate(TaskGraphModel, source, value)
     raise_if_any(problems)
@@ -66,24 +82,17 @@ def parse(source: Source, choices: Choices) -> list[ParsedDocument]:
     translation = _Translation(source, model)
     written = translation.job()
     raise_if_any(translation.checks.problems)
-    return [
-        replace(
-            parsed,
-            format="task_graph",
-            steps=tuple(translation.flowing(step) for step in parsed.steps),
-        )
-        for parsed in job.parse(written, choices)
-    ]
+    return Translated(written, translation.flows, translation.offered)
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
-    """The tasks of one graph, and what flows between them, by id."""
-
-    items: Sequence[TaskItemModel]
-    at: KeyPath
-    flows: Mapping[str, Flows]
-    needs: Mapping[str, set[str]] = field(default_factory=dict)
+def _flowing(step: ParsedStep, translated: Translated) -> ParsedStep:
+    """The step with what flows into it."""
+    if isinstance(step, ParsedCompound):
+        return replace(step, steps=tuple(_flowing(inner, translated) for inner in step.steps))
+    if isinstance(step, ParsedTask):
+        flows, offered = translated.flows.get(step.name, {}), translated.offered.get(step.name, {})
+        return replace(step, flows=flows, offered=offered, by_name=True)
+    return step
 
 
 class _Translation:
@@ -94,8 +103,8 @@ class _Translation:
         self._graph = graph
         self._whole = part_of(source)
         self._names: dict[KeyPath, str] = {}
-        self._flows: dict[str, Mapping[str, tuple[Flow, ...]]] = {}
-        self._offered: dict[str, Mapping[str, tuple[Flow, ...]]] = {}
+        self.flows: dict[str, Mapping[str, tuple[Flow, ...]]] = {}
+        self.offered: dict[str, Mapping[str, tuple[Flow, ...]]] = {}
         self._outputs: list[Part] = []
 
     def job(self) -> Source:
@@ -116,15 +125,6 @@ class _Translation:
             job_part = job_part.replaced({"output": _listed(self._outputs, root)})
         made = root.replaced({"job": job_part})
         return Source(self.checks.source.file, made.value, made.lines)
-
-    def flowing(self, step: ParsedStep) -> ParsedStep:
-        """The step with what flows into it."""
-        if isinstance(step, ParsedCompound):
-            return replace(step, steps=tuple(self.flowing(inner) for inner in step.steps))
-        if isinstance(step, ParsedTask):
-            offered = self._offered.get(step.name, {})
-            return replace(step, flows=self._flows.get(step.name, {}), offered=offered, by_name=True)
-        return step
 
     def _name_all(self, levels: list[tuple[Sequence[TaskItemModel], KeyPath]]) -> None:
         """A name for every task, those of inner graphs too: a step's column has a name that no other has."""
@@ -239,7 +239,7 @@ class _Translation:
         if kind in KINDS:
             self._check_flows(name, given)
             return head.merged(said.without("name"))
-        self._flows[name], self._offered[name] = given, offered
+        self.flows[name], self.offered[name] = given, offered
         task = whole.holding(re.sub(r"Compound(Task)?$", "", item.type))
         return head.replaced({"task": task, "inputs": said})
 

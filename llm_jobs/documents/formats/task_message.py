@@ -23,7 +23,7 @@ from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.job import JsonValue, Message, Policy
 from llm_jobs.documents.json_text import read_json
 from llm_jobs.documents.models import PromptModel
-from llm_jobs.documents.parsed import ANSWER_COLUMN, ParsedDocument, ParsedInput, ParsedPrompt, ParsedTask
+from llm_jobs.documents.parsed import ANSWER_COLUMN, ParsedChoice, ParsedDocument, ParsedInput, ParsedPrompt, ParsedTask
 from llm_jobs.documents.text import Lines, Source
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables
@@ -163,8 +163,7 @@ class _Reader:
         return overridden(declared, self._choices.parameters)
 
     def _prompt(self, message: TaskMessageModel, parameters: dict[str, JsonValue], at: tuple[int, ...]) -> ParsedPrompt:
-        stated = {key: getattr(message, key) for key in ("model", "models", "fallback")}
-        model, choice = models_of(((PromptModel.model_construct(name=ANSWER_COLUMN, **stated), at),), self.checks)
+        model, choice = self._models(message, at)
         if model is None and not self._choices.models:
             self._refuse_without_model(at)
         return ParsedPrompt(
@@ -176,6 +175,10 @@ class _Reader:
             at=at,
         )
 
+    def _models(self, message: TaskMessageModel, at: tuple[int, ...]) -> tuple[str | None, ParsedChoice | None]:
+        stated = {key: getattr(message, key) for key in ("model", "models", "fallback")}
+        return models_of(((PromptModel.model_construct(name=ANSWER_COLUMN, **stated), at),), self.checks)
+
     def _refuse_without_model(self, at: tuple[int, ...]) -> None:
         self.checks.refuse(
             at,
@@ -186,11 +189,13 @@ class _Reader:
 
     def _task(self, message: TaskMessageModel, parameters: dict[str, JsonValue], at: tuple[int, ...]) -> ParsedTask:
         inputs: dict[str, JsonValue] = {name: f"{{{{ {name} }}}}" for name in _row(message) if name != _ID}
-        model = self._choices.models[0] if self._choices.models else message.model
+        model, choice = self._models(message, at)
         return ParsedTask(
             name=ANSWER_COLUMN,
             task=message.task_type or "",
-            inputs={**inputs, **parameters, **({} if model is None else {"model": model})},
+            inputs={**inputs, **parameters},
+            model=model,
+            choice=choice,
             at=at,
         )
 
