@@ -12,17 +12,21 @@ from llm_jobs.operations.records import JobLine
 from llm_jobs.operations.services import Services
 
 REFUSED = "refused"
+DUE = Wait(reason="it is due")
+MOST_LISTED = 100  # documents that are no jobs yet: more would hide the jobs
 
 
 def waits(services: Services, only: Collection[str] | None = None) -> list[tuple[Deferred, Wait]]:
     """What still waits or was refused, oldest first, and why."""
     standing = Standing(services)
     found = [(each, standing.wait(each)) for each in standing.open if only is None or each.id in only]
-    return [(each, wait or Wait(reason="it is due")) for each, wait in found]
+    return [(each, wait or DUE) for each, wait in found]
 
 
-def deferred_lines(services: Services) -> list[JobLine]:
-    """The documents that are no jobs yet, newest first, as `latest_jobs` lists jobs; without a hash."""
+def deferred_lines(services: Services, limit: int = MOST_LISTED) -> list[JobLine]:
+    """The newest documents that are no jobs yet, newest first, as `latest_jobs` lists jobs; without a hash."""
+    standing = Standing(services)
+    newest = [(each, standing.wait(each) or DUE) for each in reversed(standing.open[-min(limit, MOST_LISTED) :])]
     return [
         JobLine(
             name=each.name,
@@ -36,10 +40,10 @@ def deferred_lines(services: Services) -> list[JobLine]:
             result=None,
             waits_for=wait.reason,
         )
-        for each, wait in reversed(waits(services))
+        for each, wait in newest
     ]
 
 
 def overview(services: Services, limit: int) -> list[JobLine]:
     """The latest `limit` jobs, newest first, after the documents that are no jobs yet."""
-    return [*deferred_lines(services), *latest_jobs(services, limit)]
+    return [*deferred_lines(services, limit), *latest_jobs(services, limit)]

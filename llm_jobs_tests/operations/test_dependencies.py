@@ -144,6 +144,13 @@ def test_submitted_again_a_document_replaces_the_one_that_waits(house: House) ->
     assert len(house.services.ledger.submissions(name="second")) == 1
 
 
+def test_of_many_that_wait_the_newest_are_listed_and_hide_no_job(house: House) -> None:
+    for number in range(4):
+        house.drop(f"{number}.yaml", document(f"job {number}", "depends_on: first", text=f"Name colour {number}."))
+    house.drop("free.yaml", document("free"))
+    assert [line.name for line in overview(house.services, 2)] == ["job 3", "job 2", "free"]
+
+
 @pytest.mark.parametrize("in_pipeline", [False, True])
 def test_a_kill_while_a_document_becomes_a_job_loses_nothing_and_asks_nothing_twice(
     house: House, *, in_pipeline: bool
