@@ -156,7 +156,12 @@ def test_what_becomes_of_a_failure_is_what_it_says(handling: str, meant: OutputE
         ("{destination: api, endpoint: 'https://h/r', retries: -1}", ".retries", "greater than or equal", "larger"),
         ("{destination: api, endpoint: 'https://h/r', timeout: 0}", ".timeout", "greater than 0", "larger"),
         ("{destination: api, endpoint: 'https://h/r', auth: basic}", ".auth", "neither bearer_token", "correct"),
-        ("{destination: api, endpoint: 'https://h/r', auth: {bearer: a b}}", ".auth.bearer", "", "correct"),
+        (
+            "{destination: api, endpoint: 'https://h/r', auth: {bearer: a b}}",
+            ".auth",
+            "not named by a variable",
+            "bearer_token",
+        ),
         ("{destination: api, endpoint: 'https://h/r', headers: {Host: x}}", ".headers.Host", "not for documents", ""),
         ("{destination: api, endpoint: 'https://h/r', headers: {'a b': x}}", ".headers['a b']", "no header", "correct"),
         ("{destination: api, endpoint: 'https://h/r', headers: {X: 7}}", ".headers.X", "valid string", "in quotes"),
