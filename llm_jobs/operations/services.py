@@ -78,9 +78,10 @@ class Services:
     def surroundings(self) -> Surroundings:
         """What tasks may use."""
         settings = self.settings
+        roots = (settings.home, settings.home.parent, *settings.allowed_roots)
         return Surroundings(
             scripts=settings.scripts,
-            roots=(settings.home, settings.home.parent, *settings.allowed_roots),
+            roots=tuple(each for each in roots if each != each.parent),  # never the whole file system
             timeout_s=settings.script_timeout_s,
             memory_mb=settings.task_memory_mb,
         )

@@ -96,13 +96,10 @@ class TaskContract:
         task, workers = self.task, Workers(environment={})
         assert isinstance(task, Task)
         given = self._given()
-        fill = compile_inputs(
-            {name: value for name, value in given.items() if name not in task.fixed}, where="example", schemas=task.inputs
-        )
-        inputs: Mapping[str, JsonValue] = {
-            **{name: value for name, value in given.items() if name in task.fixed},
-            **fill({}),
-        }
+        fixed = {name: value for name, value in given.items() if name in task.fixed}
+        others = {name: value for name, value in given.items() if name not in task.fixed}
+        filled = compile_inputs(others, where="the example", schemas=task.inputs)({})
+        inputs: Mapping[str, JsonValue] = {**fixed, **filled}
         around = Surroundings(
             scripts=around.scripts, roots=around.roots, workers=workers, pull=around.pull, rehearsal=rehearsal
         )

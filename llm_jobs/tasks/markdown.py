@@ -104,16 +104,16 @@ def _tables(tokens: Sequence[Token]) -> list[JsonValue]:
     tables: list[JsonValue] = []
     rows: list[JsonValue] = []
     cells: list[JsonValue] = []
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in pairwise(tokens):
         if token.type == "table_open":
             rows = []
         elif token.type == "tr_open":
             cells = []
-        elif token.type in ("th_open", "td_open") and following is not None:
+        elif token.type in ("th_open", "td_open"):
             cells.append(_plain(following))
         elif token.type == "tr_close":
             rows.append(cells)
-        elif token.type == "table_close":
+        if following.type == "table_close":
             tables.append(rows)
     return tables
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_jobs.tasks.base import Surroundings
-from llm_jobs.tasks.contract import TaskContract
 from llm_jobs.tasks.built_in import BUILT_IN
+from llm_jobs.tasks.contract import TaskContract
 
 GRADE = "def grade(text, words=2):\n    return len(text.split()) == words\n"
 
