@@ -163,8 +163,15 @@ def _sends_schema(step: Step) -> bool:
 def _policy(old: Job, new: Job) -> Iterator[Difference]:
     if old.name != new.name:
         yield Difference(path="name", old=old.name, new=new.name, effect="nothing")
-    for path, a, b in _walk(asdict(old.policy), asdict(new.policy), ""):
+    for path, a, b in _walk(_policy_members(old), _policy_members(new), ""):
         yield Difference(path=path, old=a, new=b, effect="nothing")
+
+
+def _policy_members(job: Job) -> dict[str, object]:
+    """The policy as a document writes it: one output is no list."""
+    members = asdict(job.policy)
+    outputs = members.pop("outputs")
+    return members | ({"output": outputs[0] if len(outputs) == 1 else outputs} if outputs else {})
 
 
 def _walk(old: object, new: object, path: str) -> Iterator[tuple[str, object, object]]:
