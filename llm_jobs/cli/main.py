@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": Listed(module="explain", help="Print the resolved job of a document, with where each value comes from."),
     "lock": Listed(module="lock", help="Pin the versions of prompts, stacks and models that a document means."),
     "validate": Listed(module="validate", help="Check documents and show what would be asked; spends nothing."),
+    "schema": Listed(module="schema", help="Print the JSON Schema of documents, for editors."),
     "plan": Listed(
         module="plan", help="Show what a document would ask and cost, and what a change of it costs; spends nothing."
     ),
