@@ -90,18 +90,21 @@ def _read(value: Any) -> Deferred:
     )
 
 
-def in_force(services: Services, every: Sequence[Deferred]) -> list[Deferred]:
-    """Those that still wait, or were refused, and that no later submission of the same document replaced."""
+def newest_waiting(every: Sequence[Deferred]) -> list[Deferred]:
+    """Those that still wait, or were refused, and that none of the same series replaced."""
     newest: dict[tuple[str, ...], str] = {}
     for each in every:
         newest[each.series] = each.tie.id if each.tie else each.id
     return [
         each
         for each in every
-        if each.state != "frozen"
-        and newest[each.series] == (each.tie.id if each.tie else each.id)
-        and not _is_submitted_since(services, each)
+        if each.state != "frozen" and newest[each.series] == (each.tie.id if each.tie else each.id)
     ]
+
+
+def in_force(services: Services, every: Sequence[Deferred]) -> list[Deferred]:
+    """Of those, the ones that no later submission of the same document replaced either."""
+    return [each for each in newest_waiting(every) if not _is_submitted_since(services, each)]
 
 
 def _is_submitted_since(services: Services, each: Deferred) -> bool:

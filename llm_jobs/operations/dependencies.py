@@ -13,7 +13,7 @@ from functools import cached_property
 from llm_jobs.documents.formats.pipeline_of_jobs import cycle_in
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
-from llm_jobs.operations.deferred import Deferred, all_deferred, in_force
+from llm_jobs.operations.deferred import Deferred, all_deferred, in_force, newest_waiting
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
 
@@ -36,8 +36,12 @@ class Standing:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.every = all_deferred(services.ledger)
-        self.open = in_force(services, self.every) if self.every else []
         self._members = {(each.tie.id, each.tie.member): each for each in self.every if each.tie is not None}
+
+    @cached_property
+    def open(self) -> list[Deferred]:
+        """What still waits or was refused, and was not replaced, oldest first."""
+        return in_force(self._services, self.every)
 
     def wait(self, each: Deferred) -> Wait | None:
         """What the document waits for, the hopeless first; None: everything is done. Refused ones say why."""
@@ -48,7 +52,7 @@ class Standing:
 
     def cycle(self, name: str, needs: Sequence[str]) -> list[str]:
         """The names of documents that would wait for each other for ever, were `name` to wait for `needs`."""
-        graph = {each.name: list(each.needs) for each in self.open if each.tie is None}
+        graph = {each.name: list(each.needs) for each in newest_waiting(self.every) if each.tie is None}
         path = cycle_in({name: needs, **{key: value for key, value in graph.items() if key != name}})
         return path if name in path else []
 
