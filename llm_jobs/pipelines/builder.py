@@ -103,7 +103,8 @@ class Builder:
     def _column(self, step: Step, output: str) -> str | None:
         name = str(step["name"])
         if "task" not in step:
-            return name if output == name or ("split" in step and output == "text") else None
+            is_text = "split" in step or any(key in step for key in ("text", "messages", "prompt", "version"))
+            return name if output == name or (is_text and output in ("text", "answer")) else None
         task = self._tasks.get(str(step["task"]))
         found = output_of(task, output)
         if found is None:
