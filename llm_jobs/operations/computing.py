@@ -73,9 +73,12 @@ class TaskWork:
     async def _awaited(self, row: Row) -> Values:
         provider = self._session.provider(KIND)
         assert isinstance(provider, TaskProvider)
-        step = self._step
+        step, rehearsal = self._step, self._rehearsal
+        inputs = self.inputs(row)
         try:
-            outputs = await provider.answer(self._task, self.inputs(row), digest=step.digest, timeout_s=self._timeout_s)
+            outputs = await provider.answer(
+                self._task, inputs, digest=step.digest, timeout_s=self._timeout_s, rehearsal=rehearsal
+            )
         except CallError as error:
             raise RowError(f"step {step.name}: {error}") from None
         return self._values(outputs)
