@@ -107,14 +107,14 @@ class Services:
             script_folder=self.settings.scripts,
         )
 
-    async def _pull(self, model: str) -> str:
+    async def _pull(self, model: str) -> None:
         """Have Ollama download a model. Raises CallError where it does not."""
         entry = self.catalogue.resolve(model, bare_provider="ollama")
         provider = self.open_provider(entry.model.provider)
         try:
             if not isinstance(provider, Pulls):
                 raise RowError(f"the provider {entry.model.provider} downloads no models; write ollama/NAME")
-            return await provider.pull(entry.model)
+            await provider.pull(entry.model)
         finally:
             await provider.aclose()
 

@@ -98,5 +98,5 @@ class Provider(Protocol):
 class Pulls(Protocol):
     """A provider whose server downloads models."""
 
-    async def pull(self, model: ModelRef) -> str:
-        """Download `model` where it is not there yet; the server's word for how it ended. Raises CallError."""
+    async def pull(self, model: ModelRef) -> None:
+        """Download `model` where it is not there yet. Raises CallError."""

@@ -100,11 +100,11 @@ class OllamaProvider(HttpProvider):
             model=text_or_none(answer.get("model")),
         )
 
-    async def pull(self, model: ModelRef) -> str:
+    async def pull(self, model: ModelRef) -> None:
         """Have the server download `model`; what is there already is not fetched again. Raises CallError."""
         access = self._catalogue.access(model)
         key = self._keys.key(access, origin_of(model.base_url))
-        answered = await self.channel().exchange(
+        await self.channel().exchange(
             "POST",
             f"{model.base_url}/api/pull",
             headers={"content-type": "application/json", **(self.authorisation(key) if key else {})},
@@ -112,7 +112,6 @@ class OllamaProvider(HttpProvider):
             timeout_s=_PULL_TIMEOUT_S,
             scrubber=self._keys.scrubber(),
         )
-        return text_or_none(whole_object(answered.raw).get("status")) or "success"
 
     async def digest(self, model: ModelRef) -> str:
         """The digest of the weights that `model` names on its server now; asked when a job is frozen.

@@ -33,7 +33,7 @@ class Surroundings:
     workers: Workers | None = None  # only while a job runs
     digest: str | None = None  # of the user's code, as it was when the job was submitted
     rehearsal: bool = False  # the outputs are wanted, and nothing is to happen
-    pull: Callable[[str], Awaitable[str]] | None = None  # has a server download a model; tells what was done
+    pull: Callable[[str], Awaitable[None]] | None = None  # has a server download a model
 
 
 class Task:
@@ -49,7 +49,7 @@ class Task:
     category: ClassVar[str] = "text"
     description: ClassVar[str]
     inputs: ClassVar[Mapping[str, Schema]]  # JSON Schema each; one with a `default` may be left out
-    outputs: ClassVar[Mapping[str, Schema]]
+    outputs: ClassVar[Mapping[str, Schema]]  # either one, `OWN`, or several with names
     example: ClassVar[Values]  # the inputs of one row, filled
     fixed: ClassVar[frozenset[str]] = frozenset()  # inputs that are the same for all rows, and no templates
     side_effects: ClassVar[bool] = False

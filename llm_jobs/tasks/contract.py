@@ -17,7 +17,7 @@ from llm_jobs.documents.job import JsonValue, TaskStep
 from llm_jobs.isolation.workers import Workers
 from llm_jobs.results.row_columns import TaskColumns
 from llm_jobs.results.schemas import compile_check
-from llm_jobs.tasks.base import AnyTask, PromptTask, Surroundings, Task, Values, given_inputs
+from llm_jobs.tasks.base import OWN, AnyTask, PromptTask, Surroundings, Task, Values, given_inputs
 from llm_jobs.tasks.filling import compile_inputs
 from llm_jobs.tasks.registry import plain_name
 
@@ -47,6 +47,10 @@ class TaskContract:
             check = compile_check(schema)
             if "default" in schema:
                 check(schema["default"])
+
+    def test_it_gives_one_output_of_the_steps_own_name_or_named_ones(self) -> None:
+        assert self.task.outputs
+        assert OWN not in self.task.outputs or len(self.task.outputs) == 1
 
     def test_its_example_has_every_input_and_fits(self) -> None:
         needed = {name for name, schema in self.task.inputs.items() if "default" not in schema}

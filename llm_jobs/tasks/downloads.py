@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from llm_jobs.errors import SetupError
 from llm_jobs.tasks.base import OWN, Surroundings, Task, Values
 
 
@@ -14,15 +13,14 @@ class DownloadModel(Task):
     category = "model"
     description = "Has Ollama download a model; gives its name on."
     inputs = {"model": {"type": "string", "minLength": 1}}
-    outputs = {OWN: {"type": "string"}, "status": {"type": "string"}}
+    outputs = {OWN: {"type": "string"}}
     example = {"model": "ollama/all-minilm"}
     side_effects = True
     slow = True
 
     async def answer(self, inputs: Values, surroundings: Surroundings) -> Values:
         model = str(inputs["model"])
-        if surroundings.rehearsal:
-            return {OWN: model, "status": None}
-        if surroundings.pull is None:
-            raise SetupError("models are downloaded only while a job runs")
-        return {OWN: model, "status": await surroundings.pull(model)}
+        if not surroundings.rehearsal:
+            assert surroundings.pull is not None, "models are downloaded only while a job runs"
+            await surroundings.pull(model)
+        return {OWN: model}

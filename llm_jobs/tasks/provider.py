@@ -30,7 +30,9 @@ class TaskProvider:
 
     def __init__(self, tasks: Tasks, surroundings: Surroundings, workers: Workers) -> None:
         self._tasks = tasks
-        self._surroundings = replace(surroundings, workers=workers)
+        self._pull = surroundings.pull
+        self._pulled: dict[str, asyncio.Task[None]] = {}
+        self._surroundings = replace(surroundings, workers=workers, pull=self._pull_once)
         self._workers = workers
         self._turns = asyncio.Semaphore(MOST_THREADS)
 
@@ -83,7 +85,18 @@ class TaskProvider:
         return Reply(status="succeeded", output=output, usage=usage, finish_reason=None, model=None)
 
     async def aclose(self) -> None:
+        for pulling in self._pulled.values():
+            pulling.cancel()
+        await asyncio.gather(*self._pulled.values(), return_exceptions=True)
         await self._workers.aclose()
+
+    async def _pull_once(self, model: str) -> None:
+        """Many rows may name one model. What failed is tried again by the next."""
+        assert self._pull is not None
+        pulling = self._pulled.get(model)
+        if pulling is None or (pulling.done() and (pulling.cancelled() or pulling.exception())):
+            pulling = self._pulled[model] = asyncio.ensure_future(self._pull(model))
+        await asyncio.shield(pulling)
 
     def _no_model(self) -> DocumentError:
         what = "the provider task reaches no model"

@@ -215,3 +215,15 @@ def test_javascript_that_cannot_run_is_refused(answer: Answer, inputs: Mapping[s
     with pytest.raises(DocumentError) as refused:
         answer([javascript(**inputs)], ROWS)
     assert reason in str(refused.value)
+
+
+def test_a_plan_looks_for_recorded_answers_and_computes_none(house: House, answer: Answer) -> None:
+    recorded = step("counted", returns="integer", recorded=True)
+    answer([recorded], ROWS[:1])
+    after = {"name": "said", "text": "{{ out }}"}
+    job = {"name": "p", "model": "simulated", "input": {"rows": ROWS}, "steps": [recorded, after]}
+    path = str(house.write("p.json", {"job": job}))
+    for command in ("plan", "validate"):
+        planned = house.invoke(command, path)
+        assert planned.exit_code == 0, planned.output
+    assert (house.home / "scripts" / "count").read_text() == "x"
