@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
+from llm_jobs.documents.graphs import cycle_of
 from llm_jobs.documents.job import FilterStep, GroupStep, JsonValue, SplitStep, SweepStep
 from llm_jobs.documents.models import Aggregation, JobModel, PhaseModel, PromptModel, StepModel
 from llm_jobs.documents.parsed import (
@@ -80,6 +81,19 @@ class StepParser:
                 self._check_needs(step, [other.name for other in steps], before, here)
                 yield parsed
             before.append(step.name)
+        self._check_cycle(steps, at)
+
+    def _check_cycle(self, steps: Sequence[StepModel], at: KeyPath) -> None:
+        """Only of what is written: that a step comes after the one before it gives way to `needs`."""
+        needs = {step.name: [name for name in step.needs or () if name != step.name] for step in steps}
+        if cycle := cycle_of(needs):
+            index = next(index for index, step in enumerate(steps) if step.name in cycle)
+            self._checks.refuse(
+                (*at, index, "needs"),
+                f"steps wait for each other: {' -> '.join(cycle)}",
+                rule="a step comes after those that it needs",
+                remedy="leave one of these needs out",
+            )
 
     def _check_needs(self, step: StepModel, names: Sequence[str], before: Sequence[str], at: KeyPath) -> None:
         for index, name in enumerate(step.needs or ()):
