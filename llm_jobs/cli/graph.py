@@ -9,8 +9,11 @@ import click
 
 from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
+from llm_jobs.cli.texts import compact_json
+from llm_jobs.documents.job import JsonValue
 from llm_jobs.operations.graphs import graphs_of
 from llm_jobs.operations.overrides import Overrides
+from llm_jobs.pipelines.builder import Builder
 
 FORMS = ("mermaid", "json", "dependencies", "yaml", "python")
 
@@ -27,8 +30,9 @@ Examples:
 @click.argument("document", metavar="DOCUMENT")
 @click.option("--format", "form", type=click.Choice(FORMS), default="mermaid", show_default=True, help="What to print.")
 @document_options
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per job: its name, and its graph.")
 @click.pass_obj
-def command(entry: Entry, document: str, overrides: Overrides, form: str) -> None:
+def command(entry: Entry, document: str, overrides: Overrides, form: str, as_json: bool) -> None:
     """Print the graph of a document; spends nothing.
 
     DOCUMENT is a document of any format, a job submitted before, or a Python script that builds a `graph`. Every form
@@ -37,10 +41,17 @@ def command(entry: Entry, document: str, overrides: Overrides, form: str) -> Non
     with entry.open_services() as services:
         script = entry.working_directory / document if PurePath(document).suffix == ".py" else None
         for graph in graphs_of(services, document, overrides, script=script):
-            if form in ("json", "dependencies"):
-                value = graph.to_json() if form == "json" else graph.to_dependency_json()
-                click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-            elif form == "mermaid":
-                click.echo(graph.to_mermaid(), nl=False)
+            value = _in_form(graph, form)
+            if as_json:
+                click.echo(compact_json({"name": graph.members["name"], "format": form, "graph": value}))
             else:
-                click.echo(graph.to_yaml() if form == "yaml" else graph.to_python(), nl=False)
+                text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+                click.echo(text, nl=False)
+
+
+def _in_form(graph: Builder, form: str) -> JsonValue:
+    if form == "json":
+        return graph.to_json()
+    if form == "dependencies":
+        return graph.to_dependency_json()
+    return {"mermaid": graph.to_mermaid, "yaml": graph.to_yaml, "python": graph.to_python}[form]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,5 +151,7 @@ def test_a_graph_is_printed_in_every_form(tmp_path: Path) -> None:
     assert len(hashes) == 1
     assert house.invoke("graph", "g.yaml").stdout.startswith("flowchart TD\n")
     assert '"dependencies"' in house.invoke("graph", "g.yaml", "--format", "dependencies").stdout
+    line = json.loads(house.invoke("graph", "g.yaml", "--format", "json", "--json").stdout)
+    assert (line["name"], [task["id"] for task in line["graph"]["tasks"]]) == ("g", ["answer", "text_summary"])
     with house.entry.open_services() as services:
         assert [each.names() for each in graphs_of(services, "g.yaml")] == [["answer", "text_summary"]]
