@@ -129,6 +129,13 @@ MISTAKES = {
     "steps that need each other": JOB + ROWS + CYCLE,
 }
 
+NAMED = {
+    "an unknown model": ("{name: said, text: Hello, model: nobody}", "known are counted"),
+    "an unknown prompt": ("{name: missing}", "there are known"),
+    "a version out of range": ("{name: known, version: ^2.0.0}", "there are 1.0.0"),
+    "a version that is none": ("{name: known, version: newest}", "write 1.2.3, ^1.2, ~1.2.3 or latest"),
+}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ReplayServer]:
@@ -170,6 +177,17 @@ def test_a_mistake_is_told_with_its_line_and_remedy_and_costs_nothing(
     found = problems(services, house.write("document.yaml", document))
     assert found[0].line in lines
     assert all(each.file == "document.yaml" and each.what and each.rule and each.remedy for each in found)
+    assert (server.stats()["total"], latest_jobs(services)) == (0, [])
+
+
+@pytest.mark.parametrize("mistake", NAMED)
+def test_a_name_that_is_not_there_is_told_with_its_line_and_the_names_that_are(
+    house: House, services: Services, server: ReplayServer, mistake: str
+) -> None:
+    prompt, told = NAMED[mistake]
+    [found] = problems(services, house.write("document.yaml", f"{JOB}{ROWS}  prompts:\n    - {prompt}\n"))
+    assert (found.file, found.line) == ("document.yaml", 6)
+    assert told in found.what
     assert (server.stats()["total"], latest_jobs(services)) == (0, [])
 
 
