@@ -80,6 +80,11 @@ class Settings:
         return self.home / "prompts"
 
     @property
+    def models(self) -> Path:
+        """Of models that work in this process, a folder each."""
+        return self.home / "models"
+
+    @property
     def models_file(self) -> Path:
         return self.home / "models.yaml"
 

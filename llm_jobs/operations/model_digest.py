@@ -8,11 +8,17 @@ from dataclasses import replace
 from llm_jobs.documents.job import ModelRef
 from llm_jobs.operations.background import consume
 from llm_jobs.operations.services import Services
+from llm_jobs.providers.base import Digests
 from llm_jobs.providers.ollama import OllamaProvider
+
+LOCAL = "sentence-transformers"
 
 
 def with_digest(services: Services, model: ModelRef) -> ModelRef:
     """`model` with its digest where its provider tells one. Raises SetupError where the server does not answer."""
+    if model.provider == LOCAL:
+        provider = services.open_provider(model.provider)
+        return replace(model, digest=provider.digest(model)) if isinstance(provider, Digests) else model
     if model.provider != OllamaProvider.kind:
         return model
 

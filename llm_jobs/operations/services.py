@@ -105,6 +105,7 @@ class Services:
             catalogue=self.catalogue,
             connections=UNBOUNDED,
             script_folder=self.settings.scripts,
+            model_folder=self.settings.models,
         )
 
     async def _pull(self, model: str) -> None:

@@ -100,3 +100,11 @@ class Pulls(Protocol):
 
     async def pull(self, model: ModelRef) -> None:
         """Download `model` where it is not there yet. Raises CallError."""
+
+
+@runtime_checkable
+class Digests(Protocol):
+    """A provider that reads the weights of its models itself."""
+
+    def digest(self, model: ModelRef) -> str | None:
+        """Of the weights, where they are here."""

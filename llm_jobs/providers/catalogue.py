@@ -19,7 +19,7 @@ from llm_jobs.providers.models_file import read_models
 from llm_jobs.providers.parameters import parameter_problems
 from llm_jobs.providers.secrets import Access
 from llm_jobs.providers.set_values import in_force
-from llm_jobs.providers.vendors import VENDORS, checked_url, origin_of, origins_of
+from llm_jobs.providers.vendors import COSTS_NOTHING, VENDORS, checked_url, origin_of, origins_of
 
 _LIKELY_VENDORS = (("claude", "anthropic"), ("gpt-", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"))
 
@@ -109,7 +109,7 @@ class Catalogue:
         entry = self._entries.get(model.name)
         if entry is not None and entry.price is not None:
             return entry.price
-        return FREE if model.provider == "simulated" else None
+        return FREE if model.provider in COSTS_NOTHING else None
 
     def check_parameters(
         self, entry: CatalogueEntry, operation: Operation, parameters: Mapping[str, JsonValue]

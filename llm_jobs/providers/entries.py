@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from llm_jobs.documents.job import JsonValue, ModelRef, Operation
-from llm_jobs.providers.vendors import VENDORS, base_url_of, origins_of
+from llm_jobs.providers.vendors import COSTS_NOTHING, VENDORS, base_url_of, origins_of
 
 # Anthropic requires max_tokens; most answers are shorter, and every current model can write as many.
 _ANTHROPIC_DEFAULTS: Mapping[str, JsonValue] = MappingProxyType({"max_tokens": 4096})
@@ -80,7 +80,7 @@ def built_in_entry(name: str, provider: str, upstream: str, environment: Mapping
     vendor = VENDORS[provider]
     return CatalogueEntry(
         model=ModelRef(name=name, provider=provider, upstream=upstream, base_url=base_url_of(vendor, environment)),
-        price=FREE if provider == "simulated" else None,
+        price=FREE if provider in COSTS_NOTHING else None,
         key_name=vendor.key_variable,
         allowed_origins=origins_of(vendor, environment),
         defaults=_ANTHROPIC_DEFAULTS if provider == "anthropic" else {},

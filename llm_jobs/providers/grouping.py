@@ -67,7 +67,7 @@ def split(raw: bytes, requests: Sequence[Request]) -> list[bytes]:
 
 
 def _form(endpoint: Endpoint) -> _Form | None:
-    if endpoint.provider == "openai" and endpoint.path.endswith("/embeddings"):
+    if endpoint.provider in ("openai", "sentence-transformers") and endpoint.path.endswith("/embeddings"):
         return _OPENAI
     return _OLLAMA if endpoint.provider == "ollama" and endpoint.path.endswith("/api/embed") else None
 

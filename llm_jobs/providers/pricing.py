@@ -31,6 +31,8 @@ class Pricing:
 
     def cost_usd(self, model: ModelRef, usage: Usage) -> float | None:
         """What `usage` cost, None where the price or a count of tokens is unknown."""
+        if model.provider == "sentence-transformers":
+            return 0.0  # it works here, and counts no tokens
         if usage.prompt_tokens is None or usage.completion_tokens is None:
             return None
         catalogue = self._live.in_force()

@@ -20,11 +20,13 @@ def open_provider(
     catalogue: AccessRules,
     connections: int = 100,
     script_folder: Path | None = None,
+    model_folder: Path | None = None,
 ) -> Provider:
     """A provider of `kind`. Opens no connection and reads no key before the first request is sent.
 
     `environment` is kept as it is and read at each call. `script_folder`: where the programs of the command provider
-    lie. Raises NotFound for an unknown kind.
+    lie; `model_folder`: where models that work in this process do. Raises NotFound for an unknown kind, SetupError for
+    one that is not installed.
     """
     if kind == "simulated":
         return SimulatedProvider()
@@ -40,6 +42,10 @@ def open_provider(
         from llm_jobs.providers.ollama import OllamaProvider
 
         return OllamaProvider(environment=environment, catalogue=catalogue, connections=connections)
+    if kind == "sentence-transformers":
+        from llm_jobs.providers.sentence_transformers import SentenceTransformersProvider
+
+        return SentenceTransformersProvider(model_folder=model_folder)
     if kind == "command":
         from llm_jobs.providers.command import CommandProvider
 

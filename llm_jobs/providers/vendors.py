@@ -14,6 +14,7 @@ from llm_jobs.documents.identity import normalised_url
 from llm_jobs.errors import DocumentError, Problem
 
 _OLLAMA_PORT = 11434
+COSTS_NOTHING = frozenset({"simulated", "sentence-transformers"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +53,7 @@ VENDORS: Mapping[str, Vendor] = {
             key_variable="OLLAMA_API_KEY",
             origins=frozenset({"https://ollama.com"}),
         ),
+        Vendor(kind="sentence-transformers"),
         Vendor(kind="command"),
     )
 }
