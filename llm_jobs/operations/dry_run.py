@@ -223,6 +223,7 @@ class _DryRun:
         unasked = [settled for settled in row.settled if settled.facts.error_class == WOULD_BE_ASKED]
         walked.problem = row.error if row.status != "succeeded" and not unasked else None
         walked.unreached = self._unreached(plan, row) if unasked else ()
+        walked.waits_for_task = len(unasked) > sum(visit.answer is None for visit in visits)
         return DryRow(table=table, row=row, walked=walked)
 
     def _visit(self, step: str, call: Call, facts: Facts) -> Visit:

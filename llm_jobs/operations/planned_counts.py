@@ -133,7 +133,7 @@ class Counted:
     def _kind(self, row: WalkedRow, known: Counterparts | None, *, more_samples: bool) -> tuple[str, Cause]:
         is_same = known is not None and known.has(row.row)
         has_key = known is not None and not is_same and known.has_key(row.row)
-        if not row.visits:
+        if not row.visits and not row.is_unanswered:
             return ("unaskable" if row.unreached is None or row.problem else "reused"), "first"
         if not row.is_unanswered:
             return "reused", "first"

@@ -45,6 +45,8 @@ class WalkedRow:
     problem: str | None = None
     unreached: tuple[int, ...] | None = None  # steps that wait for its answers; None: all after the last that it is in
 
+    waits_for_task: bool = False  # for one whose answers are kept, and which is not among the visits
+
     @property
     def is_answered(self) -> bool:
         """Is it answered in all of its steps?"""
@@ -54,7 +56,7 @@ class WalkedRow:
     def is_unanswered(self) -> bool:
         """Does it wait for a call that would be asked?"""
         visits = self.visits[-1:] if self.unreached is None else self.visits  # in a graph several may wait at once
-        return any(visit.answer is None for visit in visits)
+        return self.waits_for_task or any(visit.answer is None for visit in visits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.errors import DocumentError
-from llm_jobs_tests.cli.house import House
+from llm_jobs_tests.cli.house import House, facts
 from llm_jobs_tests.tasks.conftest import Answer
 
 SCRIPT = """
@@ -223,7 +223,10 @@ def test_a_plan_looks_for_recorded_answers_and_computes_none(house: House, answe
     after = {"name": "said", "text": "{{ out }}"}
     job = {"name": "p", "model": "simulated", "input": {"rows": ROWS}, "steps": [recorded, after]}
     path = str(house.write("p.json", {"job": job}))
-    for command in ("plan", "validate"):
-        planned = house.invoke(command, path)
-        assert planned.exit_code == 0, planned.output
+    planned = house.invoke("plan", path, "--json")
+    assert planned.exit_code == 0, planned.output
+    [told] = facts(planned.stdout)
+    assert (told["calls"]["total"], told["calls"]["new"], told["calls"]["unknown"]) == (3, 1, 2)
+    assert (told["rows"]["new"], told["rows"]["reused"]) == (3, 0)
+    assert house.invoke("validate", path).exit_code == 0
     assert (house.home / "scripts" / "count").read_text() == "x"
