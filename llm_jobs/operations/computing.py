@@ -39,7 +39,7 @@ class TaskWork:
         rehearsal: bool = False,
     ) -> None:
         """`rehearsal`: the outputs are wanted, and no effect. Raises NotFound for a task that is no longer registered,
-        and InputChanged for code that was changed."""
+        and InputChanged for code that is another by now."""
         task = services.tasks.get(step.task)
         assert isinstance(task, Task)
         self._session = session
@@ -50,8 +50,10 @@ class TaskWork:
         self._columns = TaskColumns(step)
         self._rehearsal = rehearsal
         self._around = around = replace(services.surroundings, rehearsal=rehearsal)
+        if task.version != step.version:
+            raise _changed(step, f"version {step.version} of the task {step.task} is {task.version} by now")
         if task.digest(step.fixed, around) != step.digest:
-            raise _changed(step)
+            raise _changed(step, f"the script {step.fixed.get('script')} was changed")
         schemas: Mapping[str, Schema] = {**(task.more_inputs(step.fixed, around) or {}), **task.inputs}
         self._fill = compile_inputs(step.inputs, where=f"step {step.name}", schemas=schemas)
 
@@ -122,10 +124,9 @@ class RecordedStep(PreparedStep):
         self.first = Asker(means, build, check=self._check, epoch=epoch, step=step.name)
 
 
-def _changed(step: TaskStep) -> InputChanged:
+def _changed(step: TaskStep, how: str) -> InputChanged:
     problem = Problem(
-        what=f"the code of step {step.name} was changed since the job was submitted",
-        value=str(step.fixed.get("script")),
+        what=f"the code of step {step.name} was changed since the job was submitted: {how}",
         rule="a job runs the code that it was submitted with",
         remedy="submit it again, or bring the code back",
     )

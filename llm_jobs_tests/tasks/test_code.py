@@ -230,3 +230,16 @@ def test_a_plan_looks_for_recorded_answers_and_computes_none(house: House, answe
     assert (told["rows"]["new"], told["rows"]["reused"]) == (3, 0)
     assert house.invoke("validate", path).exit_code == 0
     assert (house.home / "scripts" / "count").read_text() == "x"
+
+
+def test_a_job_that_was_submitted_runs_no_other_code(house: House, script: Path) -> None:
+    job = {"name": "p", "input": {"rows": ROWS}, "steps": [step("counted", returns="integer")]}
+    path = house.write("p.json", {"job": job})
+    [accepted] = house.accept(path)
+    script.write_text(SCRIPT.replace("n * 2", "n * 3"))
+    ran = house.invoke("run", accepted.hash)
+    assert ran.exit_code != 0
+    assert "the script grade.py was changed" in ran.output
+    script.write_text(SCRIPT)
+    again = house.invoke("run", accepted.hash)
+    assert again.exit_code == 0, again.output
