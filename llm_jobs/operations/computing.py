@@ -60,7 +60,7 @@ class TaskWork:
     def ready(self) -> ComputedStep | AwaitedStep | PreparedStep:
         """The step as the engine takes it."""
         if self._step.recorded:
-            return RecordedStep(self._step, self._means(), fill=self.inputs, columns=self._columns, epoch=self._epoch)
+            return RecordedStep(self._step, self._means(), fill=self._asked, values=self._shaped, epoch=self._epoch)
         if self._task.slow:
             return AwaitedStep(compute=self._awaited, at_once=AT_ONCE)
         return ComputedStep(compute=self._computed)
@@ -68,6 +68,13 @@ class TaskWork:
     def inputs(self, row: Row) -> dict[str, JsonValue]:
         """All inputs for a row. Raises RowError."""
         return {**self._step.fixed, **self._fill(row)}
+
+    def _asked(self, row: Row) -> dict[str, JsonValue]:
+        return {name: value for name, value in self.inputs(row).items() if name not in self._task.shaping}
+
+    def _shaped(self, outputs: Values) -> dict[str, JsonValue]:
+        """The columns. Raises ValueError."""
+        return self._columns.values(self._task.shaped(outputs, self._step.fixed))
 
     def _computed(self, row: Row) -> Values:
         return self._values(self._task.run(self.inputs(row), self._around))
@@ -87,7 +94,7 @@ class TaskWork:
 
     def _values(self, outputs: Values) -> Values:
         try:
-            return self._columns.values(outputs)
+            return self._shaped(outputs)
         except ValueError as error:
             raise RowError(f"step {self._step.name}: {error}") from None
 
@@ -106,14 +113,14 @@ class RecordedStep(PreparedStep):
         means: Means,
         *,
         fill: Callable[[Row], dict[str, JsonValue]],
-        columns: TaskColumns,
+        values: Callable[[Values], dict[str, JsonValue]],
         epoch: str | None,
     ) -> None:
         path = f"{step.task}@{step.version}"
         model = ModelRef(name=f"{KIND}/{step.task}", provider=KIND, upstream=step.task, base_url="")
         endpoint = Endpoint(provider=KIND, base_url="", path=path, method="RUN", digest=step.digest)
         self.step = RequestStep(name=step.name, model=model, endpoint=endpoint)
-        self.outputs = columns  # type: ignore[assignment] # has the one method that the engine asks for
+        self.outputs = _Columns(values)  # type: ignore[assignment] # has the one method that the engine asks for
         self.declared = True
         self.epoch = epoch
         self.render = fill
@@ -122,6 +129,11 @@ class RecordedStep(PreparedStep):
             return Request(endpoint=endpoint, model=model, body={"inputs": inputs})  # type: ignore[dict-item]
 
         self.first = Asker(means, build, check=self._check, epoch=epoch, step=step.name)
+
+
+class _Columns:
+    def __init__(self, values: Callable[[Values], dict[str, JsonValue]]) -> None:
+        self.values = values
 
 
 def _changed(step: TaskStep, how: str) -> InputChanged:

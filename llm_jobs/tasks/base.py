@@ -52,6 +52,7 @@ class Task:
     outputs: ClassVar[Mapping[str, Schema]]  # either one, `OWN`, or several with names
     example: ClassVar[Values]  # the inputs of one row, filled
     fixed: ClassVar[frozenset[str]] = frozenset()  # inputs that are the same for all rows, and no templates
+    shaping: ClassVar[frozenset[str]] = frozenset()  # fixed inputs that only `declared` and `shaped` read
     side_effects: ClassVar[bool] = False
     recorded: ClassVar[bool] = False
     slow: ClassVar[bool] = False  # it waits, or takes more than a millisecond: other rows go on meanwhile
@@ -76,6 +77,10 @@ class Task:
         """Inputs beside `inputs` that the fixed ones bring; None: any. Raises DocumentError or SetupError for fixed
         inputs that cannot be used, before anything is spent."""
         return {}
+
+    def shaped(self, outputs: Values, fixed: Values) -> Values:
+        """What was computed, as the step's outputs. Raises ValueError. Never recorded: it is done for each job anew."""
+        return outputs
 
     def digest(self, fixed: Values, surroundings: Surroundings) -> str | None:
         """Of the user's code that the fixed inputs name (a script), which is part of what is computed."""

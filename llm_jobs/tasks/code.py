@@ -40,6 +40,7 @@ class CodeTask(Task):
 
     category = "code"
     slow = True
+    shaping = frozenset({"returns", "outputs"})
     outputs = {OWN: {}}
     language: str
 
@@ -63,16 +64,18 @@ class CodeTask(Task):
         said = json.loads(await surroundings.workers.ask(kind, message, timeout_s=surroundings.timeout_s))
         if "error" in said:
             raise RowError(f"the code failed: {said['error']}")
-        return self._outputs(said["value"], inputs)
+        return {OWN: said["value"]}
 
-    def _outputs(self, value: JsonValue, inputs: Values) -> Values:
-        outputs = inputs.get("outputs")
-        if not outputs:
-            return {OWN: value}
+    def shaped(self, outputs: Values, fixed: Values) -> Values:
+        declared, value = fixed.get("outputs"), outputs[OWN]
+        if not declared:
+            return outputs
         if not isinstance(value, dict):
-            raise RowError(f"the code returned {type(value).__name__}, and is to return an object, for it has outputs")
-        if unknown := sorted(value.keys() - outputs):  # type: ignore[operator]
-            raise RowError(f"the code returned what is no output of the step: {', '.join(unknown)}")
+            raise ValueError(
+                f"the code returned {type(value).__name__}, and is to return an object, for it has outputs"
+            )
+        if unknown := sorted(value.keys() - declared):  # type: ignore[operator]
+            raise ValueError(f"the code returned what is no output of the step: {', '.join(unknown)}")
         return value
 
     def _kind(self, inputs: Values, names: list[str], surroundings: Surroundings) -> WorkerKind:

@@ -108,6 +108,7 @@ class TaskContract:
             scripts=around.scripts, roots=around.roots, workers=workers, pull=around.pull, rehearsal=rehearsal
         )
         try:
-            return await task.answer(inputs, around) if task.slow else task.run(inputs, around)
+            outputs = await task.answer(inputs, around) if task.slow else task.run(inputs, around)
+            return task.shaped(outputs, fixed)
         finally:
             await workers.aclose()

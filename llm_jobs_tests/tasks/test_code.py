@@ -127,6 +127,17 @@ def test_a_recorded_answer_is_computed_once_for_the_same_inputs(house: House, an
     assert (house.home / "scripts" / "count").read_text() == "xxxx"
 
 
+def test_what_a_step_makes_of_a_recorded_answer_is_not_what_is_recorded(answer: Answer) -> None:
+    answer([step("grade", expected="a", strict=True, recorded=True)], [{"answer": "a"}])
+    outputs = {"correct": "boolean", "length": "number"}
+    report, [row] = answer([step("grade", expected="a", recorded=True, outputs=outputs)], [{"answer": "a"}])
+    assert (report.calls_sent, report.calls_reused) == (0, 1)
+    assert (row["out.correct"], row["out.length"]) == (True, 1.0)
+    wrong = step("grade", expected="a", recorded=True, outputs={"correct": "string"})
+    _, [row] = answer([wrong], [{"answer": "a"}])
+    assert row["llm_status"] != "succeeded"
+
+
 def test_code_that_is_changed_is_other_code(answer: Answer, script: Path) -> None:
     answer([step("counted", recorded=True)], ROWS)
     script.write_text(SCRIPT.replace("n * 2", "n * 3"))
