@@ -45,6 +45,7 @@ class ReadDocument:
     jobs: tuple[Job, ...]
     lock: bytes | None = None
 
+
 OUTPUTS = "outputs"  # a submission's detail: the keys of its destinations, so that nobody has to read the job for them
 
 

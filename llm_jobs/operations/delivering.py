@@ -108,4 +108,3 @@ class Handover:
 def _numbers(receipts: Sequence[Receipt]) -> frozenset[int]:
     """The batches that an endpoint has accepted."""
     return frozenset(number for receipt in receipts if isinstance(number := receipt.details.get("batch"), int))
-

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_jobs.documents.job import JsonValue, Message
+from llm_jobs.documents.sandbox import MAX_TEXT_CHARS
 from llm_jobs.errors import DocumentError, RenderError
 from llm_jobs.prompts.rendering import (
     bind_parameters,
@@ -21,7 +22,6 @@ from llm_jobs.prompts.rendering import (
     names_in_value,
     undefined_names,
 )
-from llm_jobs.documents.sandbox import MAX_TEXT_CHARS
 
 ROW: Mapping[str, Any] = {
     "id": 7,

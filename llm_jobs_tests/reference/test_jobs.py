@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.deliver import deliver
+from llm_jobs.operations.overrides import Overrides
 from llm_jobs_tests.cli.house import House, facts
 from llm_jobs_tests.reference.stage import block, furnished, inside_a_job, placed, rows_of, write
 from llm_jobs_tests.servers.hooks import hook
