@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -23,7 +24,7 @@ from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import answer_of
 from llm_jobs.ledger.sql import SqlLedger
 from llm_jobs.ledger.sqlite_budgets import as_json
-from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, SELECT_ANSWERS, SqliteExchange
+from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, RETRY_S, SELECT_ANSWERS, SqliteExchange
 
 _memory_names = itertools.count(1)
 _KEPT = 4  # connections that wait for the next transaction
@@ -104,13 +105,26 @@ class SqliteLedger(SqlLedger):
             return self._exchange.exchange(owner_id, outcomes=outcomes, wants=wants)
 
 
+def _journal_mode(connection: sqlite3.Connection) -> str:
+    """The mode, with the log asked for. Where several processes ask it of a new file at once, SQLite refuses all but
+    one without waiting: two that waited for each other would wait for ever."""
+    last_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last_s:
+                raise
+        time.sleep(RETRY_S)
+
+
 def _connect(name: str, *, durable: bool) -> sqlite3.Connection:
     """A connection without Python's own transaction control. Raises SetupError where there is no write-ahead log."""
     connection = sqlite3.connect(
         name, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64
     )
     if durable:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _journal_mode(connection)
         if mode != "wal":
             connection.close()
             raise SetupError(

@@ -32,7 +32,7 @@ from llm_jobs.ledger.sqlite_budgets import SqliteBudgets, as_json
 
 BUSY_TIMEOUT_S = 30.0
 # SQLite's own wait grows to 100 ms between tries; two processes that commit every 5 ms would starve each other.
-_RETRY_S = 0.0005
+RETRY_S = 0.0005
 
 SELECT_ANSWERS = f"""
 SELECT {ANSWER_COLUMNS} FROM json_each(?) w
@@ -153,14 +153,14 @@ class SqliteExchange:
         return done
 
     def _begin(self) -> None:
-        for _ in range(int(BUSY_TIMEOUT_S / _RETRY_S)):
+        for _ in range(int(BUSY_TIMEOUT_S / RETRY_S)):
             try:
                 self._hot.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
-            time.sleep(_RETRY_S)
+            time.sleep(RETRY_S)
         self._hot.execute("BEGIN IMMEDIATE")
 
     def _find_late(self, batch: _Batch) -> None:
