@@ -48,6 +48,8 @@ class StepWork:
         parameters, table = dict(self.parameters), self.input
         if part is not None:
             parameters, table = part.filled(parameters), part.filled(table)
+        if table is not None and "://" not in table:
+            table = str(self.path.parent / table)  # beside the document, wherever Dagster runs
         return replace(NO_OVERRIDES, parameters=parameters, input=table, profile=self.profile)
 
     def submit(self, services: Services, part: Slice | None, steps: Collection[str]) -> Job:
