@@ -89,6 +89,7 @@ def dg(project: Path, installed: Path, *arguments: str) -> str:
 
 
 def test_the_component_is_scaffolded_from_the_wheel_and_answers_its_document(project: Path, installed: Path) -> None:
+    assert "llm_jobs.LlmJob" in dg(project, installed, "list", "components", "--json")
     dg(project, installed, "scaffold", "defs", "llm_jobs.LlmJob", "feedback")
     folder = project / "src" / "demo" / "defs" / "feedback"
     assert "type: llm_jobs.LlmJob" in (folder / "defs.yaml").read_text(encoding="utf-8")
