@@ -96,3 +96,8 @@ def test_a_job_imports_what_it_needs_when_it_runs_and_when_it_is_finished(folder
     again = packages_after(JOB.format(sent=0), folder)
     assert (first | again) & (NEVER | {"click", "rich"}) == set()
     assert first >= LEDGER | TABLES | PROMPTS
+
+
+def test_the_package_imports_dagster_when_its_component_is_asked_for_and_not_before(folder: Path) -> None:
+    assert "dagster" not in packages_after("import llm_jobs; assert 'LlmJob' in dir(llm_jobs)\nimport sys", folder)
+    assert "dagster" in packages_after("from llm_jobs import LlmJob, llm_asset\nimport sys", folder)

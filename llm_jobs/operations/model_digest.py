@@ -16,6 +16,8 @@ LOCAL = "sentence-transformers"
 
 def with_digest(services: Services, model: ModelRef) -> ModelRef:
     """`model` with its digest where its provider tells one. Raises SetupError where the server does not answer."""
+    if not services.asks_servers:
+        return model
     if model.provider == LOCAL:
         provider = services.open_provider(model.provider)
         return replace(model, digest=provider.digest(model)) if isinstance(provider, Digests) else model

@@ -67,6 +67,11 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
     return job
 
 
+def resolved_graph(services: Services, document: ParsedDocument) -> tuple[GraphStep, ...]:
+    """The steps alone, resolved as those of the job are; no table is looked at. Raises as `resolve`."""
+    return _steps(services, wired(services, document))[0]
+
+
 def check_job(job: Job) -> None:
     """Columns that prompts need and names that collide, as far as they can be told without reading the whole table."""
     if job.input.kind == "batch":

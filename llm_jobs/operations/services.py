@@ -57,6 +57,7 @@ class Services:
     library: PromptLibrary
     stacks: StackLibrary
     tasks: Tasks = field(default_factory=Tasks)
+    asks_servers: bool = True  # False: local models stay without their digest, for nothing is asked while reading
 
     @property
     def catalogue(self) -> Catalogue:

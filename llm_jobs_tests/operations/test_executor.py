@@ -150,8 +150,9 @@ def test_an_event_that_does_not_exist_is_refused(document: Path) -> None:
 
 
 def test_the_package_has_its_public_names_and_no_other() -> None:
-    assert set(llm_jobs.__all__) == {"AsyncJobExecutor", "GraphBuilder", "JobExecutor", "JobResult"}
-    assert {"JobExecutor", "AsyncJobExecutor"} <= set(dir(llm_jobs))
+    names = {"JobExecutor", "AsyncJobExecutor", "JobResult", "GraphBuilder", "LlmJob", "llm_asset"}
+    assert set(llm_jobs.__all__) == names
+    assert names <= set(dir(llm_jobs))
     with pytest.raises(AttributeError, match="Executor"):
         _ = llm_jobs.Executor
     assert issubclass(LlmJobsError, Exception)

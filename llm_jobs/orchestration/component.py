@@ -1,0 +1,120 @@
+"""`llm_jobs.LlmJob`: a document as a component of anybody's Dagster project, each of its steps an asset.
+
+    type: llm_jobs.LlmJob
+    attributes: {path: job.yaml}
+
+Loading reads the document, never a table, a ledger or a server. No annotations from the future: Dagster reads them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import dagster as dg
+import yaml
+
+from llm_jobs.operations.outlines import outline_of
+from llm_jobs.orchestration.hosted import reading
+from llm_jobs.orchestration.partitions_written import BackfillField, PartitionsField
+from llm_jobs.orchestration.step_assets import StepWork, loading_overrides, step_assets
+from llm_jobs.orchestration.step_specs import Saying, StepAsset, step_specs
+
+EXAMPLE = """\
+job:
+  name: {name}
+  model: simulated
+  input:
+    rows:
+      - {{review: Makes the best coffee.}}
+      - {{review: The seal cracked after a week.}}
+  prompts:
+    - {{name: sentiment, text: "Good or bad, in one word: {{{{ review }}}}"}}
+    - {{name: reply, text: "Answer this review, which is {{{{ sentiment }}}}: {{{{ review }}}}"}}
+"""
+
+
+class LlmJobScaffolder(dg.Scaffolder[Any]):
+    """Writes `defs.yaml` and, beside it, a document that runs without a key."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        name = "job.yaml"
+        dg.scaffold_component(request, {"path": name})
+        document = EXAMPLE.format(name=request.target_path.name)
+        (request.target_path / name).write_text(document, encoding="utf-8")
+
+
+def _as_written(context: dg.ResolutionContext, value: Any) -> Any:
+    """The prompts of a document have templates of their own, which Dagster's leave alone."""
+    return value
+
+
+@dg.scaffold_with(LlmJobScaffolder)
+@dataclass(kw_only=True)
+class LlmJob(dg.Component, dg.Resolvable):
+    """A job document; each of its steps is an asset.
+
+    `path` (relative to the folder of `defs.yaml`) or `document` says the job. `home`: the home folder with ledger,
+    prompts and models, relative to the project. `parameters`, `input` and `profile` are what the command line takes;
+    with partitions, `{partition_key}`, `{partition_start}` and `{partition_end}` in them are filled for each.
+    """
+
+    path: str | None = None
+    document: Annotated[Mapping[str, Any] | None, dg.Resolver(_as_written, model_field_type=dict[str, Any] | None)] = (
+        None
+    )
+    home: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    input: str | None = None
+    profile: str | None = None
+    asset_prefix: str | list[str] | None = None
+    group_name: str | None = None
+    owners: list[str] | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    deps: list[str] = field(default_factory=list)
+    partitions_def: PartitionsField = None
+    backfill_policy: BackfillField = None
+    assets: dict[str, StepAsset] = field(default_factory=dict)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """One asset per step of the outermost level, made by one operation. Raises DocumentError."""
+        work = self._work(context)
+        with reading(work.home) as services:
+            outline = outline_of(services, work.path, work.read(), loading_overrides(work, self.partitions_def))
+        return dg.Definitions(
+            assets=[
+                step_assets(
+                    outline,
+                    step_specs(outline, self._saying()),
+                    work,
+                    partitions_def=self.partitions_def,
+                    backfill_policy=self.backfill_policy,
+                )
+            ]
+        )
+
+    def _work(self, context: dg.ComponentLoadContext) -> StepWork:
+        folder = context.path if context.path.is_dir() else context.path.parent
+        if (self.path is None) == (self.document is None):
+            raise ValueError(
+                f"{folder}: LlmJob takes a document by `path` or as `document`, and exactly one of them is to be stated"
+            )
+        return StepWork(
+            path=folder / (self.path or "document.yaml"),
+            text=None if self.document is None else yaml.safe_dump(dict(self.document), sort_keys=False).encode(),
+            home=None if self.home is None else Path(context.project_root, self.home),
+            parameters=self.parameters,
+            input=self.input,
+            profile=self.profile,
+        )
+
+    def _saying(self) -> Saying:
+        prefix = self.asset_prefix
+        return Saying(
+            prefix=prefix.split("/") if isinstance(prefix, str) else prefix,
+            group_name=self.group_name,
+            owners=self.owners,
+            tags=self.tags,
+            deps=self.deps,
+            assets=self.assets,
+        )

@@ -1,0 +1,119 @@
+"""What became of the steps of a run, told to Dagster: per asset, and per partition where the run covers several.
+
+Partitions that were answered are shown as such even where others of the same run failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from llm_jobs.documents.job import Job
+from llm_jobs.operations.records import DeliveryReport, JobReport
+from llm_jobs.operations.services import Services
+from llm_jobs.operations.step_rows import StepRows, step_rows
+from llm_jobs.orchestration import evidence
+from llm_jobs.orchestration.slices import Slice
+from llm_jobs.orchestration.step_specs import EVERY_ROW_ANSWERED
+
+MOST_REASONS = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ended:
+    report: JobReport
+    rows: Mapping[str, StepRows]
+    page: str | None
+
+    def metadata(self, step: str) -> dict[str, Any]:
+        """Of one step's asset: the run's figures, and the step's own rows."""
+        told = evidence.result_metadata(self.report) | {"job hash": self.report.job_hash}
+        if self.page is not None:
+            told["report"] = dg.MetadataValue.path(self.page)
+        own = self.rows.get(step)
+        if own is not None:
+            told["dagster/row_count"] = own.rows
+            told |= {"rows answered": own.rows - own.unanswered, "rows failed": own.unanswered}
+            told["path"] = dg.MetadataValue.path(own.path)
+        return told
+
+
+@dataclass(kw_only=True, slots=True)
+class Outcomes:
+    """The jobs of one run by partition (None: no partitions), and what became of them."""
+
+    context: dg.AssetExecutionContext
+    steps: Mapping[dg.AssetKey, str]
+    services: Services
+    jobs: Mapping[Slice | None, Job]
+    ends: dict[str, _Ended] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def ended(self, report: JobReport, page: str | None) -> None:
+        """Keep what became of one job."""
+        job = next(job for job in self.jobs.values() if job.hash == report.job_hash)
+        self.ends[report.job_hash] = _Ended(report=report, rows=step_rows(self.services, job), page=page)
+        if report.status in ("failed", "waiting"):
+            reason = report.error or "no row was answered"
+            self.failures += [f"{_name(part, report)}: {reason}" for part in self._parts_of(report.job_hash)]
+
+    def answered(self) -> list[str]:
+        """The hashes of the jobs that have rows that were answered."""
+        return [job_hash for job_hash, end in self.ends.items() if end.report.status in ("done", "partial")]
+
+    def delivered(self, reports: Sequence[DeliveryReport]) -> None:
+        """Keep the deliveries that failed."""
+        self.failures += [f"{each.destination}: {each.error}" for each in reports if each.status == "failed"]
+
+    def told(self) -> Iterator[dg.MaterializeResult[None]]:
+        """The results of the run. Raises Failure, which Dagster does not retry, if a partition has none."""
+        if self.failures:
+            self._tell_answered()
+            listed = "\n".join(self.failures[:MOST_REASONS])
+            raise dg.Failure(f"{len(self.failures)} failed:\n{listed}", allow_retries=False)
+        for key in self.steps:  # Dagster takes what comes first first
+            if key in self.context.selected_asset_keys:
+                yield self._result(key)
+
+    def _result(self, key: dg.AssetKey) -> dg.MaterializeResult[None]:
+        step = self.steps[key]
+        metadata: dict[str, Any] = {}
+        if len(self.jobs) == 1:
+            [job] = self.jobs.values()
+            metadata = self.ends[job.hash].metadata(step)
+        else:
+            for part, job in self.jobs.items():
+                told = self.ends[job.hash].metadata(step)
+                self.context.add_asset_metadata(told, asset_key=key, partition_key=part.key if part else None)
+        return dg.MaterializeResult(asset_key=key, metadata=metadata, check_results=list(self._checks(key, step)))
+
+    def _checks(self, key: dg.AssetKey, step: str) -> Iterator[dg.AssetCheckResult]:
+        if dg.AssetCheckKey(key, EVERY_ROW_ANSWERED) in self.context.selected_asset_check_keys:
+            found = [end.rows[step] for end in self.ends.values() if step in end.rows]
+            failed = sum(each.unanswered for each in found)
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=EVERY_ROW_ANSWERED,
+                passed=failed == 0,
+                severity=dg.AssetCheckSeverity.WARN,
+                metadata={"failed rows": failed, "rows": sum(each.rows for each in found)},
+            )
+
+    def _tell_answered(self) -> None:
+        """Materialisations of the partitions that were answered, beside those that were not."""
+        for job_hash in self.answered():
+            for part in self._parts_of(job_hash):
+                for key in self.context.selected_asset_keys:
+                    told = self.ends[job_hash].metadata(self.steps[key])
+                    event = dg.AssetMaterialization(key, partition=part.key if part else None, metadata=told)
+                    self.context.log_event(event)
+
+    def _parts_of(self, job_hash: str) -> list[Slice | None]:
+        return [part for part, job in self.jobs.items() if job.hash == job_hash]
+
+
+def _name(part: Slice | None, report: JobReport) -> str:
+    return report.name if part is None else f"{report.name}, partition {part.key}"
