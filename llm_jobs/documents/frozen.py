@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_jobs.documents.destinations import output_error_from, outputs_from
+from llm_jobs.documents.failures import failures_from
 from llm_jobs.documents.job import (
     Budget,
     Candidate,
@@ -128,6 +129,7 @@ def _policy(members: Mapping[str, Any]) -> Policy:
             "on_status": on_status,
             "watching": watching_from(members.get("watching")),
             "launch": launch_rules_from(members.get("launch")),
+            "failures": failures_from(members.get("failures")),
         }
     )
 

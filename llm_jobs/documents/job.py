@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_jobs.documents.destinations import FAILS, Output, OutputError
+from llm_jobs.documents.failures import ENDS, PromptFailures
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.documents.table_sources import ApiSource, InputErrors, InputFile, QuerySource
@@ -425,6 +426,7 @@ class Policy:
     on_status: Mapping[str, Mapping[AnswerStatus, tuple[FollowUp, ...]]] = field(default_factory=dict)
     watching: Watching | None = None  # metrics, log and alerts that the document asks for
     launch: LaunchRules = NO_RULES
+    failures: PromptFailures = ENDS
 
     def mode_of(self, step: str) -> Mode:
         """How the calls of a step are asked."""

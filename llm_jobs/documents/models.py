@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from llm_jobs.documents.failure_models import FailureThreshold, PromptFailureModel
 from llm_jobs.documents.inputs import InputErrorModel, InputModel
 from llm_jobs.documents.job import AnswerStatus, Mode, Operation
 from llm_jobs.documents.launch_rules import OnPartial
@@ -227,14 +228,9 @@ class ExecutionModel(Model):
     job_timeout: _Seconds | None = None
 
 
-class PromptFailureModel(Model):
-    strategy: Literal["retry"] = "retry"
-    max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
-    backoff: Literal["exponential"] = "exponential"
-
-
 class ErrorHandlingModel(Model):
     on_prompt_failure: PromptFailureModel | None = None
+    failure_threshold: FailureThreshold = None
     on_input_error: InputErrorModel | None = None
     on_output_error: OutputErrorModel | None = None
 

@@ -7,7 +7,7 @@ made of can be seen. A job that is run again assembles its tables again: the ans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -22,7 +22,7 @@ from llm_jobs.operations.columns import needed_names
 from llm_jobs.operations.computing import TaskWork
 from llm_jobs.operations.production import Production, rows_of
 from llm_jobs.operations.records import JobReport
-from llm_jobs.pipelines.reshaping import ROWS, reshaped, reshaped_schema, shown_columns, stored_rows
+from llm_jobs.pipelines.reshaping import ROWS, reshaped, reshaped_schema, shown_columns, stored_rows, without_failures
 from llm_jobs.pipelines.stages import Stage, plan_of, stages_of
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.layout import result_path, step_path
@@ -56,10 +56,17 @@ class StagedProduction(Production):
                     stored, fields = await self._stage(stage, fields, rows, samples, emit, is_last=is_last)
                     if not is_last:
                         stream = opened.enter_context(self._services.store.open(stored.path))
-                        rows = stored_rows(stream)
+                        rows = self._next_rows(stored_rows(stream))
         self._tally.add_bought(bought)
         self._lane.sent += bought.calls
         return await asyncio.to_thread(self._record, stored, table)
+
+    def _next_rows(self, rows: Iterator[Any]) -> Iterator[Any]:
+        """The rows of a table that the next one is made of."""
+        return without_failures(rows, self._skipped) if self._job.policy.failures.strategy == "skip" else rows
+
+    def _skipped(self, row: Mapping[str, object]) -> None:
+        self._tally.skipped += 1
 
     async def _stage(
         self, stage: Stage, fields: Fields, rows: Iterator[Row], samples: int, emit: Listener, *, is_last: bool
