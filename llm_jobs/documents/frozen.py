@@ -90,6 +90,8 @@ def _graph_step(members: dict[str, Any]) -> GraphStep:
     for name in ("needs", "by", "values"):
         if members.get(name) is not None:
             members[name] = tuple(members[name])
+    if made is GroupStep:
+        members["combine"] = tuple(Message(**message) for message in members.get("combine", ()))
     return made(**members)
 
 

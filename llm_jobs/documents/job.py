@@ -278,16 +278,25 @@ class CompoundStep:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupStep:
     """One row per group of the rows so far: the columns `by`, and `rows`, the rows of the group, for templates. No
-    column in `by`: one group of all rows. `aggregate`: column -> expression over `rows`."""
+    column in `by`: one group of all rows. `aggregate`: column -> expression over `rows`.
+
+    Rows that do not fit into one question are asked about in parts, and then the answers, by `combine` where it is
+    given: a question fits that has at most `max_input_tokens`, or as many as the model reads."""
 
     name: str
     by: tuple[str, ...] = ()
     aggregate: Mapping[str, str] = field(default_factory=dict)
+    max_input_tokens: int | None = None
+    combine: tuple[Message, ...] = ()
 
     def identity(self) -> dict[str, object]:
         members: dict[str, object] = {"kind": "group", "name": self.name, "by": list(self.by)}
         if self.aggregate:
             members["aggregate"] = dict(self.aggregate)
+        if self.max_input_tokens is not None:
+            members["max_input_tokens"] = self.max_input_tokens
+        if self.combine:
+            members["combine"] = [{"role": message.role, "content": message.content} for message in self.combine]
         return members
 
 

@@ -174,11 +174,27 @@ _Named = Annotated[str, Field(min_length=1)]
 _OneAggregate = Annotated[dict[Aggregation, _Named], Field(min_length=1, max_length=1)]
 
 
+class CombineModel(Model):
+    """What is asked about the answers to parts of a group; one of the two."""
+
+    text: str | None = Field(default=None, min_length=1)
+    messages: list[MessageModel] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.text is None) == (self.messages is None):
+            raise PydanticCustomError("combine", "says not one of text and messages")
+        return self
+
+
 class ReduceModel(Model):
-    """One row per group: columns that the rows of a group share, and what is computed over its rows."""
+    """One row per group: columns that the rows of a group share, and what is computed over its rows. The last two say
+    how a prompt asks about more rows than fit into one question."""
 
     by: list[_Named] = Field(default_factory=list)
     aggregate: dict[str, Literal["count"] | _OneAggregate] = Field(default_factory=dict)
+    max_input_tokens: _Positive | None = None
+    combine: CombineModel | None = None
 
 
 class LoopModel(Model):

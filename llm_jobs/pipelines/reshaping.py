@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 
 from llm_jobs.documents.job import GroupStep, JsonValue, SplitStep, SweepStep, TableStep
 from llm_jobs.engine.failing import FALLBACK, NOT_ASKED
+from llm_jobs.engine.levels import ROWS as ROWS
 from llm_jobs.engine.stream import CARRIED, INCOMPLETE, MISSING, STOOD_IN
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.results.columns import ERROR, PREFIX, STATUS
 
 Row = dict[str, JsonValue]
-ROWS = "rows"  # what a template calls the rows of its group
 _CHUNK = 16_384
 _READ_ROWS = 1024
 _GROUP = "\0group"
