@@ -43,6 +43,11 @@ class PromptFailures:
     value: JsonValue = None  # of fallback: text, or what the step's schema declares
     threshold: Threshold | None = None
 
+    @property
+    def concerns_others(self) -> bool:
+        """Does a failed row do more than end?"""
+        return self.strategy in ("fail", "fallback") or self.threshold is not None
+
 
 ENDS = PromptFailures()  # what a document means that says nothing of it
 

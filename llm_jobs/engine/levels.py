@@ -219,3 +219,8 @@ class LevelStream(GraphStream):
             self._part_ended(row.round)
         else:
             super()._stop(row, index, status, error)
+
+
+def stream_of(levels: Mapping[str, Levels], **options: Any) -> GraphStream:
+    """What drives a table: without levels, nothing asks after them at every row."""
+    return LevelStream(levels=levels, **options) if levels else GraphStream(**options)

@@ -21,7 +21,7 @@ from llm_jobs.documents.job import GroupStep, Job, RowStep, SweepStep, TableStep
 from llm_jobs.engine.calls import Call, Done, Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.graph import GraphRow, Plan, Work
-from llm_jobs.engine.levels import LevelStream
+from llm_jobs.engine.levels import stream_of
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session, open_session
 from llm_jobs.engine.steps import PreparedStep
@@ -190,9 +190,9 @@ class _DryRun:
     ) -> AsyncGenerator[list[DryRow], None]:
         noting = _Noting(session)
         plan = plan_of(stage.steps, prepare=partial(self._work, session), columns=column_names)
-        stream = LevelStream(
+        stream = stream_of(
+            levels_of(self._services, stage, self._prepared),
             plan=plan,
-            levels=levels_of(self._services, stage, self._prepared),
             samples=samples,
             caller=noting,
             lane=_lane(self._job),

@@ -150,8 +150,12 @@ class Production:
             "emit": emit,
             "stops_at_bad_rows": self._job.policy.on_input_error == "fail",
             "look_up": self._session.recorder.look_back,
-            "failing": Failing(self._job.policy.failures, stand_ins(self._job)),
+            "failing": self._failing(),
         }
+
+    def _failing(self) -> Failing | None:
+        failures = self._job.policy.failures
+        return Failing(failures, stand_ins(self._job)) if failures.concerns_others else None
 
     async def _answer(
         self, rows: Iterator[Row], stream: RowStream, write: Callable[[list[dict[str, object]]], object]

@@ -15,7 +15,7 @@ from typing import Any
 
 from llm_jobs.documents.job import PromptStep, RequestStep, RowStep, TaskStep, asking_steps
 from llm_jobs.engine.graph import Work
-from llm_jobs.engine.levels import LevelStream
+from llm_jobs.engine.levels import stream_of
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.events import JobStarted, Listener, RowCompleted
 from llm_jobs.ledger.base import Spend
@@ -83,7 +83,7 @@ class StagedProduction(Production):
         path = result_path if is_last else partial(step_path, step=stage.name)
         plan = plan_of(stage.steps, prepare=self._work, columns=column_names)
         levels = levels_of(self._services, stage, self._asking)
-        stream = LevelStream(plan=plan, levels=levels, **self._stream_options(samples, emit))
+        stream = stream_of(levels, plan=plan, **self._stream_options(samples, emit))
         with ResultWriter(self._services.writing_store(emit), path(job.hash, self._epoch_ns), schema) as writer:
             await self._answer(rows, stream, writer.write)
             stored = await asyncio.to_thread(writer.close)
