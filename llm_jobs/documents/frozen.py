@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_jobs.documents.destinations import output_error_from, outputs_from
+from llm_jobs.documents.failures import failures_from
 from llm_jobs.documents.job import (
     Budget,
     Candidate,
@@ -89,6 +90,8 @@ def _graph_step(members: dict[str, Any]) -> GraphStep:
     for name in ("needs", "by", "values"):
         if members.get(name) is not None:
             members[name] = tuple(members[name])
+    if made is GroupStep:
+        members["combine"] = tuple(Message(**message) for message in members.get("combine", ()))
     return made(**members)
 
 
@@ -128,6 +131,7 @@ def _policy(members: Mapping[str, Any]) -> Policy:
             "on_status": on_status,
             "watching": watching_from(members.get("watching")),
             "launch": launch_rules_from(members.get("launch")),
+            "failures": failures_from(members.get("failures")),
         }
     )
 

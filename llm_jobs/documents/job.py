@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_jobs.documents.destinations import FAILS, Output, OutputError
+from llm_jobs.documents.failures import ENDS, PromptFailures
 from llm_jobs.documents.identity import IDENTITY_VERSION, canonical_json, hash_of
 from llm_jobs.documents.launch_rules import NO_RULES, LaunchRules
 from llm_jobs.documents.table_sources import ApiSource, InputErrors, InputFile, QuerySource
@@ -277,16 +278,25 @@ class CompoundStep:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupStep:
     """One row per group of the rows so far: the columns `by`, and `rows`, the rows of the group, for templates. No
-    column in `by`: one group of all rows. `aggregate`: column -> expression over `rows`."""
+    column in `by`: one group of all rows. `aggregate`: column -> expression over `rows`.
+
+    Rows that do not fit into one question are asked about in parts, and then the answers, by `combine` where it is
+    given: a question fits that has at most `max_input_tokens`, or as many as the model reads."""
 
     name: str
     by: tuple[str, ...] = ()
     aggregate: Mapping[str, str] = field(default_factory=dict)
+    max_input_tokens: int | None = None
+    combine: tuple[Message, ...] = ()
 
     def identity(self) -> dict[str, object]:
         members: dict[str, object] = {"kind": "group", "name": self.name, "by": list(self.by)}
         if self.aggregate:
             members["aggregate"] = dict(self.aggregate)
+        if self.max_input_tokens is not None:
+            members["max_input_tokens"] = self.max_input_tokens
+        if self.combine:
+            members["combine"] = [{"role": message.role, "content": message.content} for message in self.combine]
         return members
 
 
@@ -425,6 +435,7 @@ class Policy:
     on_status: Mapping[str, Mapping[AnswerStatus, tuple[FollowUp, ...]]] = field(default_factory=dict)
     watching: Watching | None = None  # metrics, log and alerts that the document asks for
     launch: LaunchRules = NO_RULES
+    failures: PromptFailures = ENDS
 
     def mode_of(self, step: str) -> Mode:
         """How the calls of a step are asked."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from llm_jobs.documents.failure_models import FailureThreshold, PromptFailureModel
 from llm_jobs.documents.inputs import InputErrorModel, InputModel
 from llm_jobs.documents.job import AnswerStatus, Mode, Operation
 from llm_jobs.documents.launch_rules import OnPartial
@@ -173,11 +174,27 @@ _Named = Annotated[str, Field(min_length=1)]
 _OneAggregate = Annotated[dict[Aggregation, _Named], Field(min_length=1, max_length=1)]
 
 
+class CombineModel(Model):
+    """What is asked about the answers to parts of a group; one of the two."""
+
+    text: str | None = Field(default=None, min_length=1)
+    messages: list[MessageModel] | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.text is None) == (self.messages is None):
+            raise PydanticCustomError("combine", "says not one of text and messages")
+        return self
+
+
 class ReduceModel(Model):
-    """One row per group: columns that the rows of a group share, and what is computed over its rows."""
+    """One row per group: columns that the rows of a group share, and what is computed over its rows. The last two say
+    how a prompt asks about more rows than fit into one question."""
 
     by: list[_Named] = Field(default_factory=list)
     aggregate: dict[str, Literal["count"] | _OneAggregate] = Field(default_factory=dict)
+    max_input_tokens: _Positive | None = None
+    combine: CombineModel | None = None
 
 
 class LoopModel(Model):
@@ -227,14 +244,9 @@ class ExecutionModel(Model):
     job_timeout: _Seconds | None = None
 
 
-class PromptFailureModel(Model):
-    strategy: Literal["retry"] = "retry"
-    max_retries: Annotated[int, Field(ge=0, le=100)] | None = None
-    backoff: Literal["exponential"] = "exponential"
-
-
 class ErrorHandlingModel(Model):
     on_prompt_failure: PromptFailureModel | None = None
+    failure_threshold: FailureThreshold = None
     on_input_error: InputErrorModel | None = None
     on_output_error: OutputErrorModel | None = None
 

@@ -92,6 +92,7 @@ _SHORT_FORMS: Mapping[str, Callable[[Schema], Schema]] = {
     "AskAgainModel.max_tokens": _instead(
         {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?x$"}]}
     ),
+    "failure_threshold": _or({"type": "string", "pattern": r"^[0-9]{1,2}(\.[0-9]+)? ?%$"}),
     "InputModel.rows": _or(_TEXT),
     "InputModel.paging": _or({"const": "link"}),
     "JobModel.output": _or({"$ref": "#/$defs/OutputModel"}),

@@ -55,6 +55,7 @@ class Lane:
     starting: bool = False  # the next slot waits for its turn
     sent: int = 0
     closed: bool = False
+    why_closed: str | None = None  # where the job stopped itself
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed
     caps: Caps | None = None  # of the budgets that its calls count for; may be replaced while it works
     exhausted: set[str] = field(default_factory=set)  # budgets that refused one of its calls

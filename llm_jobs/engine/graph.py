@@ -19,7 +19,7 @@ from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.steps import PreparedStep, Row
-from llm_jobs.engine.stream import CARRIED, DROPPED, INCOMPLETE, MISSING, OpenRow, RowStream
+from llm_jobs.engine.stream import CARRIED, DROPPED, INCOMPLETE, MISSING, STOOD_IN, OpenRow, RowStream
 from llm_jobs.errors import RowError
 
 Compute = Callable[[Mapping[str, JsonValue]], Mapping[str, JsonValue]]
@@ -117,6 +117,7 @@ class GraphStream(RowStream):
             for index, node in enumerate(plan.nodes)
             if isinstance(node.work, AwaitedStep)
         }
+        self._followed_up = _followed_up(plan.nodes)
 
     async def complete(self, rows: Iterator[Row], broken: asyncio.Future[None]) -> AsyncGenerator[list[OpenRow], None]:
         try:
@@ -130,13 +131,16 @@ class GraphStream(RowStream):
 
     def _begin(self, values: dict[str, JsonValue], sample: int) -> None:
         carried, missing = values.pop(CARRIED, None), values.pop(MISSING, None)
+        stood_in = values.pop(STOOD_IN, None)
         if (unread := values.pop(INPUT_ERROR, None)) is not None:
             carried = ["invalid_input", unread]
         row = GraphRow(values=values, sample=sample, missing=missing if isinstance(missing, int) else 0)
+        if stood_in is not None:
+            row.stood_in.append(str(stood_in))
         self._open.append(row)
         self._undone += 1
         if isinstance(carried, list):
-            self._finish(row, str(carried[0]), None if carried[1] is None else str(carried[1]))
+            self._close_row(row, str(carried[0]), None if carried[1] is None else str(carried[1]))
             return
         row.ready.extend(self._firsts)
         self._advance(row)
@@ -209,7 +213,7 @@ class GraphStream(RowStream):
     async def _work(self, row: GraphRow, index: int, work: AwaitedStep) -> None:
         async with self._turns[index]:
             if self._lane.closed:
-                self._stop(row, index, "cancelled", "not begun: the job was stopped or its time was over")
+                self._stop(row, index, "cancelled", f"not begun: {self._why_closed()}")
                 return
             try:
                 row.values.update(await work.compute(row.values))
@@ -316,15 +320,19 @@ class GraphStream(RowStream):
         elif failed is not None:
             self._finish(row, *row.failures[failed])
         elif row.missing:
-            self._finish(row, INCOMPLETE, f"{row.missing} rows of the group failed before and are not in it")
+            lacks = f"{row.missing} rows of the group failed before and are not in it"
+            self._finish(row, INCOMPLETE, "; ".join([lacks, *row.stood_in]))
         else:
-            self._finish(row, "succeeded", None)
+            self._come_through(row)
 
     # What `RowStream` tells of a step that was asked. Rows are always `GraphRow` here.
 
     def _note_model(self, row: OpenRow, index: int, model: str, reason: str | None) -> None:
         assert isinstance(row, GraphRow)
         row.asked_of[index] = (model, reason)
+
+    def _stands_in(self, row: OpenRow, index: int, settled: Settled) -> bool:
+        return not self._followed_up >> index & 1 and super()._stands_in(row, index, settled)
 
     def _keep(self, row: OpenRow, index: int, settled: Settled) -> None:
         assert isinstance(row, GraphRow)
@@ -343,6 +351,17 @@ class GraphStream(RowStream):
         row.failed |= 1 << index
         row.failures[index] = (status, error)
         self._advance(row)
+
+
+def _followed_up(nodes: Sequence[Node]) -> int:
+    """The steps after whose failure another one is tried, those within them too: nothing stands in for those."""
+    found = 0
+    for node in nodes:
+        if isinstance(node.work, Compound) and node.work.kind == "first":
+            for member in node.work.members[:-1]:
+                inner = nodes[member].work
+                found |= 1 << member | (inner.within if isinstance(inner, Compound) else 0)
+    return found
 
 
 def _firsts(nodes: Sequence[Node], members: Sequence[int]) -> tuple[int, ...]:

@@ -6,12 +6,14 @@ Which of several models is asked, and what follows an answer that is no success,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from typing import Self
 
 from llm_jobs.documents.formats.batch import OPERATION_OF_URL
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import Candidate, Endpoint, JsonValue, ModelRef, PromptStep, RequestStep, Step
+from llm_jobs.documents.job import Candidate, Endpoint, JsonValue, Message, ModelRef, PromptStep, RequestStep, Step
 from llm_jobs.engine.calls import Call, Check, Price
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.errors import RowError
@@ -92,6 +94,12 @@ class PreparedStep:
         """The call that asks this step's first model about `row`. Raises RowError."""
         asker = self.first
         return asker.call(asker.request(self.render(row)), sample)
+
+    def about(self, messages: Sequence[Message]) -> Self:
+        """The same step with other templates for its messages."""
+        other = copy(self)
+        other.render = compile_messages(messages, templated=True)
+        return other
 
     def asker(self, candidate: Candidate, means: Means) -> Asker:
         """What asks this step's question of another model. Raises DocumentError for one that cannot be asked so."""

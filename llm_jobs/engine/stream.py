@@ -18,6 +18,7 @@ from llm_jobs.documents.job import AnswerStatus, JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import Lane, Settled
+from llm_jobs.engine.failing import FALLBACK, Failing
 from llm_jobs.engine.following import Asked, FollowedStep, said_before
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.errors import RowError
@@ -35,6 +36,7 @@ DROPPED = "dropped"  # a filter left the row out: it is no row of the result
 # What travels in a row beside its columns, whose names begin otherwise.
 CARRIED = "\0carried"  # status and error of a row that failed in the table before: it is not asked
 MISSING = "\0missing"  # how many rows of a group failed in the table before
+STOOD_IN = "\0stood in"  # what stands in the place of an answer in the table before, and why
 
 LookUp = Callable[[str, Callable[[Answer | None], None]], None]
 
@@ -50,6 +52,7 @@ class OpenRow:
     model_reason: str | None = None  # why this one, where several may answer
     status: str | None = None
     error: str | None = None
+    stood_in: list[str] = field(default_factory=list)  # where a fallback value stands in, and why
 
 
 class RowStream:
@@ -65,11 +68,14 @@ class RowStream:
         emit: Listener,
         stops_at_bad_rows: bool = False,
         look_up: LookUp | None = None,
+        failing: Failing | None = None,
     ) -> None:
         """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError. `look_up` finds what was said
-        before to the calls of steps with rules or an ordered list of models, successes and others."""
+        before to the calls of steps with rules or an ordered list of models, successes and others. `failing` says
+        what rows that fail do to the job; without it they do nothing."""
         self._look_up = look_up
         self._stops_at_bad_rows = stops_at_bad_rows
+        self._failing = failing
         self._failure: BaseException | None = None
         self._steps = steps
         self._samples = samples
@@ -127,11 +133,11 @@ class RowStream:
         if unread is None:
             self._ask(row, 0)
         else:
-            self._finish(row, "invalid_input", str(unread))
+            self._close_row(row, "invalid_input", str(unread))
 
     def _ask(self, row: OpenRow, index: int) -> None:
         if self._lane.closed:
-            self._stop(row, index, "cancelled", "not asked: the job was stopped or its time was over")
+            self._stop(row, index, "cancelled", f"not asked: {self._why_closed()}")
             return
         step = self._steps[index]
         try:
@@ -228,10 +234,30 @@ class RowStream:
         self._keep(row, index, settled)
         if settled.reply is not None:
             self._take(row, self._steps[index], settled.facts.status, settled.reply.output)
-        if settled.facts.status != "succeeded":
-            self._stop(row, index, settled.facts.status, settled.facts.error)
-        else:
+        if settled.facts.status == "succeeded" or self._stands_in(row, index, settled):
             self._went(row, index)
+        else:
+            self._stop(row, index, settled.facts.status, self._error_of(settled))
+
+    def _stands_in(self, row: OpenRow, index: int, settled: Settled) -> bool:
+        """Whether a value takes the place of an answer that failed, which then is done."""
+        if self._failing is None or settled.facts.status == "cancelled":
+            return False
+        name = self._steps[index].step.name
+        columns = self._failing.stand_in(name)
+        if columns is None:
+            return False
+        row.values.update(columns)
+        row.stood_in.append(f"the fallback value stands in for {name} ({settled.facts.status}: {settled.facts.error})")
+        return True
+
+    def _error_of(self, settled: Settled) -> str | None:
+        if settled.facts.status == "cancelled" and self._lane.why_closed is not None:
+            return f"not sent: {self._lane.why_closed}"
+        return settled.facts.error
+
+    def _why_closed(self) -> str:
+        return self._lane.why_closed or "the job was stopped or its time was over"
 
     def _note_model(self, row: OpenRow, index: int, model: str, reason: str | None) -> None:
         row.model, row.model_reason = model, reason
@@ -243,6 +269,13 @@ class RowStream:
         """A step succeeded: the next one follows."""
         if index + 1 < len(self._steps):
             self._ask(row, index + 1)
+        else:
+            self._come_through(row)
+
+    def _come_through(self, row: OpenRow) -> None:
+        """Every step came to something: an answer, or what stands in for it."""
+        if row.stood_in:
+            self._finish(row, FALLBACK, "; ".join(row.stood_in))
         else:
             self._finish(row, "succeeded", None)
 
@@ -258,6 +291,19 @@ class RowStream:
             row.values[step.step.name] = output
 
     def _finish(self, row: OpenRow, status: str, error: str | None) -> None:
+        """A row that was asked has ended: its status may be the one that stops the job."""
+        if self._failing is not None and (reason := self._failing.reason_to_stop(status, error)) is not None:
+            self._close_lane(reason)
+        self._close_row(row, status, error)
+
+    def _close_lane(self, reason: str) -> None:
+        """Send no more. What waits is told in a turn of its own: this one is amid a call's end."""
+        if not self._lane.closed:
+            self._lane.why_closed = reason
+            self._lane.closed = True
+            asyncio.get_running_loop().call_soon(self._caller.close_lane, self._lane)
+
+    def _close_row(self, row: OpenRow, status: str, error: str | None) -> None:
         row.status = status
         row.error = error
         self._undone -= 1

@@ -26,6 +26,7 @@ class Tally:
         self.rows = 0
         self.succeeded = 0
         self.incomplete = 0  # groups that were made and lack rows
+        self.skipped = 0  # rows that failed and were left out of the tables after
         self.calls_reused = 0
         self.calls_answered = 0
         self.prompt_tokens = 0

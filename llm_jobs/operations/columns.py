@@ -59,6 +59,8 @@ def _missing_of(job: Job, step: GraphStep, known: list[str]) -> list[Problem]:
     problems = [_missing(job, step.name, name, known) for name in sorted(needed_names(step) - {*known, "row"})]
     if isinstance(step, GroupStep):
         known[:] = [*step.by, *step.aggregate, ROWS]
+        unknown = undefined_names(step.combine) - {*known, "row"}
+        problems += [_missing(job, step.name, name, known) for name in sorted(unknown)]
     elif isinstance(step, SplitStep):
         known[:] = [name for name in known if name != step.column] + [step.name]
     elif isinstance(step, SweepStep):

@@ -20,7 +20,8 @@ from llm_jobs.documents.expressions import Expression
 from llm_jobs.documents.job import GroupStep, Job, RowStep, SweepStep, TableStep, TaskStep, asking_steps
 from llm_jobs.engine.calls import Call, Done, Lane
 from llm_jobs.engine.gates import ModelGate
-from llm_jobs.engine.graph import GraphRow, GraphStream, Plan, Work
+from llm_jobs.engine.graph import GraphRow, Plan, Work
+from llm_jobs.engine.levels import stream_of
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session, open_session
 from llm_jobs.engine.steps import PreparedStep
@@ -32,6 +33,7 @@ from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.computing import TaskWork
+from llm_jobs.operations.levels import levels_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.staged import column_names, reads_rows
 from llm_jobs.operations.walking import Visit, WalkedRow
@@ -188,7 +190,8 @@ class _DryRun:
     ) -> AsyncGenerator[list[DryRow], None]:
         noting = _Noting(session)
         plan = plan_of(stage.steps, prepare=partial(self._work, session), columns=column_names)
-        stream = GraphStream(
+        stream = stream_of(
+            levels_of(self._services, stage, self._prepared),
             plan=plan,
             samples=samples,
             caller=noting,

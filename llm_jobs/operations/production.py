@@ -18,6 +18,7 @@ import orjson
 
 from llm_jobs.documents.job import Job, ModelRef, Step
 from llm_jobs.engine.calls import Lane
+from llm_jobs.engine.failing import Failing
 from llm_jobs.engine.following import prepare
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session
@@ -33,6 +34,7 @@ from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.stand_ins import stand_ins
 from llm_jobs.operations.tables import job_table, tell_bad_rows
 from llm_jobs.operations.watching import Watch
 from llm_jobs.results.columns import result_schema
@@ -148,7 +150,12 @@ class Production:
             "emit": emit,
             "stops_at_bad_rows": self._job.policy.on_input_error == "fail",
             "look_up": self._session.recorder.look_back,
+            "failing": self._failing(),
         }
+
+    def _failing(self) -> Failing | None:
+        failures = self._job.policy.failures
+        return Failing(failures, stand_ins(self._job)) if failures.concerns_others else None
 
     async def _answer(
         self, rows: Iterator[Row], stream: RowStream, write: Callable[[list[dict[str, object]]], object]
@@ -203,7 +210,7 @@ class Production:
                 "seconds": seconds,
                 "latency_percentiles": tally.latency_s(),
                 "calls_at_once": self._calls_at_once(),
-                **({"incomplete": tally.incomplete} if tally.incomplete else {}),
+                **{name: told for name, told in self._shortcomings().items() if told},
                 **self._more_facts(),
             },
         )
@@ -223,6 +230,14 @@ class Production:
         self._emit(ended)
         return report
 
+    def _shortcomings(self) -> dict[str, object]:
+        """What the rows of the last table do not tell by themselves."""
+        return {
+            "incomplete": self._tally.incomplete,
+            "skipped": self._tally.skipped,
+            "stopped": self._lane.why_closed,
+        }
+
     def _more_facts(self) -> dict[str, object]:
         return {}
 
@@ -238,7 +253,7 @@ class Production:
         return JobReport(
             job_hash=job.hash,
             name=submission.name,
-            status=status_of(tally.rows, tally.succeeded, tally.incomplete),
+            status=status_of(tally.rows, tally.succeeded, tally.incomplete, tally.skipped),
             rows=tally.rows,
             succeeded=tally.succeeded,
             failed=tally.failed,
@@ -252,7 +267,7 @@ class Production:
             seconds=seconds,
             latency_percentiles=tally.latency_s(),
             calls_at_once=self._calls_at_once(),
-            error=tally.first_error,
+            error=self._lane.why_closed or tally.first_error,
             preview=self._sheet.preview,
             sample_request=self._sheet.sample_request,
             submitter=submission.submitter,

@@ -179,17 +179,18 @@ class JobReport:
         }
 
 
-def status_of(rows: int, succeeded: int, incomplete: int = 0) -> JobStatus:
+def status_of(rows: int, succeeded: int, incomplete: int = 0, skipped: int = 0) -> JobStatus:
     """`done` when every row succeeded (a table without rows too), `failed` when there is nothing to show. `incomplete`:
-    groups that were made and lack rows."""
-    if succeeded == rows:
+    groups that were made and lack rows. `skipped`: rows that failed and were left out of the tables after."""
+    if succeeded == rows and not skipped:
         return "done"
     return "partial" if succeeded or incomplete else "failed"
 
 
 def status_of_record(record: ResultRecord) -> JobStatus:
     """The status of a job whose result this is."""
-    return status_of(record.rows, record.succeeded, int(str(record.facts.get("incomplete", 0))))
+    incomplete, skipped = (int(str(record.facts.get(name, 0))) for name in ("incomplete", "skipped"))
+    return status_of(record.rows, record.succeeded, incomplete, skipped)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,6 +40,7 @@ from llm_jobs.operations.inputs import resolved_input
 from llm_jobs.operations.model_digest import with_digest
 from llm_jobs.operations.scripts import made_request, written_prompt
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.stand_ins import check_stand_ins
 from llm_jobs.prompts.library import LibraryPrompt
 from llm_jobs.prompts.rendering import bind_parameters
 from llm_jobs.providers.entries import CatalogueEntry
@@ -63,6 +64,7 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
         epoch=document.epoch,
     )
     check_job(job)
+    check_stand_ins(document, job)
     check_outputs(services, document)
     return job
 

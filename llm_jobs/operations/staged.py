@@ -7,22 +7,24 @@ made of can be seen. A job that is run again assembles its tables again: the ans
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from typing import Any
 
 from llm_jobs.documents.job import PromptStep, RequestStep, RowStep, TaskStep, asking_steps
-from llm_jobs.engine.graph import GraphStream, Work
-from llm_jobs.engine.steps import Row
+from llm_jobs.engine.graph import Work
+from llm_jobs.engine.levels import stream_of
+from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.events import JobStarted, Listener, RowCompleted
 from llm_jobs.ledger.base import Spend
 from llm_jobs.operations.columns import needed_names
 from llm_jobs.operations.computing import TaskWork
+from llm_jobs.operations.levels import levels_of
 from llm_jobs.operations.production import Production, rows_of
 from llm_jobs.operations.records import JobReport
-from llm_jobs.pipelines.reshaping import ROWS, reshaped, reshaped_schema, shown_columns, stored_rows
+from llm_jobs.pipelines.reshaping import ROWS, reshaped, reshaped_schema, shown_columns, stored_rows, without_failures
 from llm_jobs.pipelines.stages import Stage, plan_of, stages_of
 from llm_jobs.results.columns import result_schema
 from llm_jobs.results.layout import result_path, step_path
@@ -35,9 +37,12 @@ Fields = Sequence[Any]  # pyarrow fields, which only the rooms of tables may nam
 class StagedProduction(Production):
     """A job with a graph on its way."""
 
+    _asking: dict[str, PreparedStep]
+
     async def _run(self, bought: Spend) -> JobReport:
         table = await asyncio.to_thread(self._open_table)
         self._tables: list[dict[str, object]] = []
+        self._asking = {}
         self._emit(JobStarted(self._job.hash, self._job.name, table.rows * self._job.sample))
         stages = stages_of(self._job.graph)
         first = next((number for number, stage in enumerate(stages) if stage.steps), len(stages) - 1)
@@ -56,10 +61,17 @@ class StagedProduction(Production):
                     stored, fields = await self._stage(stage, fields, rows, samples, emit, is_last=is_last)
                     if not is_last:
                         stream = opened.enter_context(self._services.store.open(stored.path))
-                        rows = stored_rows(stream)
+                        rows = self._next_rows(stored_rows(stream))
         self._tally.add_bought(bought)
         self._lane.sent += bought.calls
         return await asyncio.to_thread(self._record, stored, table)
+
+    def _next_rows(self, rows: Iterator[Any]) -> Iterator[Any]:
+        """The rows of a table that the next one is made of."""
+        return without_failures(rows, self._skipped) if self._job.policy.failures.strategy == "skip" else rows
+
+    def _skipped(self, row: Mapping[str, object]) -> None:
+        self._tally.skipped += 1
 
     async def _stage(
         self, stage: Stage, fields: Fields, rows: Iterator[Row], samples: int, emit: Listener, *, is_last: bool
@@ -70,7 +82,8 @@ class StagedProduction(Production):
         schema = result_schema(fields, row_fields(stage.steps), sample=job.sample > 1)
         path = result_path if is_last else partial(step_path, step=stage.name)
         plan = plan_of(stage.steps, prepare=self._work, columns=column_names)
-        stream = GraphStream(plan=plan, **self._stream_options(samples, emit))
+        levels = levels_of(self._services, stage, self._asking)
+        stream = stream_of(levels, plan=plan, **self._stream_options(samples, emit))
         with ResultWriter(self._services.writing_store(emit), path(job.hash, self._epoch_ns), schema) as writer:
             await self._answer(rows, stream, writer.write)
             stored = await asyncio.to_thread(writer.close)
@@ -85,6 +98,7 @@ class StagedProduction(Production):
             return TaskWork(self._services, self._session, step, epoch=job.epoch, timeout_s=timeout_s).ready()
         assert isinstance(step, PromptStep | RequestStep)
         prepared = self._prepared(step)
+        self._asking[step.name] = prepared
         if self._sheet.step is None:
             self._sheet.step = prepared
         return prepared

@@ -134,12 +134,19 @@ class Builder:
         *,
         by: Sequence[str] = (),
         aggregate: Mapping[str, JsonValue] | None = None,
+        max_input_tokens: int | None = None,
+        combine: Mapping[str, JsonValue] | None = None,
         name: str = "groups",
         needs: Needs = None,
         **keys: Any,
     ) -> Self:
-        """One row per group; with the keys of a prompt, that prompt about each group."""
+        """One row per group; with the keys of a prompt, that prompt about each group. `max_input_tokens` and `combine`:
+        how it asks about groups that are too large for one question."""
         said: dict[str, JsonValue] = {"by": list(by), **({"aggregate": dict(aggregate)} if aggregate else {})}
+        if max_input_tokens is not None:
+            said["max_input_tokens"] = max_input_tokens
+        if combine is not None:
+            said["combine"] = dict(combine)
         return self._append({"name": self._free(name), "reduce": said, **keys}, needs)
 
     def compound(self, graph: Builder, *, name: str = "compound", needs: Needs = AUTO, **keys: Any) -> Self:

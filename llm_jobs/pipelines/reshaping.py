@@ -8,7 +8,7 @@ Split and sweep stream. A group needs all rows: they are held as one Arrow table
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import BinaryIO
 
@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm_jobs.documents.job import GroupStep, JsonValue, SplitStep, SweepStep, TableStep
-from llm_jobs.engine.stream import CARRIED, MISSING
+from llm_jobs.engine.failing import FALLBACK, NOT_ASKED
+from llm_jobs.engine.levels import ROWS as ROWS
+from llm_jobs.engine.stream import CARRIED, INCOMPLETE, MISSING, STOOD_IN
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.results.columns import ERROR, PREFIX, STATUS
 
 Row = dict[str, JsonValue]
-ROWS = "rows"  # what a template calls the rows of its group
 _CHUNK = 16_384
 _READ_ROWS = 1024
 _GROUP = "\0group"
+_GOES_ON = frozenset({None, "succeeded", FALLBACK})  # statuses of rows that the next table is made of
 # YAML name -> pyarrow's aggregation (https://arrow.apache.org/docs/cpp/compute.html#grouped-aggregations)
 AGGREGATIONS: Mapping[str, str] = {
     "count": "count",
@@ -85,13 +87,27 @@ def reshaped(step: TableStep, before: Sequence[pa.Field], rows: Iterable[Row], *
 def _carried(row: Row) -> Row | None:
     """A row that failed before, as it goes on; None for one that did not."""
     status = row.get(STATUS)
-    if CARRIED in row or status in (None, "succeeded"):
+    if CARRIED in row or status in _GOES_ON:
         return row if CARRIED in row else None
     return {**_shown(row), CARRIED: [status, row.get(ERROR)]}
 
 
 def _shown(row: Row) -> Row:
-    return {name: value for name, value in row.items() if not name.startswith(PREFIX)}
+    """The columns that are no facts; what stands in for an answer goes with them."""
+    shown = {name: value for name, value in row.items() if not name.startswith(PREFIX)}
+    if row.get(STATUS) == FALLBACK:
+        shown[STOOD_IN] = row.get(ERROR)
+    return shown
+
+
+def without_failures(rows: Iterable[Row], left_out: Callable[[Row], None]) -> Iterator[Row]:
+    """The rows of a stored table less those that were asked and failed, each of which is told."""
+    for row in rows:
+        status = row.get(STATUS)
+        if status in _GOES_ON or status in NOT_ASKED or status == INCOMPLETE:
+            yield row
+        else:
+            left_out(row)
 
 
 def _swept(step: SweepStep, rows: Iterable[Row]) -> Iterator[Row]:
@@ -120,6 +136,7 @@ def _grouped(step: GroupStep, before: Sequence[pa.Field], rows: Iterable[Row], *
     schema = pa.schema(before)
     numbers: dict[str, int] = {}
     missing: dict[int, int] = {}
+    stood_in: dict[int, int] = {}
     keys: list[Row] = []
     chunks: list[pa.Table] = []
     taken = iter(rows)
@@ -131,9 +148,11 @@ def _grouped(step: GroupStep, before: Sequence[pa.Field], rows: Iterable[Row], *
             number = numbers.setdefault(text, len(numbers))
             if number == len(keys):
                 keys.append(key)
-            if row.get(STATUS) in (None, "succeeded") and CARRIED not in row:
+            if row.get(STATUS) in _GOES_ON and CARRIED not in row:
                 kept.append(row)
                 groups.append(number)
+                if row.get(STATUS) == FALLBACK or STOOD_IN in row:
+                    stood_in[number] = stood_in.get(number, 0) + 1
             else:
                 missing[number] = missing.get(number, 0) + 1
         table = pa.Table.from_pylist(kept, schema=schema)
@@ -141,13 +160,17 @@ def _grouped(step: GroupStep, before: Sequence[pa.Field], rows: Iterable[Row], *
     if not step.by and not keys:
         keys.append({})
     if chunks or keys:
-        yield from _groups(step, keys, missing, chunks, schema, whole=whole)
+        for number, made in enumerate(_groups(step, keys, chunks, schema, whole=whole)):
+            if number in missing:
+                made[MISSING] = missing[number]
+            if number in stood_in:
+                made[STOOD_IN] = f"a fallback value stands in for an answer in {stood_in[number]} rows of the group"
+            yield made
 
 
 def _groups(
     step: GroupStep,
     keys: Sequence[Row],
-    missing: Mapping[int, int],
     chunks: Sequence[pa.Table],
     schema: pa.Schema,
     *,
@@ -165,8 +188,6 @@ def _groups(
         if whole:
             made[ROWS] = table.slice(place, sizes[number]).drop_columns([_GROUP]).to_pylist()
             place += sizes[number]
-        if number in missing:
-            made[MISSING] = missing[number]
         yield made
 
 

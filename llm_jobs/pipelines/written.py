@@ -57,9 +57,19 @@ def _table(source: Input) -> dict[str, JsonValue] | None:
 def _written(steps: Sequence[GraphStep]) -> Iterator[Step]:
     for index, step in enumerate(steps):
         after = steps[index + 1] if index + 1 < len(steps) else None
-        if isinstance(step, SweepStep) and _is_of_models(step, after):
+        before = steps[index - 1] if index else None
+        if (isinstance(step, SweepStep) and _is_of_models(step, after)) or _is_of_prompt(step, after):
             continue
-        yield _step(step)
+        if isinstance(before, GroupStep) and _is_of_prompt(before, step):
+            yield {**_step(step), "reduce": _reduce(before)}
+        else:
+            yield _step(step)
+
+
+def _is_of_prompt(step: GraphStep, after: GraphStep | None) -> bool:
+    """Whether a group is half of a prompt with `reduce`, which says it whole."""
+    is_half = isinstance(step, GroupStep) and isinstance(after, PromptStep) and step.name == f"{after.name}.rows"
+    return is_half and not (isinstance(after, PromptStep) and after.choice is not None and after.choice.kind == "each")
 
 
 def _is_of_models(step: SweepStep, after: GraphStep | None) -> bool:
@@ -108,6 +118,10 @@ def _reduce(step: GroupStep) -> dict[str, JsonValue]:
     made: dict[str, JsonValue] = {"by": list(step.by)}
     if step.aggregate:
         made["aggregate"] = {name: _aggregate(text) for name, text in step.aggregate.items()}
+    if step.max_input_tokens is not None:
+        made["max_input_tokens"] = step.max_input_tokens
+    if step.combine:
+        made["combine"] = {"messages": [{"role": each.role, "content": each.content} for each in step.combine]}
     return made
 
 

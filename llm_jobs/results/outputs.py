@@ -47,6 +47,15 @@ class Outputs:
             return {self._name: value}
         return value if isinstance(value, dict) else {field.name: None for field in self.fields}
 
+    def stand_in(self, value: JsonValue) -> dict[str, JsonValue]:
+        """The columns of what a document states in an answer's place; null is null in each. Raises ValueError for what
+        could not be an answer."""
+        if value is None:
+            return dict.fromkeys(field.name for field in self.fields)
+        if self._node is None and not self._is_vector and not isinstance(value, str):
+            raise ValueError(f"the answer to {self._name} is text")
+        return self.values(value)
+
     def _fields(self, is_vector: bool) -> tuple[pa.Field, ...]:
         if self._node is not None and self._node.members is not None:
             return tuple(pa.field(name, member.type) for name, member in self._node.members.items())

@@ -7,9 +7,11 @@ from typing import get_args
 
 import pytest
 
+from llm_jobs.documents.failures import ENDS, Strategy
 from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.documents.models import RuleModel
 from llm_jobs.engine import following
+from llm_jobs.engine.failing import FALLBACK
 from llm_jobs.ledger.base import OutcomeStatus
 from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.docs.pages import ROOT, Block, blocks, section, table_after
@@ -22,12 +24,12 @@ def test_every_document_of_the_page_is_accepted(tmp_path: Path, block: Block) ->
     house = House(tmp_path)
     assert block.language == "yaml"
     [job] = house.accept(house.write("document.yaml", block.text))
-    assert job.policy.on_status
+    assert job.policy.on_status or job.policy.failures != ENDS
 
 
 def test_the_page_tells_every_status_a_row_can_have() -> None:
     told = {name.strip(" `") for row in table_after(TEXT, "ledger.\n") for name in row["`llm_status`"].split(",")}
-    assert told == {*get_args(OutcomeStatus), "invalid_input"}
+    assert told == {*get_args(OutcomeStatus), "invalid_input", FALLBACK}
 
 
 def test_the_page_tells_every_rule_and_an_example_of_every_status() -> None:
@@ -40,3 +42,8 @@ def test_the_page_tells_every_rule_and_an_example_of_every_status() -> None:
 def test_the_page_tells_every_reason_for_a_model() -> None:
     reasons = (following.WEIGHTED, following.FIRST, following.COOLING, following.ANSWERED)
     assert all(f"`{reason}`" in TEXT for reason in reasons)
+
+
+def test_the_page_tells_every_strategy() -> None:
+    failed = section(TEXT, "Calls that failed")
+    assert {row["`strategy`"].strip("`") for row in table_after(failed, "```\n")} == set(get_args(Strategy))

@@ -43,6 +43,16 @@ def test_the_script_of_the_page_runs_and_its_graph_is_read(tmp_path: Path) -> No
     assert (report.status, report.rows, report.calls_sent) == ("done", 2, 4)
 
 
+def test_the_document_of_the_page_about_large_groups_is_asked_in_levels(tmp_path: Path) -> None:
+    [document] = [block.text for block in GRAPHS if block.language == "yaml"]
+    house = House(tmp_path)
+    rows = (f"{'ab'[number % 2]},Good coffee and bad cake {number}\n" for number in range(100))
+    house.write("reviews.csv", "shop,text\n" + "".join(rows))
+    [report] = house.answer(house.write("report.yaml", document))
+    assert (report.status, report.rows) == ("done", 2)
+    assert report.calls_sent > 4
+
+
 def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     house = House(tmp_path, {"LLM_JOBS_ALLOWED_ROOTS": str(REPOSITORY)})
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llm_jobs.documents.checks import Checks
+from llm_jobs.documents.failures import PromptFailures, Threshold
 from llm_jobs.documents.formats.asking import Rules, prompts_of, rules_of
 from llm_jobs.documents.formats.launching import launch_rules_of
 from llm_jobs.documents.formats.outputs import output_error_of, outputs_of
@@ -49,6 +50,7 @@ def policy_of(job: JobModel, checks: Checks) -> tuple[Policy, tuple[str, ...]]:
         on_status=_on_status(job, checks),
         watching=watching_of(job, handling, job.output, budget, checks),
         launch=launch_rules_of(job, checks),
+        failures=_failures(handling),
     )
     return policy, _notes(job)
 
@@ -94,6 +96,16 @@ def _max_retries(execution: ExecutionModel, handling: ErrorHandlingModel, checks
             remedy="remove one of the two",
         )
     return numbers.pop() if numbers else _DEFAULT.max_retries
+
+
+def _failures(handling: ErrorHandlingModel) -> PromptFailures:
+    failure, stated = handling.on_prompt_failure, handling.failure_threshold
+    threshold = None
+    if stated is not None:
+        threshold = Threshold(rows=stated) if isinstance(stated, int) else Threshold(share=stated)
+    if failure is None:
+        return PromptFailures(threshold=threshold)
+    return PromptFailures(strategy=failure.strategy, value=failure.value, threshold=threshold)
 
 
 def _schedule(model: ScheduleModel | None) -> Schedule | None:

@@ -13,8 +13,16 @@ from dataclasses import replace
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.graphs import cycle_of
-from llm_jobs.documents.job import FilterStep, GroupStep, JsonValue, SplitStep, SweepStep
-from llm_jobs.documents.models import Aggregation, JobModel, PhaseModel, PromptModel, StepModel
+from llm_jobs.documents.job import FilterStep, GroupStep, JsonValue, Message, SplitStep, SweepStep
+from llm_jobs.documents.models import (
+    Aggregation,
+    JobModel,
+    MessageModel,
+    PhaseModel,
+    PromptModel,
+    ReduceModel,
+    StepModel,
+)
 from llm_jobs.documents.parsed import (
     ParsedChoice,
     ParsedCompound,
@@ -174,12 +182,18 @@ class StepParser:
                 self._checks.column(name, (*at, "reduce"))
             grouped = any(getattr(step, key) is not None for key in _ASKING)
             name = f"{step.name}.rows" if grouped else step.name
-            yield self._table(GroupStep(name=name, by=tuple(step.reduce.by), aggregate=aggregate), at)
+            yield self._table(_group(name, step.reduce, aggregate), at)
             if not grouped:
+                self._check_no_levels(step, step.reduce, at)
                 if not aggregate:
                     self._refuse((*at, "reduce"), f"step {step.name} computes nothing", "a prompt, or `aggregate`")
                 return
         yield self._question(step, at)
+
+    def _check_no_levels(self, step: StepModel, reduce: ReduceModel, at: KeyPath) -> None:
+        for key in ("max_input_tokens", "combine"):
+            if getattr(reduce, key) is not None:
+                self._refuse((*at, "reduce", key), f"step {step.name} asks nothing", f"{key} is said of a prompt")
 
     def _question(self, step: StepModel, at: KeyPath) -> ParsedPrompt:
         parsed = self._prompt(step, at)
@@ -229,6 +243,18 @@ class StepParser:
 
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
+
+
+def _group(name: str, reduce: ReduceModel, aggregate: Mapping[str, str]) -> GroupStep:
+    combine = reduce.combine
+    written = [] if combine is None else combine.messages or [MessageModel(role="user", content=combine.text or "")]
+    return GroupStep(
+        name=name,
+        by=tuple(reduce.by),
+        aggregate=aggregate,
+        max_input_tokens=reduce.max_input_tokens,
+        combine=tuple(Message(role=message.role, content=message.content) for message in written),
+    )
 
 
 def _aggregate(said: str | Mapping[Aggregation, str]) -> str:
