@@ -1,4 +1,5 @@
-"""One server for batches, as new for each test, and a house at each of its vendors."""
+"""One server for batches, as new for each test, and a house at each of its vendors; a model that says what a test has it
+say, and a house that asks it."""
 
 from __future__ import annotations
 
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.operations.batch_house import BatchHouse
+from llm_jobs_tests.operations.spoken import echoed
 from llm_jobs_tests.servers.batches import BatchServer, batch_server
+from llm_jobs_tests.servers.speaking import Speaking, speaking_server
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +40,15 @@ def openai_house(server: BatchServer, tmp_path: Path) -> BatchHouse:
 @pytest.fixture
 def anthropic_house(server: BatchServer, tmp_path: Path) -> BatchHouse:
     return BatchHouse.at(tmp_path, server, "anthropic")
+
+
+@pytest.fixture
+def speaking(request: pytest.FixtureRequest) -> Iterator[Speaking]:
+    """A server that says what the test's module has under `said`, else what it was asked."""
+    with speaking_server(getattr(request.module, "said", echoed)) as server:
+        yield server
+
+
+@pytest.fixture
+def house(tmp_path: Path, speaking: Speaking) -> House:
+    return House(tmp_path, dict(speaking.environment))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -18,23 +17,13 @@ from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.so_far import answered_so_far, is_answered
 from llm_jobs.operations.why import why_row
 from llm_jobs_tests.cli.house import House
-from llm_jobs_tests.operations.test_graphs import MODEL, PART, PARTS, PER_KIND, ROWS, SHORT, document, said
-from llm_jobs_tests.servers.speaking import Speaking, speaking_server
+from llm_jobs_tests.operations.spoken import MODEL
+from llm_jobs_tests.operations.test_graphs import PART, PARTS, PER_KIND, ROWS, SHORT, document
+from llm_jobs_tests.servers.speaking import Speaking
 
 MOOD = {"name": "mood", "text": "mood of {{ part }}", "needs": []}
 BOTH = {"name": "both", "text": "{{ short }} and {{ mood }}", "needs": ["short", "mood"], "when": "kind == 'a'"}
 GRAPH: tuple[Mapping[str, Any], ...] = (PARTS, PART, SHORT | {"needs": []}, MOOD, BOTH, PER_KIND)
-
-
-@pytest.fixture
-def speaking() -> Iterator[Speaking]:
-    with speaking_server(said) as server:
-        yield server
-
-
-@pytest.fixture
-def house(tmp_path: Path, speaking: Speaking) -> House:
-    return House(tmp_path, dict(speaking.environment))
 
 
 def planned(house: House, value: Mapping[str, Any]) -> JobPlan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,16 @@ import pytest
 
 from llm_jobs.documents.frozen import job_from_json, job_to_json
 from llm_jobs.errors import DocumentError
-from llm_jobs.operations.records import JobReport
 from llm_jobs_tests.cli.house import House
+from llm_jobs_tests.operations.spoken import MODEL, answered
 from llm_jobs_tests.servers.models import asked
-from llm_jobs_tests.servers.speaking import Said, Speaking, speaking_server
+from llm_jobs_tests.servers.speaking import Speaking
 
 ROWS = [
     {"id": 1, "kind": "a", "text": "one\n\ntwo"},
     {"id": 2, "kind": "b", "text": "three"},
     {"id": 3, "kind": "a", "text": "four"},
 ]
-MODEL = "openai/gpt-4.1-mini"
 PARTS = {"name": "parts", "task": "split_paragraphs", "inputs": {"text": "{{ text }}"}}
 PART = {"name": "part", "split": "parts"}
 SHORT = {"name": "short", "text": "shorten {{ part }}"}
@@ -32,31 +31,8 @@ PER_KIND = {
 }
 
 
-def said(body: Mapping[str, Any]) -> Said:
-    """What was asked, in brackets; what asks to fail does."""
-    question = asked(body)
-    return 400 if "FAIL" in question else f"[{question}]"
-
-
-@pytest.fixture
-def speaking() -> Iterator[Speaking]:
-    with speaking_server(said) as server:
-        yield server
-
-
-@pytest.fixture
-def house(tmp_path: Path, speaking: Speaking) -> House:
-    return House(tmp_path, dict(speaking.environment))
-
-
 def document(*steps: Mapping[str, Any], rows: Sequence[Mapping[str, Any]] = ROWS, **members: Any) -> dict[str, Any]:
     return {"job": {"name": "graph", "model": MODEL, "input": {"rows": list(rows)}, "steps": list(steps), **members}}
-
-
-def answered(house: House, value: Mapping[str, Any]) -> tuple[JobReport, list[dict[str, Any]]]:
-    [report] = house.answer(house.write("job.json", value))
-    assert report.result is not None, report.error
-    return report, pq.read_table(report.result).to_pylist()
 
 
 def without_facts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from llm_jobs.documents.frozen import job_from_json, job_to_json
 from llm_jobs.errors import DocumentError
-from llm_jobs.operations.records import JobReport
 from llm_jobs_tests.cli.house import House, facts
+from llm_jobs_tests.operations.spoken import MODEL, answered
 from llm_jobs_tests.servers.models import asked
 from llm_jobs_tests.servers.speaking import Said, Speaking, speaking_server
 
-MODEL = "openai/gpt-4.1-mini"
 LIST = "Shorten: {% for row in rows %}{{ row.text }} {% endfor %}"
 COMBINE = {"text": "Combine: {% for row in rows %}{{ row.short }} {% endfor %}"}
 WORD = "word{:03}" + "x" * 60  # some 70 bytes: three of them and the prompt are 110 tokens by the bytes of the request
@@ -32,17 +30,6 @@ def said(body: Mapping[str, Any]) -> Said:
     return str(total)
 
 
-@pytest.fixture
-def speaking() -> Iterator[Speaking]:
-    with speaking_server(said) as server:
-        yield server
-
-
-@pytest.fixture
-def house(tmp_path: Path, speaking: Speaking) -> House:
-    return House(tmp_path, dict(speaking.environment))
-
-
 def words(count: int) -> list[str]:
     return [WORD.format(number) for number in range(count)]
 
@@ -51,12 +38,6 @@ def document(texts: Sequence[str], text: str = LIST, *, by: Sequence[str] = (), 
     rows = [{"kind": "ab"[number % 2], "text": each} for number, each in enumerate(texts)]
     step = {"name": "short", "reduce": {"by": list(by), **reduce}, "text": text}
     return {"job": {"name": "levels", "model": MODEL, "input": {"rows": rows}, "steps": [step]}}
-
-
-def answered(house: House, value: Mapping[str, Any]) -> tuple[JobReport, list[dict[str, Any]]]:
-    [report] = house.answer(house.write("job.json", value))
-    assert report.result is not None, report.error
-    return report, pq.read_table(report.result).to_pylist()
 
 
 def test_a_group_that_fits_is_one_question(house: House, speaking: Speaking) -> None:

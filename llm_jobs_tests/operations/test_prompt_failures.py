@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,12 @@ import pytest
 
 from llm_jobs.documents.frozen import job_from_json, job_to_json
 from llm_jobs.errors import DocumentError
-from llm_jobs.operations.records import JobReport
 from llm_jobs_tests.cli.house import House
+from llm_jobs_tests.operations.spoken import MODEL, answered
 from llm_jobs_tests.servers.hooks import hook
 from llm_jobs_tests.servers.models import asked
-from llm_jobs_tests.servers.speaking import Said, Speaking, speaking_server
+from llm_jobs_tests.servers.speaking import Speaking
 
-MODEL = "openai/gpt-4.1-mini"
 SCHEMA = {"type": "object", "required": ["score"], "properties": {"score": {"type": "integer"}}}
 LABEL = {"name": "label", "text": "label {{ text }}"}
 PER_KIND = {
@@ -25,22 +24,6 @@ PER_KIND = {
     "reduce": {"by": ["kind"], "aggregate": {"n": "count"}},
     "text": "{% for row in rows %}{{ row.label }};{% endfor %}",
 }
-
-
-def said(body: Mapping[str, Any]) -> Said:
-    question = asked(body)
-    return 400 if "FAIL" in question else f"[{question}]"
-
-
-@pytest.fixture
-def speaking() -> Iterator[Speaking]:
-    with speaking_server(said) as server:
-        yield server
-
-
-@pytest.fixture
-def house(tmp_path: Path, speaking: Speaking) -> House:
-    return House(tmp_path, dict(speaking.environment))
 
 
 def document(
@@ -53,12 +36,6 @@ def document(
 
 def strategy(name: str, **more: Any) -> dict[str, Any]:
     return {"on_prompt_failure": {"strategy": name, **more}}
-
-
-def answered(house: House, value: Mapping[str, Any]) -> tuple[JobReport, list[dict[str, Any]]]:
-    [report] = house.answer(house.write("job.json", value))
-    assert report.result is not None, report.error
-    return report, pq.read_table(report.result).to_pylist()
 
 
 def statuses(rows: Sequence[Mapping[str, Any]]) -> list[str]:
