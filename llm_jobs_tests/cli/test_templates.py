@@ -9,6 +9,7 @@ import pytest
 from llm_jobs import JobExecutor
 from llm_jobs.documents.yaml_text import read_yaml
 from llm_jobs_tests.cli.house import House, facts
+from llm_jobs_tests.reference.stage import block
 
 LABELS = """\
 template:
@@ -23,26 +24,7 @@ template:
     prompts:
       - {name: label, text: "In ${language}: {{ text }}", temperature: "${temperature}"}
 """
-REFERENCE = """\
-template:
-  name: analysis_template
-  parameters:
-    - name: input_table
-      type: string
-      required: true
-    - name: model_name
-      type: string
-      default: gpt-3.5-turbo
-
-  job:
-    name: ${job_name}
-    input:
-      source: database
-      query: "SELECT * FROM ${input_table}"
-    prompts:
-      - name: analyzer
-        model: ${model_name}
-"""
+REFERENCE = block(24)
 CREATE = "create-job-from-template"
 
 

@@ -11,34 +11,10 @@ from hypothesis import strategies as st
 from llm_jobs.documents.formats.pipeline_of_jobs import ParsedPipeline, cycle_in
 from llm_jobs.documents.parsing import parse_document, read_pipeline
 from llm_jobs.errors import DocumentError
+from llm_jobs_tests.reference.stage import block
 
-CHAIN = """\
-pipeline:
-  name: full_analysis_pipeline
-  jobs:
-    - collect_data_job
-    - preprocess_job
-    - analyze_job
-    - report_job
-"""
-DIAMOND = """\
-pipeline:
-  jobs:
-    - id: job1
-      name: collector
-
-    - id: job2a
-      name: processor_a
-      depends_on: [job1]
-
-    - id: job2b
-      name: processor_b
-      depends_on: [job1]
-
-    - id: job3
-      name: aggregator
-      depends_on: [job2a, job2b]
-"""
+CHAIN = block(14)
+DIAMOND = block(17)
 
 
 def parsed(text: str) -> ParsedPipeline:

@@ -12,6 +12,7 @@ from llm_jobs.documents.choices import read_parameters
 from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document, stated_name
+from llm_jobs_tests.reference.stage import block
 
 TEMPLATE = """\
 template:
@@ -129,25 +130,5 @@ def test_a_template_is_named_by_what_it_says() -> None:
 
 
 def test_the_reference_s_template_runs_as_it_stands() -> None:
-    text = """\
-template:
-  name: analysis_template
-  parameters:
-    - name: input_table
-      type: string
-      required: true
-    - name: model_name
-      type: string
-      default: gpt-3.5-turbo
-
-  job:
-    name: ${job_name}
-    input:
-      source: database
-      query: "SELECT * FROM ${input_table}"
-    prompts:
-      - name: analyzer
-        model: ${model_name}
-"""
-    document = made("input_table=reviews", "model_name=gpt-4", text=text, job_name="review_analysis")
+    document = made("input_table=reviews", "model_name=gpt-4", text=block(24), job_name="review_analysis")
     assert (document.name, prompt(document).model) == ("review_analysis", "gpt-4")

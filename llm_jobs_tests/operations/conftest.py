@@ -1,5 +1,4 @@
-"""One server for batches, as new for each test, and a house at each of its vendors; a model that says what a test has it
-say, and a house that asks it."""
+"""One server for batches, as new for each test, with a house at each of its vendors, and a house whose model speaks."""
 
 from __future__ import annotations
 

@@ -14,86 +14,15 @@ from llm_jobs.operations.release import release
 from llm_jobs.operations.trigger import fire
 from llm_jobs_tests.operations.launching import House, document, opened
 from llm_jobs_tests.operations.test_dependencies import step
+from llm_jobs_tests.reference.stage import block
 
-SCHEDULED = """\
-job:
-  name: daily_report
-  schedule:
-    cron: "0 9 * * *"  # Daily at 9 AM
-    timezone: UTC
-  prompts:
-    - name: report_generator
-      version: 1.0.0
-"""
-CRON = """\
-job:
-  name: daily_analysis
-  schedule:
-    cron: "0 2 * * *"     # Daily at 2 AM
-    timezone: UTC
-    enabled: true
-"""
-TRIGGERED = """\
-job:
-  name: new_data_processor
-  triggers:
-    - type: file_created
-      path: /data/input/*.json
-    - type: webhook
-      endpoint: /trigger/process
-"""
-CONDITIONAL = """\
-job:
-  name: conditional_job
-  conditions:
-    - type: data_available
-      check: "SELECT COUNT(*) FROM new_data"
-      threshold: 100
-    - type: time_window
-      start: "09:00"
-      end: "17:00"
-"""
-PIPELINE = """\
-pipeline:
-  name: full_analysis_pipeline
-  jobs:
-    - collect_data_job
-    - preprocess_job
-    - analyze_job
-    - report_job
-"""
-SEQUENTIAL = """\
-pipeline:
-  jobs:
-    - id: job1
-      name: data_collector
-      
-    - id: job2
-      name: data_processor
-      depends_on: [job1]
-      
-    - id: job3
-      name: data_analyzer
-      depends_on: [job2]
-"""
-PARALLEL = """\
-pipeline:
-  jobs:
-    - id: job1
-      name: collector
-      
-    - id: job2a
-      name: processor_a
-      depends_on: [job1]
-      
-    - id: job2b
-      name: processor_b
-      depends_on: [job1]
-      
-    - id: job3
-      name: aggregator
-      depends_on: [job2a, job2b]
-"""
+SCHEDULED = block(5)
+CRON = block(18)
+TRIGGERED = block(19)
+CONDITIONAL = block(20)
+PIPELINE = block(14)
+SEQUENTIAL = block(16)
+PARALLEL = block(17)
 
 
 def add_prompt(house: House, name: str, text: str) -> None:
