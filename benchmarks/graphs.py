@@ -21,7 +21,8 @@ from random import Random
 import orjson
 
 from benchmarks.clients.questions import questions
-from llm_jobs.documents.job import Message, ModelRef, PromptStep, RequestStep, RowStep
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Message, PromptStep, RequestStep, RowStep
 from llm_jobs.engine.calls import Call, Done, Lane, Settled
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.graph import GraphStream, Work

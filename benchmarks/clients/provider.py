@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 
 from benchmarks.clients.questions import MODEL, questions
-from llm_jobs.documents.job import Message
+from llm_jobs.documents.steps import Message
 from llm_jobs.providers.base import Provider, Request
 from llm_jobs.providers.catalogue import Catalogue
 from llm_jobs.providers.registry import open_provider

@@ -10,7 +10,7 @@ import click
 from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.operations.graphs import graphs_of
 from llm_jobs.operations.overrides import Overrides
 from llm_jobs.pipelines.builder import Builder

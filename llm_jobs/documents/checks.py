@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 from typing import get_args
 from urllib.parse import urlsplit
 
-from llm_jobs.documents.job import FileFormat, JsonValue
+from llm_jobs.documents.job import FileFormat
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedInput, ScriptRef
 from llm_jobs.documents.text import KeyPath, Source, is_credential
 from llm_jobs.documents.variables import credential_name

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from llm_jobs.documents.asked import LISTS, asking, declared, with_parameter
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.choices import REQUEST_PARAMETERS, Choices, unknown_parameters
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.models import JobDocument
 from llm_jobs.documents.origins import Origin
 from llm_jobs.documents.parts import Part, part_of, said

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from llm_jobs.documents.identity import TRANSPORT_FIELDS
-from llm_jobs.documents.job import Job, PromptStep, Step
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.steps import PromptStep, Step
 
 # calls:   every call of the step is another question.
 # rows:    another table; only rows that differ in what prompts read are other questions.

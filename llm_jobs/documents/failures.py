@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 Strategy = Literal["retry", "skip", "fail", "alert", "fallback"]
 LEAST_ROWS = 20  # of a table, before a share of them says anything

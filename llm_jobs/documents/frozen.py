@@ -10,31 +10,23 @@ from typing import Any
 
 from llm_jobs.documents.destinations import output_error_from, outputs_from
 from llm_jobs.documents.failures import failures_from
-from llm_jobs.documents.job import (
-    Budget,
-    Candidate,
+from llm_jobs.documents.job import Budget, FollowUp, Input, Job, Policy, Schedule
+from llm_jobs.documents.launch_rules import launch_rules_from
+from llm_jobs.documents.model_refs import Candidate, Endpoint, ModelChoice, ModelRef
+from llm_jobs.documents.steps import (
     CompoundStep,
-    Endpoint,
     FilterStep,
-    FollowUp,
     GraphStep,
     GroupStep,
-    Input,
-    Job,
     Message,
-    ModelChoice,
-    ModelRef,
-    Policy,
     PromptStep,
     RequestStep,
-    Schedule,
     SplitStep,
     Step,
     SweepStep,
     TaskStep,
     asking_steps,
 )
-from llm_jobs.documents.launch_rules import launch_rules_from
 from llm_jobs.documents.table_sources import input_errors_from, input_members
 from llm_jobs.documents.watched import watching_from
 

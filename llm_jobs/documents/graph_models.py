@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field
 
-from llm_jobs.documents.models import Fallback, MessageModel, Models
+from llm_jobs.documents.step_models import Fallback, MessageModel, Models
 from llm_jobs.documents.strict import Model
 
 

@@ -16,7 +16,7 @@ from llm_jobs.documents.variables import credential_name
 
 if TYPE_CHECKING:
     from llm_jobs.documents.checks import Checks
-    from llm_jobs.documents.job import JsonValue
+    from llm_jobs.documents.json_value import JsonValue
 
 KINDS: Mapping[str, str] = {
     "inline": "inline",

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public, missing in the stubs
 from typing import Any, NoReturn
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import MAX_DEPTH, NO_CHILDREN, Findings, KeyPath, Lines, Source
 from llm_jobs.errors import DocumentError
 

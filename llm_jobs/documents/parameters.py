@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from llm_jobs.documents.checks import Checks
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
 from llm_jobs.documents.parts import Part
 from llm_jobs.documents.strict import Model

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_jobs.documents.job import FileFormat, FilterStep, InputKind, JsonValue, Message, Operation, Policy, TableStep
+from llm_jobs.documents.job import FileFormat, InputKind, Policy
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import FilterStep, Message, Operation, TableStep
 from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
@@ -120,7 +122,7 @@ class ParsedTask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedCompound:
-    """Steps as one: see `documents.job.CompoundStep`."""
+    """Steps as one: see `documents.steps.CompoundStep`."""
 
     name: str
     kind: Literal["all", "first", "loop"]

@@ -10,8 +10,8 @@ from pathlib import PurePath
 from llm_jobs.documents.choices import Choices
 from llm_jobs.documents.formats import batch, job, pair, pipeline, pipeline_of_jobs, task_graph, task_message
 from llm_jobs.documents.formats.pipeline_of_jobs import KEY
-from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json, read_line
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import FormatName, ParsedDocument
 from llm_jobs.documents.parts import part_of
 from llm_jobs.documents.profiles import profile_names

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
 from llm_jobs.documents.text import NO_CHILDREN, KeyPath, Lines, Source
 

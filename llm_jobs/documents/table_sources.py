@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 # Marks a row that could not be read, with the reason: never asked, and in no result, where its status is
 # `invalid_input`.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from json import dumps
 
 from llm_jobs.documents.identity import LARGEST_EXACT_INTEGER
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import KeyPath as KeyPath
 from llm_jobs.documents.origins import Origin, Place
 from llm_jobs.errors import DocumentError, Problem

@@ -10,14 +10,12 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from llm_jobs.documents.job import JsonValue
-from llm_jobs.documents.models import LATER_KEYS
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import DocumentError, Problem
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_LATER_REMEDY = "remove the key for now; validate the document again with a later version"
 _REMEDIES: Mapping[str, str] = {
     "string_type": "put the value in quotes",
     "float_type": "write a number, without quotes",
@@ -80,13 +78,6 @@ def _problem(model: type[BaseModel], source: Source, value: JsonValue, detail: E
     if kind == "missing":
         present = seen if isinstance(seen, dict) else {}
         return _missing_key(source, path, present)
-    if kind == "later_value":
-        return source.problem(
-            path,
-            detail["msg"],
-            rule=f"it reads {context['known']}",
-            remedy="choose one of these; for a table from elsewhere, save it as a file and name its path",
-        )
     if kind == "literal_error":
         return _not_among(source, path, seen, str(context["expected"]))
     if kind == "timezone":
@@ -116,13 +107,6 @@ def _type_rule(kind: str) -> str:
 def _unknown_key(model: type[BaseModel], source: Source, path: KeyPath) -> Problem:
     key = str(path[-1])
     known = known_keys(model, path[:-1])
-    if key in LATER_KEYS and nearest(key, known) != key:
-        return source.problem(
-            path,
-            f"the key {key!r} belongs to {LATER_KEYS[key]}, which this version does not read yet",
-            rule=f"known here: {', '.join(known)}",
-            remedy=_LATER_REMEDY,
-        )
     return source.problem(
         path,
         f"unknown key {key!r}",

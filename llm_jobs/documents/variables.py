@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.errors import Problem
 

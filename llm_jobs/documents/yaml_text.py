@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import number_of
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import MAX_DEPTH, NO_CHILDREN, Findings, KeyPath, Lines, Source
 from llm_jobs.errors import DocumentError
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from json import dumps
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import KeyPath
 
 Comment = Callable[[KeyPath], str | None]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.ledger.base import BudgetCap, Facts

@@ -13,7 +13,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from llm_jobs.documents.identity import canonical_json
-from llm_jobs.documents.job import Candidate, JsonValue, Message, ModelChoice, PromptStep, Step
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, ModelChoice
+from llm_jobs.documents.steps import Message, PromptStep, Step
 
 Order = Callable[[object, int], Sequence[int]]  # rendered messages and sample -> places in the choice
 Weight = Callable[[], float]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llm_jobs.documents.failures import PromptFailures
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 FALLBACK = "fallback"  # of a row: a value that the document states stands in an answer's place
 _ENDED_WELL = frozenset({"succeeded", "incomplete"})

@@ -10,16 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from llm_jobs.documents.job import (
-    AnswerStatus,
-    Candidate,
-    FollowUp,
-    Job,
-    JsonValue,
-    ModelRef,
-    PromptStep,
-    Step,
-)
+from llm_jobs.documents.job import AnswerStatus, FollowUp, Job
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, ModelRef
+from llm_jobs.documents.steps import PromptStep, Step
 from llm_jobs.engine.calls import Call, Settled
 from llm_jobs.engine.choosing import order_of
 from llm_jobs.engine.health import Health, ModelHealth

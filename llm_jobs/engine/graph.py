@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llm_jobs.documents.expressions import Expression
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.steps import PreparedStep, Row
@@ -49,7 +49,7 @@ class Keeping:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compound:
-    """Steps as one (`documents.job.CompoundStep`). `within`: every step below it, those of inner compounds too."""
+    """Steps as one (`documents.steps.CompoundStep`). `within`: every step below it, those of inner compounds too."""
 
     kind: Literal["all", "first", "loop"]
     members: tuple[int, ...]

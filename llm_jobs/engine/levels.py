@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.graph import GraphRow, GraphStream
 from llm_jobs.engine.steps import PreparedStep

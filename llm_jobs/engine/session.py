@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 from llm_jobs.clock import Clock
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.hands import Hand

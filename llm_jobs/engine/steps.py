@@ -13,7 +13,9 @@ from typing import Self
 
 from llm_jobs.documents.formats.batch import OPERATION_OF_URL
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import Candidate, Endpoint, JsonValue, Message, ModelRef, PromptStep, RequestStep, Step
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, PromptStep, RequestStep, Step
 from llm_jobs.engine.calls import Call, Check, Price
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.errors import RowError

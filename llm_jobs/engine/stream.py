@@ -14,7 +14,8 @@ from functools import partial
 from itertools import islice
 from typing import get_args
 
-from llm_jobs.documents.job import AnswerStatus, JsonValue
+from llm_jobs.documents.job import AnswerStatus
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.caller import Caller
 from llm_jobs.engine.calls import Lane, Settled

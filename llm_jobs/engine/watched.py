@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.engine.health import ModelHealth
 from llm_jobs.errors import PermanentError, TransientError
 from llm_jobs.providers.base import Answered, Provider, Reply, Request

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from llm_jobs.documents.destinations import delivery_key
 from llm_jobs.documents.frozen import job_to_json
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.ledger.base import Submission

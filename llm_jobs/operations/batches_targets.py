@@ -11,7 +11,9 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_jobs.documents.identity import hash_of
-from llm_jobs.documents.job import Endpoint, Job, ModelRef, Step
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Step
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.ledger.batch_records import BatchState
 from llm_jobs.operations.services import Services

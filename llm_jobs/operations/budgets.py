@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Budget, Job, JsonValue, ModelRef, PromptStep, Step
+from llm_jobs.documents.job import Budget, Job
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import PromptStep, Step
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import BudgetCap, BudgetState, Submission
 from llm_jobs.operations.budgets_file import StatedBudgets, read_budgets

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue, ModelChoice
+from llm_jobs.documents.job import AnswerStatus, FollowUp
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, ModelChoice
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.model_digest import with_digest

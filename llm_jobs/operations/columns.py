@@ -6,13 +6,12 @@ import difflib
 from collections.abc import Collection, Sequence
 
 from llm_jobs.documents.expressions import compile_expression
-from llm_jobs.documents.job import (
+from llm_jobs.documents.job import Input, Job
+from llm_jobs.documents.steps import (
     CompoundStep,
     FilterStep,
     GraphStep,
     GroupStep,
-    Input,
-    Job,
     PromptStep,
     SplitStep,
     Step,

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, RequestStep, TaskStep
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import RequestStep, TaskStep
 from llm_jobs.engine.gates import ModelGate, Worst
 from llm_jobs.engine.graph import AwaitedStep, ComputedStep
 from llm_jobs.engine.session import Session

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 KEYS = ("custom_id", "id", "key", "uuid")  # columns that name a row, the first that both tables have
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from llm_jobs.documents.formats.pipeline_of_jobs import KEY, ParsedPipeline, PipelineJob
 from llm_jobs.documents.identity import hash_of
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.launch_rules import OnPartial
 from llm_jobs.documents.parsing import read_pipeline
 from llm_jobs.documents.validation import did_you_mean

@@ -17,7 +17,8 @@ from itertools import chain
 from typing import IO, Any, cast
 
 from llm_jobs.documents.expressions import Expression
-from llm_jobs.documents.job import GroupStep, Job, RowStep, SweepStep, TableStep, TaskStep, asking_steps
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.steps import GroupStep, RowStep, SweepStep, TableStep, TaskStep, asking_steps
 from llm_jobs.engine.calls import Call, Done, Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.graph import GraphRow, Plan, Work

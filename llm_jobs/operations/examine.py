@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import RowError
 from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.inputs import ASKED_OF_SERVERS, table_told

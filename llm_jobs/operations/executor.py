@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError, LlmJobsError, NotFound, Problem
 from llm_jobs.events import Event, Listener, broadcast
 from llm_jobs.observability.progress import Progress

@@ -9,7 +9,7 @@ from pathlib import Path
 from llm_jobs.documents.choices import Choices
 from llm_jobs.documents.explaining import Explained, FoundPrompt, Options
 from llm_jobs.documents.explaining import explain as explained
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsing import detect, read_source
 from llm_jobs.documents.text import KeyPath, dotted
 from llm_jobs.documents.yaml_writing import write_yaml

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TypeVar
 
-from llm_jobs.documents.job import FilterStep, JsonValue, SplitStep
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import (
     Flow,
     ParsedCompound,
@@ -24,6 +24,7 @@ from llm_jobs.documents.parsed import (
     ParsedTask,
     every_step,
 )
+from llm_jobs.documents.steps import FilterStep, SplitStep
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem

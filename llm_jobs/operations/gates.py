@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.engine.gates import ModelGate, Worst
 from llm_jobs.events import Listener
 from llm_jobs.limits.adaptive import AdaptiveConcurrency

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.operations.executor import EVENTS, JobExecutor, JobResult
 from llm_jobs.pipelines.builder import Builder
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
-from llm_jobs.documents.job import GraphStep, JsonValue, PromptStep, RequestStep, TaskStep
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedTask
+from llm_jobs.documents.steps import GraphStep, PromptStep, RequestStep, TaskStep
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.answers import compact

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 
-from llm_jobs.documents.job import GroupStep, PromptStep, asking_steps
+from llm_jobs.documents.steps import GroupStep, PromptStep, asking_steps
 from llm_jobs.engine.levels import ROWS, Levels
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import NotFound

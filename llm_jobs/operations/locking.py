@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.locks import LATEST, SUFFIX, Lock, Pin, PinnedModel, read_lock, write_lock
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, every_step
 from llm_jobs.documents.parsing import parse_document, profiles_of, read_source

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from llm_jobs.documents.differences import Difference, paired_steps
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Job, ModelRef, PromptStep, Step
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import PromptStep, Step
 from llm_jobs.errors import LlmJobsError
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.counterparts import Counterparts

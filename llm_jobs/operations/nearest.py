@@ -8,7 +8,8 @@ from itertools import chain
 
 from llm_jobs.documents.differences import Difference, call_differences, call_members, job_differences, paired_steps
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.engine.calls import Call
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import RowError

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_jobs.documents.job import GraphStep, Job, RowStep, asking_steps
+from llm_jobs.documents.job import Job
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, every_step
+from llm_jobs.documents.steps import GraphStep, RowStep, asking_steps
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.operations.accept import parsed_documents
 from llm_jobs.operations.graph_steps import is_graph

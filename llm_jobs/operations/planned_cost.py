@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from llm_jobs.documents.job import Job, Mode, ModelRef
+from llm_jobs.documents.job import Job, Mode
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.operations.batches_targets import price_factor
 from llm_jobs.operations.forecasts import NOTHING, Asked, Basis, Interval, Learned, input_interval, output_interval
 from llm_jobs.operations.planned_counts import StepCounts

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llm_jobs.documents.job import ModelRef, Step
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Step
 from llm_jobs.engine.calls import Call
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import RowError

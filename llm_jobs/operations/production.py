@@ -16,7 +16,9 @@ from typing import Any
 
 import orjson
 
-from llm_jobs.documents.job import Job, ModelRef, Step
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Step
 from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.failing import Failing
 from llm_jobs.engine.following import prepare

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError, NotFound, SetupError
 from llm_jobs.ledger.base import DeadLetter
 from llm_jobs.operations.accept import Accepted, ReadDocument, read_document, record

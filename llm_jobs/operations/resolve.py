@@ -10,17 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_jobs.documents.job import (
-    CompoundStep,
-    GraphStep,
-    Job,
-    JsonValue,
-    Message,
-    PromptStep,
-    RequestStep,
-    TableStep,
-    asking_steps,
-)
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import (
     ParsedCompound,
     ParsedDocument,
@@ -30,6 +21,7 @@ from llm_jobs.documents.parsed import (
     ParsedTableStep,
     ParsedTask,
 )
+from llm_jobs.documents.steps import CompoundStep, GraphStep, Message, PromptStep, RequestStep, TableStep, asking_steps
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 
-from llm_jobs.documents.job import Message, ModelRef, RequestStep
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ScriptRef
+from llm_jobs.documents.steps import Message, RequestStep
 from llm_jobs.errors import DocumentError, LlmJobsError
 from llm_jobs.isolation.subprocesses import run_script
 from llm_jobs.operations.services import Services

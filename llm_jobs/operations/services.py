@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from llm_jobs.clock import Clock, WallClock
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.errors import RowError
 from llm_jobs.events import Listener, ignore
 from llm_jobs.isolation.workers import Workers

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import GroupStep, Job, SplitStep, SweepStep
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.steps import GroupStep, SplitStep, SweepStep
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.operations.services import Services

@@ -13,7 +13,8 @@ from itertools import chain, islice
 from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Job, ModelRef
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.following import prepare
 from llm_jobs.engine.gates import ModelGate

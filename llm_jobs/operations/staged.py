@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from llm_jobs.documents.job import PromptStep, RequestStep, RowStep, TaskStep, asking_steps
+from llm_jobs.documents.steps import PromptStep, RequestStep, RowStep, TaskStep, asking_steps
 from llm_jobs.engine.graph import Work
 from llm_jobs.engine.levels import stream_of
 from llm_jobs.engine.steps import PreparedStep, Row

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.errors import DocumentError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.operations.services import Services
 from llm_jobs.tasks.base import AnyTask, PromptTask, Task
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsing import parse_document, read_source
 from llm_jobs.documents.templates import fill_template, is_template, read_template
 from llm_jobs.documents.validation import did_you_mean

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import Denied, DocumentError, NotFound, Problem, SetupError
 from llm_jobs.operations.accept import Accepted, parsed_documents, read_document, record

@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from llm_jobs.documents.identity import canonical_line
-from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import KeyPath, Source, decode
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, ImmutableError

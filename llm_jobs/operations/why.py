@@ -15,7 +15,9 @@ from typing import Literal
 from llm_jobs.documents.differences import Difference, job_differences
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.identity import HASH_LENGTH
-from llm_jobs.documents.job import Job, JsonValue, asking_steps
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import asking_steps
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission, Trace

@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 import dagster as dg
 
 from llm_jobs.documents.identity import hash_of
-from llm_jobs.documents.job import GraphStep, PromptStep, TaskStep, asking_steps
+from llm_jobs.documents.steps import GraphStep, PromptStep, TaskStep, asking_steps
 from llm_jobs.operations.outlines import Outline, sources_of
 
 EVERY_ROW_ANSWERED = "every_row_answered"

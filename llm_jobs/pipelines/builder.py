@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from llm_jobs.documents.formats.task_graph import is_task_graph, translate
-from llm_jobs.documents.job import JsonValue
 from llm_jobs.documents.json_text import read_json
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import Flow
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.documents.yaml_text import read_yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 Step = Mapping[str, JsonValue]
 _SHAPES = {"task": "[{}]", "filter": "{{{}}}", "rows": "{{{{{}}}}}", "prompt": "({})"}

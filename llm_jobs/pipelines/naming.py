@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import GraphStep
+from llm_jobs.documents.steps import GraphStep
 from llm_jobs.pipelines.reshaping import reshaped_schema
 from llm_jobs.pipelines.stages import stages_of
 from llm_jobs.results.columns import check_columns

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.tasks.base import OWN, AnyTask, Schema
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -15,7 +15,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm_jobs.documents.job import GroupStep, JsonValue, SplitStep, SweepStep, TableStep
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import GroupStep, SplitStep, SweepStep, TableStep
 from llm_jobs.engine.failing import FALLBACK, NOT_ASKED
 from llm_jobs.engine.levels import ROWS as ROWS
 from llm_jobs.engine.stream import CARRIED, INCOMPLETE, MISSING, STOOD_IN

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 
 from llm_jobs.documents.expressions import Expression, compile_expression
-from llm_jobs.documents.job import (
+from llm_jobs.documents.steps import (
     CompoundStep,
     FilterStep,
     GraphStep,

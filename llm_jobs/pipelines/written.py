@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from llm_jobs.documents.job import (
+from llm_jobs.documents.job import Input, Job
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import ModelChoice
+from llm_jobs.documents.steps import (
     CompoundStep,
     FilterStep,
     GraphStep,
     GroupStep,
-    Input,
-    Job,
-    JsonValue,
-    ModelChoice,
     PromptStep,
     RequestStep,
     SplitStep,

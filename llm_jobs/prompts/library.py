@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import Field
 
 from llm_jobs.documents.checks import Checks
-from llm_jobs.documents.job import JsonValue, Message
-from llm_jobs.documents.models import MessageModel
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.step_models import MessageModel
+from llm_jobs.documents.steps import Message
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source
 from llm_jobs.documents.validation import raise_if_any, validate

@@ -18,8 +18,9 @@ from typing import Any
 from jinja2 import meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
 
-from llm_jobs.documents.job import JsonValue, Message
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.sandbox import BUDGET, MAX_STEPS, MAX_TEXT_CHARS, EmptyValue, PromptEnvironment, printed
+from llm_jobs.documents.steps import Message
 from llm_jobs.errors import DocumentError, Problem, RenderError
 
 Row = Mapping[str, object]

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.providers.answers import compact, count, objects_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage

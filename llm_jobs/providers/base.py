@@ -13,7 +13,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 import orjson
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.values import value
 
 ReplyStatus = Literal["succeeded", "truncated", "refused", "filtered", "empty"]

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.errors import CallError
 
 # What the vendors' price lists say of both: half of the online price, input and output.

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from llm_jobs.documents.job import JsonValue, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Operation
 from llm_jobs.documents.validation import nearest
 from llm_jobs.errors import NotFound, Problem, SetupError
 from llm_jobs.providers.entries import FREE, CatalogueEntry, Price, built_in_entry

@@ -17,8 +17,10 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import orjson
 from pydantic import Field
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
 from llm_jobs.documents.json_text import read_json
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import raise_if_any, validate

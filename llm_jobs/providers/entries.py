@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from llm_jobs.documents.job import JsonValue, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Operation
 from llm_jobs.providers.vendors import COSTS_NOTHING, VENDORS, base_url_of, origins_of
 
 # Anthropic requires max_tokens; most answers are shorter, and every current model can write as many.

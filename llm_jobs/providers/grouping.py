@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from llm_jobs.documents.job import Endpoint
+from llm_jobs.documents.model_refs import Endpoint
 from llm_jobs.errors import TransientError
 from llm_jobs.providers.answers import count, member, whole_object
 from llm_jobs.providers.base import Request

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.validation import nearest
 from llm_jobs.providers.entries import CatalogueEntry
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate

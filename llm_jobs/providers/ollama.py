@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallError, DocumentError, NotFound, Problem, SetupError
 from llm_jobs.providers.answers import compact, count, member, object_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage

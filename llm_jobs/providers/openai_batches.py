@@ -12,7 +12,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import PermanentError, TransientError
 from llm_jobs.providers.batch_channel import (
     TRANSFER_TIMEOUT_S,

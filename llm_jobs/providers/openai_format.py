@@ -11,7 +11,8 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llm_jobs.documents.job import JsonValue, Message, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.providers.answers import (
     compact,

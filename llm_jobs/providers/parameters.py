@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from llm_jobs.documents.job import JsonValue, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import Operation
 from llm_jobs.errors import Problem
 
 _REASONING = re.compile(r"(?:o[134](?:-|$)|gpt-5(?!.*chat))")

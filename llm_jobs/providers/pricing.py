@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.providers.base import Usage
 from llm_jobs.providers.catalogue import InForce
 from llm_jobs.providers.entries import Price

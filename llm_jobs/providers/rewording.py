@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.providers.base import Request
 from llm_jobs.providers.parameters import counts_reasoning
 from llm_jobs.providers.tokens import output_limit

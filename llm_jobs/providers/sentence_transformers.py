@@ -19,7 +19,9 @@ from typing import Any
 
 import orjson
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallTimeout, DocumentError, PermanentError, Problem, SetupError
 from llm_jobs.importing import imported
 from llm_jobs.providers.base import Answered, Reply, Request

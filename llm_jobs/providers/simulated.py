@@ -15,7 +15,9 @@ from typing import Any, Literal
 
 import orjson
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited
 from llm_jobs.providers.base import Answered, Reply, Request
 from llm_jobs.providers.openai_format import PATHS, openai_body, read_openai

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import PermanentError
 from llm_jobs.files import Draft
 from llm_jobs.providers.base import Request

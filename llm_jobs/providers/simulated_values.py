@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 _DEPTH = 12  # a recursive schema ends here with its shortest value
 _FORMATS = {

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.providers.entries import CatalogueEntry
 
 # Tokens that templates add beside what each message's own JSON covers ({"role":"user","content":""} is 28 bytes, a

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 
 Schema = Mapping[str, Any]
 MOST_LEVELS = 32

@@ -11,7 +11,8 @@ import re
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import JsonValue, Operation, PromptStep, Step
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import Operation, PromptStep, Step
 from llm_jobs.results.declared import checked, compile_schema
 from llm_jobs.results.schemas import compile_check
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import CompoundStep, FilterStep, JsonValue, RowStep, TaskStep
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import CompoundStep, FilterStep, RowStep, TaskStep
 from llm_jobs.results.declared import checked, compile_schema
 from llm_jobs.results.outputs import Outputs
 

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 import httpx
 
 from llm_jobs.documents.connections import check_host
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import ApiSource
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.sources.json_rows import DECODER, refuse_surrogates

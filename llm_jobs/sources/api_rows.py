@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
-from llm_jobs.documents.job import Input, JsonValue
+from llm_jobs.documents.job import Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import ApiSource
 from llm_jobs.sources.api_client import ApiClient, Page, open_api
 from llm_jobs.sources.problems import Problems

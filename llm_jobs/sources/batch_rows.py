@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.json_rows import json_line_rows
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.types import DeclaredTypes

@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.text import LARGEST_ROW_BYTES, text_lines

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llm_jobs.arrays import array_of
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.sources.parquet_rows import JSON_MARK, encode_shown_schema
 from llm_jobs.sources.problems import Problems

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import BinaryIO, NoReturn
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.errors import DocumentError
 from llm_jobs.sources.problems import Problems

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.types import ARROW_TYPES, DeclaredTypes

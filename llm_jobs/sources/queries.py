@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from llm_jobs.documents.connections import masked, resolve_connection
-from llm_jobs.documents.job import Input, JsonValue
+from llm_jobs.documents.job import Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import QuerySource
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.sources.problems import Problems

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.problems import Problems
 
 Row = dict[str, JsonValue]

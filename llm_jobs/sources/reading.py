@@ -10,7 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from llm_jobs.documents.job import Input, JsonValue
+from llm_jobs.documents.job import Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.batch_rows import batch_rows
 from llm_jobs.sources.csv_rows import csv_header, csv_rows
 from llm_jobs.sources.digest import DigestingReader, open_bytes

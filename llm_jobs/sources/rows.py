@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from llm_jobs.documents.job import Input, JsonValue
+from llm_jobs.documents.job import Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.digest import open_bytes
 from llm_jobs.sources.parquet_rows import open_parquet, parquet_batches
 from llm_jobs.sources.problems import Problems

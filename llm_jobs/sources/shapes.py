@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.problems import Problems
 from llm_jobs.sources.types import ARROW_TYPES, DeclaredTypes
 

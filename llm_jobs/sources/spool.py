@@ -16,7 +16,7 @@ from typing import BinaryIO, Self, cast
 import orjson
 import pyarrow as pa
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.sources.frozen_file import MARK_COLUMN, FrozenWriter, json_text, refuse_mark
 from llm_jobs.sources.problems import Problems

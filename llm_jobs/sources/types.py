@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import pyarrow as pa
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.problems import Problems
 
 INTEGER = re.compile(r"[+-]?[0-9]+")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from llm_jobs.documents.job import JsonValue, Message, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.isolation.workers import Workers
 
 Schema = Mapping[str, JsonValue]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import orjson
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError, Problem, RowError, SetupError
 from llm_jobs.isolation.subprocesses import allowed_script
 from llm_jobs.isolation.workers import WorkerKind

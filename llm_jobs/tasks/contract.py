@@ -13,7 +13,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from llm_jobs.documents.job import JsonValue, TaskStep
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import TaskStep
 from llm_jobs.isolation.workers import Workers
 from llm_jobs.results.row_columns import TaskColumns
 from llm_jobs.results.schemas import compile_check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.tasks.base import OWN, Schema, Surroundings, Task, Values
 
 TYPES = ("any", "string", "integer", "number", "boolean", "array", "object")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from llm_jobs.documents.expressions import compile_expression
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import WHOLE_ROW, compile_value
 from llm_jobs.results.schemas import Check, compile_check

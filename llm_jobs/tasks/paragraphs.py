@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.tasks.base import OWN, Surroundings, Task, Values
 
 _BLANK = re.compile(r"\n[ \t]*\n\s*")

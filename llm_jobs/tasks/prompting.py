@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from llm_jobs.documents.job import JsonValue, Message, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.tasks.base import OWN, PromptTask, Schema, Values
 
 TEXT: Schema = {"type": "string"}

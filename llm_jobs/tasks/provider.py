@@ -12,7 +12,9 @@ from dataclasses import replace
 
 import orjson
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallTimeout, DocumentError, PermanentError, Problem, RowError, TransientError
 from llm_jobs.isolation.workers import Workers
 from llm_jobs.providers.base import Answered, Reply, Request, Usage

@@ -9,7 +9,7 @@ import pytest
 
 from llm_jobs.documents.failures import ENDS, Strategy
 from llm_jobs.documents.job import AnswerStatus
-from llm_jobs.documents.models import RuleModel
+from llm_jobs.documents.step_models import RuleModel
 from llm_jobs.engine import following
 from llm_jobs.engine.failing import FALLBACK
 from llm_jobs.ledger.base import OutcomeStatus

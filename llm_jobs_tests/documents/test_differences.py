@@ -19,7 +19,9 @@ from llm_jobs.documents.differences import (
     text_change,
 )
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import Endpoint, Input, Job, Message, ModelRef, Policy, PromptStep, RequestStep
+from llm_jobs.documents.job import Input, Job, Policy
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, PromptStep, RequestStep
 
 MODEL = ModelRef(name="m", provider="openai", upstream="m-1", base_url="http://a")
 STEP = PromptStep(name="said", model=MODEL, messages=(Message(role="user", content="Say {{ x }}"),))

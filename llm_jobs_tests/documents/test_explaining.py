@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_jobs.documents.choices import Choices
 from llm_jobs.documents.explaining import FoundPrompt, explain
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsing import parse_document, read_source
 from llm_jobs.documents.yaml_writing import write_yaml
 

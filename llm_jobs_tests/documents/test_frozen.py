@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from llm_jobs.documents.frozen import job_from_json, job_to_json
-from llm_jobs.documents.job import Budget, Candidate, FollowUp, Job, ModelChoice, Policy
+from llm_jobs.documents.job import Budget, FollowUp, Job, Policy
+from llm_jobs.documents.model_refs import Candidate, ModelChoice
 from llm_jobs_tests.documents.test_identity import CANDIDATES, FILE, OTHER, STEP, TABLE
 
 POLICY = Policy(

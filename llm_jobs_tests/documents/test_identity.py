@@ -22,22 +22,10 @@ from llm_jobs.documents.identity import (
     normalised_url,
     rows_digest,
 )
-from llm_jobs.documents.job import (
-    AnswerStatus,
-    Budget,
-    Candidate,
-    Endpoint,
-    FollowUp,
-    Input,
-    Job,
-    JsonValue,
-    Message,
-    ModelChoice,
-    ModelRef,
-    Policy,
-    PromptStep,
-    RequestStep,
-)
+from llm_jobs.documents.job import AnswerStatus, Budget, FollowUp, Input, Job, Policy
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, Endpoint, ModelChoice, ModelRef
+from llm_jobs.documents.steps import Message, PromptStep, RequestStep
 from llm_jobs_tests.documents.requests import BODIES, Body
 
 OPENAI = Endpoint(provider="openai", base_url="https://api.openai.com/v1", path="/chat/completions")

@@ -8,9 +8,11 @@ import pytest
 
 from llm_jobs.documents.choices import read_parameters
 from llm_jobs.documents.destinations import FileOutput, OutputError
-from llm_jobs.documents.job import JsonValue, Message, Policy, Schedule
+from llm_jobs.documents.job import Policy, Schedule
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.documents.steps import Message
 from llm_jobs.documents.table_sources import InputErrors
 from llm_jobs.documents.watched import Watching
 from llm_jobs.errors import DocumentError, Problem

@@ -8,8 +8,10 @@ import pytest
 
 from llm_jobs.documents.destinations import ApiOutput, DatabaseOutput, FileOutput, Output, OutputError, delivery_key
 from llm_jobs.documents.frozen import job_from_json, job_to_json
-from llm_jobs.documents.job import Input, Job, ModelRef, Policy, PromptStep
+from llm_jobs.documents.job import Input, Job, Policy
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.documents.steps import PromptStep
 from llm_jobs.errors import DocumentError, Problem
 
 HEAD = "job:\n  name: reviews\n  model: m\n  prompts: [{name: said, text: Hello}]\n"

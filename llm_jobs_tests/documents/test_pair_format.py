@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.documents.job import Message, Policy
+from llm_jobs.documents.job import Policy
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ScriptRef
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.documents.steps import Message
 from llm_jobs.errors import DocumentError, Problem
 
 CONFIGURATION = {"LLM_name": "openai/gpt-4.1-mini", "seed": 7, "temperature": 0.5, "top_k": 40}

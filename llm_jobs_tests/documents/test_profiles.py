@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.documents.choices import read_parameters
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import LibraryRef, ParsedDocument, ParsedPrompt, every_step
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.errors import DocumentError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.errors import DocumentError, Problem
 

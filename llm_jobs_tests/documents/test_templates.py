@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_jobs.documents.choices import read_parameters
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
 from llm_jobs.documents.parsing import parse_document, stated_name
 from llm_jobs_tests.reference.stage import block

@@ -7,8 +7,10 @@ import json
 import pytest
 
 from llm_jobs.documents.frozen import job_from_json, job_to_json
-from llm_jobs.documents.job import Input, Job, ModelRef, Policy, PromptStep
+from llm_jobs.documents.job import Input, Job, Policy
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.documents.steps import PromptStep
 from llm_jobs.documents.watched import DEFAULT_CHANNEL, Alert, Channel, JobLog, Monitoring, Watching
 from llm_jobs.errors import DocumentError, Problem
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from llm_jobs.clock import SetClock
-from llm_jobs.documents.job import Message, Operation, PromptStep
+from llm_jobs.documents.steps import Message, Operation, PromptStep
 from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.retry import RetryPolicy

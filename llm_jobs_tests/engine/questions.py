@@ -8,19 +8,10 @@ from dataclasses import replace
 from functools import partial
 
 from llm_jobs.documents.identity import rows_digest
-from llm_jobs.documents.job import (
-    AnswerStatus,
-    Candidate,
-    FollowUp,
-    Input,
-    Job,
-    JsonValue,
-    Message,
-    ModelChoice,
-    ModelRef,
-    Policy,
-    PromptStep,
-)
+from llm_jobs.documents.job import AnswerStatus, FollowUp, Input, Job, Policy
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, ModelChoice, ModelRef
+from llm_jobs.documents.steps import Message, PromptStep
 from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.following import MeansOf, prepare
 from llm_jobs.engine.gates import ModelGate

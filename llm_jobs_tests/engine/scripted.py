@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
-from llm_jobs.documents.job import Endpoint, JsonValue, Message, ModelRef, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallError, PermanentError
 from llm_jobs.providers.base import Answered, Reply, Request, Usage
 from llm_jobs.providers.openai_format import read_openai

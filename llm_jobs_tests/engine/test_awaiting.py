@@ -8,7 +8,8 @@ from contextlib import aclosing
 
 import pytest
 
-from llm_jobs.documents.job import FilterStep, JsonValue, PromptStep, RowStep, TaskStep
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import FilterStep, PromptStep, RowStep, TaskStep
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.graph import AwaitedStep, GraphStream, Work
 from llm_jobs.engine.steps import Means, PreparedStep, Row

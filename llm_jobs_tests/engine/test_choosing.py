@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue, Message, ModelChoice, PromptStep
+from llm_jobs.documents.job import AnswerStatus, FollowUp
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate, ModelChoice
+from llm_jobs.documents.steps import Message, PromptStep
 from llm_jobs.engine.choosing import order_of
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs_tests.engine.bench import memory_ledger

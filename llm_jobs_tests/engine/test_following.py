@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import AnswerStatus, Candidate, FollowUp, JsonValue
+from llm_jobs.documents.job import AnswerStatus, FollowUp
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Candidate
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Ledger
 from llm_jobs.providers.base import Provider

@@ -7,16 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from llm_jobs.documents.job import (
-    CompoundStep,
-    FilterStep,
-    JsonValue,
-    Message,
-    PromptStep,
-    RequestStep,
-    RowStep,
-    TaskStep,
-)
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import CompoundStep, FilterStep, Message, PromptStep, RequestStep, RowStep, TaskStep
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.graph import ComputedStep, GraphStream, Work
 from llm_jobs.engine.steps import Means, PreparedStep, Row

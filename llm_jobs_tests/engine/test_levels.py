@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.engine.levels import _parts
 from llm_jobs.errors import RowError
 

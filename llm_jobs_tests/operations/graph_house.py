@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 
-from llm_jobs.documents.job import Job, JsonValue
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.events import ignore
 from llm_jobs.operations.accept import accept
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides

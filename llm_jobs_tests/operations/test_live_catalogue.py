@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_jobs.clock import WallClock
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Ledger, ModelVersion
 from llm_jobs.ledger.opening import open_ledger

@@ -11,7 +11,8 @@ import pytest
 from llm_jobs import JobExecutor
 from llm_jobs.clock import SetClock
 from llm_jobs.documents.frozen import job_from_json
-from llm_jobs.documents.job import Job, PromptStep
+from llm_jobs.documents.job import Job
+from llm_jobs.documents.steps import PromptStep
 from llm_jobs.errors import DocumentError
 from llm_jobs.operations.accept import read_jobs
 from llm_jobs.operations.describe import find_job

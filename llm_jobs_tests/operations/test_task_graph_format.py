@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.documents.job import CompoundStep, PromptStep
 from llm_jobs.documents.parsing import detect
+from llm_jobs.documents.steps import CompoundStep, PromptStep
 from llm_jobs.errors import DocumentError
 from llm_jobs_tests.operations.graph_house import GraphHouse
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import NotFound
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.why import RowWhy, why_call, why_row

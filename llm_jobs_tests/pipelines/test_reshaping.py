@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from llm_jobs.documents.job import GroupStep, SplitStep, SweepStep
+from llm_jobs.documents.steps import GroupStep, SplitStep, SweepStep
 from llm_jobs.engine.stream import CARRIED, MISSING
 from llm_jobs.errors import DocumentError
 from llm_jobs.pipelines.reshaping import reshaped, reshaped_schema

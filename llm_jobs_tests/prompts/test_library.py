@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import Message
+from llm_jobs.documents.steps import Message
 from llm_jobs.errors import DocumentError, NotFound
 from llm_jobs.prompts.library import LibraryPrompt, PromptLibrary
 from llm_jobs.prompts.versions import Version, choose

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import JsonValue, Message
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.sandbox import MAX_TEXT_CHARS
+from llm_jobs.documents.steps import Message
 from llm_jobs.errors import DocumentError, RenderError
 from llm_jobs.prompts.rendering import (
     bind_parameters,

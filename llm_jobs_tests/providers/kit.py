@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import orjson
 
-from llm_jobs.documents.job import Message, ModelRef, Operation
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.providers.base import Answered, Provider, Reply, Request
 from llm_jobs.providers.catalogue import Catalogue

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 
-from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.errors import CallError, PermanentError, SetupError, TransientError
 from llm_jobs.providers.batches import BatchEndpoint, BatchLimits, BatchTarget, Progress, Ticket, inputs_of, is_full
 from llm_jobs.providers.catalogue import Catalogue

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.errors import DocumentError, NotFound, SetupError
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
 from llm_jobs.providers.entries import FREE, Price, Quota

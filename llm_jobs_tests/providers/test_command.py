@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.errors import CallError, CallTimeout, DocumentError, PermanentError
 from llm_jobs.providers.base import Reply, Request
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue

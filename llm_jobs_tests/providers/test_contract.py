@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from llm_jobs.documents.identity import CallIdentity
-from llm_jobs.documents.job import Operation
+from llm_jobs.documents.steps import Operation
 from llm_jobs.errors import CallError, DocumentError, PermanentError, RateLimited, TransientError
 from llm_jobs_tests.providers import kit
 from llm_jobs_tests.providers.kit import BEHAVIOURS, KEY, Kind, Scene

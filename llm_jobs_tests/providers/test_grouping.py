@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import Endpoint, ModelRef
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.errors import TransientError
 from llm_jobs.providers.base import Request
 from llm_jobs.providers.grouping import group_key, merged, split

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from llm_jobs.documents.job import Message, Operation
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import PermanentError
 from llm_jobs.providers.base import Reply, Request
 from llm_jobs.providers.catalogue import Catalogue

@@ -10,7 +10,7 @@ import pytest
 from genai_prices import Usage as TableUsage
 from genai_prices import calc_price
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.providers.base import Usage
 from llm_jobs.providers.catalogue import Catalogue, load_catalogue
 from llm_jobs.providers.pricing import Pricing

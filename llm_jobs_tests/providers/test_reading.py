@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from llm_jobs.documents.job import Endpoint, ModelRef
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.errors import CallError, PermanentError, RateLimited, TransientError
 from llm_jobs.providers.base import Provider, Reply, Request, Usage
 from llm_jobs.providers.catalogue import Catalogue

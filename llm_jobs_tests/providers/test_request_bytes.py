@@ -13,7 +13,8 @@ import openai
 import orjson
 import pytest
 
-from llm_jobs.documents.job import JsonValue, Message, Operation
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.providers.base import Request
 from llm_jobs.providers.vendors import ollama_url
 from llm_jobs_tests.providers.kit import HASH, AnthropicKind, Kind, OllamaKind, OpenAIKind, answer

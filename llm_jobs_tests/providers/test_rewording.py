@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import Endpoint, ModelRef
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.providers.base import Request
 from llm_jobs.providers.rewording import another_draw, continued, larger_limit, with_output_limit
 

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from llm_jobs.documents.job import Message, ModelRef
+from llm_jobs.documents.model_refs import ModelRef
+from llm_jobs.documents.steps import Message
 from llm_jobs.errors import CallError, DocumentError, PermanentError
 from llm_jobs.operations.records import JobReport
 from llm_jobs.providers.base import Request

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import Message, Operation
+from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import PermanentError, RateLimited, TransientError
 from llm_jobs.providers.base import Answered, Reply, Request
 from llm_jobs.providers.catalogue import Catalogue

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import ModelRef
+from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.providers.entries import CatalogueEntry
 from llm_jobs.providers.tokens import (
     IMAGE_TOKENS,

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from llm_jobs.documents.job import Endpoint, JsonValue, ModelRef, Operation, PromptStep, RequestStep
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.steps import Operation, PromptStep, RequestStep
 from llm_jobs.errors import DocumentError
 from llm_jobs.results.columns import FACTS, check_columns, result_schema
 from llm_jobs.results.outputs import Outputs, output_fields

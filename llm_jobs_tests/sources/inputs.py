@@ -10,7 +10,8 @@ from pathlib import Path
 import zstandard
 
 from llm_jobs.documents.identity import rows_digest
-from llm_jobs.documents.job import FileFormat, Input, JsonValue
+from llm_jobs.documents.job import FileFormat, Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.sources.digest import digest_file
 from llm_jobs.sources.freeze import FrozenInput, freeze
 from llm_jobs.sources.rows import iterate

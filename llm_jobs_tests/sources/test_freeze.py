@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llm_jobs.documents.job import FileFormat, Input, JsonValue
+from llm_jobs.documents.job import FileFormat, Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError, InputChanged
 from llm_jobs.sources.freeze import freeze
 from llm_jobs.sources.tables import open_table

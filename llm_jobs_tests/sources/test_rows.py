@@ -10,7 +10,8 @@ from typing import cast
 import fsspec
 import pytest
 
-from llm_jobs.documents.job import FileFormat, Input, JsonValue
+from llm_jobs.documents.job import FileFormat, Input
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError
 from llm_jobs.sources.digest import digest_file
 from llm_jobs.sources.rows import iterate

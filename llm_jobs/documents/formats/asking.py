@@ -6,16 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.job import AnswerStatus, FollowUp
-from llm_jobs.documents.models import (
-    AskAgainModel,
-    JobModel,
-    OnStatus,
-    PromptModel,
-    RuleModel,
-    StepModel,
-    WeightedModel,
-)
+from llm_jobs.documents.models import JobModel
 from llm_jobs.documents.parsed import ParsedChoice
+from llm_jobs.documents.step_models import AskAgainModel, OnStatus, PromptModel, RuleModel, StepModel, WeightedModel
 from llm_jobs.documents.text import KeyPath
 
 MOST_TIMES = 10  # of a limit that grows until `up_to`

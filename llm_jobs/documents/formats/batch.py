@@ -16,9 +16,10 @@ from pathlib import PurePath
 
 from llm_jobs.documents.choices import Choices, not_for
 from llm_jobs.documents.identity import canonical_line
-from llm_jobs.documents.job import JsonValue, Operation
 from llm_jobs.documents.json_text import read_line
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument, ParsedInput, ParsedRequests
+from llm_jobs.documents.steps import Operation
 from llm_jobs.documents.text import NO_CHILDREN, Lines, Source, is_credential, shown_value
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, Problem

@@ -17,8 +17,9 @@ from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.formats.policies import policy_of
 from llm_jobs.documents.formats.steps import StepParser
 from llm_jobs.documents.input_checks import table_of
-from llm_jobs.documents.job import JsonValue, Message, Policy
-from llm_jobs.documents.models import JobDocument, JobModel, PromptModel
+from llm_jobs.documents.job import Policy
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.models import JobDocument, JobModel
 from llm_jobs.documents.parsed import (
     LibraryRef,
     ParsedCompound,
@@ -29,6 +30,8 @@ from llm_jobs.documents.parsed import (
     ParsedTask,
     every_step,
 )
+from llm_jobs.documents.step_models import PromptModel
+from llm_jobs.documents.steps import Message
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables

@@ -26,9 +26,11 @@ from llm_jobs.documents.formats.asking import rules_of
 from llm_jobs.documents.formats.job import override_table
 from llm_jobs.documents.formats.policies import budget_of
 from llm_jobs.documents.input_checks import table_of
-from llm_jobs.documents.job import JsonValue, Message, Policy
+from llm_jobs.documents.job import Policy
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.models import ConfigurationModel, PairDocument, PairPromptModel
 from llm_jobs.documents.parsed import ANSWER_COLUMN, ParsedDocument, ParsedInput, ParsedPrompt, ScriptRef
+from llm_jobs.documents.steps import Message
 from llm_jobs.documents.text import Source
 from llm_jobs.documents.validation import nearest, raise_if_any, validate
 from llm_jobs.documents.variables import Variables

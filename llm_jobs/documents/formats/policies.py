@@ -12,13 +12,7 @@ from llm_jobs.documents.formats.outputs import output_error_of, outputs_of
 from llm_jobs.documents.formats.watching import watching_of
 from llm_jobs.documents.inputs import InputErrorModel
 from llm_jobs.documents.job import Budget, Mode, Policy, Schedule
-from llm_jobs.documents.models import (
-    BudgetModel,
-    ErrorHandlingModel,
-    ExecutionModel,
-    JobModel,
-    ScheduleModel,
-)
+from llm_jobs.documents.models import BudgetModel, ErrorHandlingModel, ExecutionModel, JobModel, ScheduleModel
 from llm_jobs.documents.table_sources import RETRIES, InputErrors
 
 _DEFAULT = Policy()

@@ -13,16 +13,8 @@ from dataclasses import replace
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.graphs import cycle_of
-from llm_jobs.documents.job import FilterStep, GroupStep, JsonValue, Message, SplitStep, SweepStep
-from llm_jobs.documents.models import (
-    Aggregation,
-    JobModel,
-    MessageModel,
-    PhaseModel,
-    PromptModel,
-    ReduceModel,
-    StepModel,
-)
+from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.models import JobModel
 from llm_jobs.documents.parsed import (
     ParsedChoice,
     ParsedCompound,
@@ -31,6 +23,8 @@ from llm_jobs.documents.parsed import (
     ParsedTableStep,
     ParsedTask,
 )
+from llm_jobs.documents.step_models import Aggregation, MessageModel, PhaseModel, PromptModel, ReduceModel, StepModel
+from llm_jobs.documents.steps import FilterStep, GroupStep, Message, SplitStep, SweepStep
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError

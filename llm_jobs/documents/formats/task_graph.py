@@ -27,7 +27,7 @@ from llm_jobs.documents.graph_models import (
     TaskItemModel,
 )
 from llm_jobs.documents.graphs import ordered_or_refused, refuse_unknown, step_names
-from llm_jobs.documents.job import JsonValue
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
 from llm_jobs.documents.parsed import Flow, ParsedCompound, ParsedDocument, ParsedStep, ParsedTask
 from llm_jobs.documents.parts import Part, part_of

@@ -20,10 +20,12 @@ from llm_jobs.documents.choices import Choices, not_for, overridden, per_model, 
 from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.graph_models import TaskMessageModel
 from llm_jobs.documents.identity import canonical_json
-from llm_jobs.documents.job import JsonValue, Message, Policy
+from llm_jobs.documents.job import Policy
 from llm_jobs.documents.json_text import read_json
-from llm_jobs.documents.models import PromptModel
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ANSWER_COLUMN, ParsedChoice, ParsedDocument, ParsedInput, ParsedPrompt, ParsedTask
+from llm_jobs.documents.step_models import PromptModel
+from llm_jobs.documents.steps import Message
 from llm_jobs.documents.text import Lines, Source
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables
