@@ -10,7 +10,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from llm_jobs.documents.formats.steps import KINDS
-from llm_jobs.documents.models import LoopModel, PhaseModel, PromptModel, ReduceModel, StepModel
+from llm_jobs.documents.step_models import LoopModel, PhaseModel, PromptModel, ReduceModel, StepModel
 from llm_jobs.documents.strict import Model
 from llm_jobs.tasks.code import JavaScriptTask, LambdaTask
 from llm_jobs_tests.cli.house import House
