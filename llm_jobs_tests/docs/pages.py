@@ -62,3 +62,9 @@ def table_after(text: str, mark: str) -> Iterator[dict[str, str]]:
     names, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     for row in rows:
         yield dict(zip(names, row, strict=True))
+
+
+def tables(text: str, head: str) -> Iterator[dict[str, str]]:
+    """The rows of every table whose first line begins with `head`, by column."""
+    for part in text.split(f"\n{head}")[1:]:
+        yield from table_after(f"\0{head}{part}", "\0")

@@ -14,7 +14,7 @@ from llm_jobs.documents.step_models import LoopModel, PhaseModel, PromptModel, R
 from llm_jobs.documents.strict import Model
 from llm_jobs.tasks.code import JavaScriptTask, LambdaTask
 from llm_jobs_tests.cli.house import House
-from llm_jobs_tests.docs.pages import ROOT, links, table_after
+from llm_jobs_tests.docs.pages import ROOT, links, tables
 from llm_jobs_tests.docs.played import play
 
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs/steps").glob("*.md"))}
@@ -72,8 +72,7 @@ def test_the_inputs_of_code_are_told() -> None:
 
 def defaults(page: str, mark: str) -> Mapping[str, str]:
     """The defaults of the table that begins with `mark`, by key."""
-    rows = table_after(page.replace(mark, f"\0{mark}", 1), "\0")
-    return {next(iter(row.values())).strip("`"): row["default"] for row in rows}
+    return {next(iter(row.values())).strip("`"): row["default"] for row in tables(page, mark)}
 
 
 def alias(model: type[Model], name: str) -> str:

@@ -8,53 +8,8 @@ from typing import Any
 
 import pytest
 
-from llm_jobs.documents.parsing import detect
 from llm_jobs.errors import DocumentError
 from llm_jobs_tests.operations.graph_house import GraphHouse
-
-AS_SHOWN = """{
-    "pipeline_id": "pipeline_xyz",
-    "name": "finetune_and_eval",
-    "global_inputs": {
-        "dataset_path": "huggingface:squad",
-        "model_name": "llama-2-7b"
-    },
-    "nodes": [
-        {
-            "node_id": "load_dataset",
-            "task_name": "load_dataset",
-            "inputs": {},  # Uses global inputs
-            "input_mappings": {}
-        },
-        {
-            "node_id": "finetune",
-            "task_name": "finetune",
-            "inputs": {},
-            "input_mappings": {
-                "load_dataset.dataset_id": "dataset_id"  // Pipe output to input
-            }
-        }
-    ],
-    "edges": [
-        {"from": "load_dataset", "to": "finetune"}
-    ]
-}
-"""
-AS_PYTHON = """pipeline = {
-    "nodes": [
-        {"node_id": "load_data", "task_name": "load_dataset"},
-        {"node_id": "load_cfg", "task_name": "load_config"},
-        {
-            "node_id": "finetune",
-            "task_name": "finetune",
-            "input_mappings": {
-                "load_data.dataset_id": "dataset_id",
-                "load_cfg.config_id": "config_id"
-            }
-        }
-    ]
-}
-"""
 
 
 @pytest.fixture
@@ -68,38 +23,6 @@ def node(name: str, task: str, **mappings: str) -> dict[str, Any]:
         "task_name": task,
         "input_mappings": {key.replace("__", "."): mappings[key] for key in mappings},
     }
-
-
-def test_the_pipeline_of_the_reference_runs_as_it_stands(house: GraphHouse) -> None:
-    path = house.write("shown.json", AS_SHOWN)
-    [row] = house.rows(path)
-    assert row == {
-        "dataset_path": "huggingface:squad",
-        "model_name": "llama-2-7b",
-        "load_dataset.dataset_id": "ds_huggingface:squad",
-        "load_dataset.dataset_path": "huggingface:squad",
-        "finetune.model_id": "llama-2-7b+ds_huggingface:squad+none",
-        "finetune.loss": 10.0,
-    }
-    assert detect("shown.json", AS_SHOWN.encode()) == "pipeline"
-    assert [job.name for job in house.accepted(path)] == ["finetune_and_eval"]
-
-
-def test_a_pipeline_as_python_assigns_it_runs_as_it_stands(house: GraphHouse) -> None:
-    [row] = house.rows(house.write("two.json", AS_PYTHON))
-    assert row["finetune.model_id"] == "base+ds_squad+cfg_1"
-
-
-def test_the_full_pipeline_takes_one_output_twice_and_runs_in_the_order_of_its_edges(house: GraphHouse) -> None:
-    nodes = [
-        node("evaluate", "evaluate", ptq__model_id="model_id", load_dataset__dataset_id="dataset_id"),
-        node("ptq", "ptq", finetune__model_id="model_id"),
-        node("finetune", "finetune", load_dataset__dataset_id="dataset_id", load_config__config_id="config_id"),
-        node("load_config", "load_config"),
-        node("load_dataset", "load_dataset"),
-    ]
-    [row] = house.rows(house.write("full.json", {"nodes": nodes, "edges": [{"from": "ptq", "to": "evaluate"}]}))
-    assert row["evaluate.told"] == "base+ds_squad+cfg_1/4bit on ds_squad"
 
 
 def test_an_input_left_out_is_the_output_of_its_name_of_a_node_before_it(house: GraphHouse) -> None:

@@ -34,7 +34,18 @@ _NAMED = re.compile(r"\b(?:name|prompt): (\w+)|^ +- (\w+_job)$", re.MULTILINE)
 
 def block(number: int) -> str:
     """The text of a block of document 5, as it stands."""
-    return (BLOCKS / f"5-{number:02}.yaml").read_text(encoding="utf-8")
+    return shown(f"5-{number:02}")
+
+
+def shown(name: str) -> str:
+    """The text of a block of any document, as it stands: `3-01`."""
+    [path] = BLOCKS.glob(f"{name}.*")
+    return path.read_text(encoding="utf-8")
+
+
+def names() -> list[str]:
+    """The blocks of all documents."""
+    return sorted(path.stem for path in BLOCKS.iterdir())
 
 
 def placed(text: str, folder: Path, *, api: str = API) -> str:
@@ -61,8 +72,8 @@ def inside_a_job(section: str, *others: str) -> str:
 def library(home: Path) -> None:
     """Every prompt that a block names, in every version that it asks for; the stack; the models."""
     versions: dict[str, set[str]] = {}
-    for path in BLOCKS.iterdir():
-        text = path.read_text(encoding="utf-8")
+    for number in numbers():
+        text = block(number)
         for name, version in _VERSIONED.findall(text):
             versions.setdefault(name, set()).add(version)
         for names in _NAMED.findall(text):
@@ -100,5 +111,5 @@ def rows_of(report: JobReport) -> list[Mapping[str, Any]]:
 
 
 def numbers() -> Iterator[int]:
-    """The numbers of the blocks there are."""
-    return (int(path.stem.removeprefix("5-")) for path in sorted(BLOCKS.iterdir()))
+    """The numbers of the blocks of document 5."""
+    return (int(name.removeprefix("5-")) for name in names() if name.startswith("5-"))

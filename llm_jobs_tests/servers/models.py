@@ -148,6 +148,10 @@ def _ollama_embed(body: Mapping[str, Any], text: str, finish: str) -> dict[str, 
     return {"model": body.get("model"), "embeddings": vectors, "prompt_eval_count": tokens(asked(body))}
 
 
+def _ollama_pull(body: Mapping[str, Any], text: str, finish: str) -> dict[str, Any]:
+    return {"status": "success"}
+
+
 _WRITERS: Mapping[str, Callable[[Mapping[str, Any], str, str], dict[str, Any]]] = {
     "/chat/completions": _chat,
     "/responses": _responses,
@@ -155,4 +159,5 @@ _WRITERS: Mapping[str, Callable[[Mapping[str, Any], str, str], dict[str, Any]]] 
     "/v1/messages": _messages,
     "/api/chat": _ollama_chat,
     "/api/embed": _ollama_embed,
+    "/api/pull": _ollama_pull,
 }
