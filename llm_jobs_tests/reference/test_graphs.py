@@ -27,8 +27,8 @@ PLACEHOLDERS = {
     "<name>": '"command/echo"',
     "<value>": "7",
     "<link to command generation script>\n\t...\n}\n": '"request.py"\n},\n',
-    "// since the prompts may be large, with repetition, the best way is to store a link to the prompt generation script"
-    " here": '"script": "prompt.py"',
+    "// since the prompts may be large, with repetition, the best way is to store a link to the prompt generation"
+    " script here": '"script": "prompt.py"',
 }
 REQUEST = (
     "import json, sys\nprompt = json.load(sys.stdin)['prompt']\n"
