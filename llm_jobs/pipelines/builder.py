@@ -10,41 +10,28 @@ is held is what a YAML job holds under `steps`, so every form means the same job
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from llm_jobs.documents.formats.task_graph import is_task_graph, translate
 from llm_jobs.documents.json_text import read_json
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import Flow
-from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.documents.yaml_text import read_yaml
 from llm_jobs.documents.yaml_writing import write_yaml
-from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.errors import DocumentError, NotFound
+from llm_jobs.pipelines.graph import AUTO, Graph, Needs, Step, copied, every_step, unknown
 from llm_jobs.pipelines.mermaid import mermaid
-from llm_jobs.pipelines.outputs import output_of, reference
+from llm_jobs.pipelines.outputs import reference
 from llm_jobs.pipelines.python_code import python_code, read_scripts
-from llm_jobs.pipelines.task_graphs import dependencies, may_need, task_graph
-from llm_jobs.tasks.base import OWN, PromptTask
+from llm_jobs.pipelines.task_graphs import dependencies, task_graph
+from llm_jobs.tasks.base import PromptTask
 from llm_jobs.tasks.registry import Tasks
 
-Step = dict[str, JsonValue]
-Needs = Sequence[str] | Literal["auto"] | None  # None: not said, which is after the step before it
-AUTO: Literal["auto"] = "auto"
 
-
-class Builder:
-    """A graph under construction. Every method that changes it returns it."""
-
-    def __init__(self, *, tasks: Tasks | None = None, **members: JsonValue) -> None:
-        """`members`: the keys of a YAML job beside its steps: name, model, input, output, ..."""
-        self.members: dict[str, JsonValue] = {"name": "graph", **members}
-        self.steps: list[Step] = []
-        self._tasks = tasks or Tasks()
-        self._ends: list[str] = []  # what the next step comes after
-        self._renamed: dict[str, str] = {}  # input of the next step -> column
-        self._listeners: dict[str, list[Callable[..., object]]] = {}
+class Builder(Graph):
+    """A graph that is built call by call, each method returning it."""
 
     def __getattr__(self, name: str) -> Callable[..., Self]:
         """The method of a registered task: its inputs, and `name`, `needs`, `when` of the step."""
@@ -79,37 +66,6 @@ class Builder:
             **keys,
         }
         return self._append(step, needs, also=sources)
-
-    def _connected(
-        self, wanted: Mapping[str, Mapping[str, JsonValue]], given: Mapping[str, JsonValue]
-    ) -> dict[str, str]:
-        """The columns that inputs are taken from, by name."""
-        for name in self._renamed:
-            if name not in wanted:
-                raise DocumentError([_unknown("the step has no input", name, wanted)])
-        open_inputs = [name for name in wanted if name not in given]
-        found = {name: self._renamed[name] for name in open_inputs if name in self._renamed}
-        for name in open_inputs:
-            column = None if name in found or "default" in wanted[name] else self._latest(name)
-            if column is not None:
-                found[name] = column
-        return found
-
-    def _latest(self, output: str) -> str | None:
-        """The column of the latest step that has an output of this name."""
-        columns = (self._column(step, output) for step in reversed(self.steps))
-        return next((column for column in columns if column is not None), None)
-
-    def _column(self, step: Step, output: str) -> str | None:
-        name = str(step["name"])
-        if "task" not in step:
-            is_text = "split" in step or any(key in step for key in ("text", "messages", "prompt", "version"))
-            return name if output == name or (is_text and output in ("text", "answer")) else None
-        task = self._tasks.get(str(step["task"]))
-        found = output_of(task, output)
-        if found is None:
-            return name if output == name else None
-        return name if found == OWN else f"{name}.{found}"
 
     def prompt(self, text: str | None = None, *, name: str = "answer", needs: Needs = AUTO, **keys: Any) -> Self:
         """A step that asks a model. `keys`: those of a prompt in a YAML job."""
@@ -151,7 +107,7 @@ class Builder:
 
     def compound(self, graph: Builder, *, name: str = "compound", needs: Needs = AUTO, **keys: Any) -> Self:
         """A graph as one step."""
-        return self._append({"name": self._free(name), **keys, "steps": _copied(graph.steps)}, needs)
+        return self._append({"name": self._free(name), **keys, "steps": copied(graph.steps)}, needs)
 
     def loop(
         self,
@@ -165,20 +121,20 @@ class Builder:
     ) -> Self:
         """A graph again and again until an expression holds, at most so often."""
         bound: dict[str, JsonValue] = {**({} if until is None else {"until": until}), "at_most": at_most}
-        step: Step = {"name": self._free(name), **keys, "loop": bound, "steps": _copied(graph.steps)}
+        step: Step = {"name": self._free(name), **keys, "loop": bound, "steps": copied(graph.steps)}
         return self._append(step, needs)
 
     def first_of(self, graph: Builder, *, name: str = "first", needs: Needs = AUTO, **keys: Any) -> Self:
         """The steps of a graph one after the other until one succeeds."""
-        return self._append({"name": self._free(name), **keys, "first_of": _copied(graph.steps)}, needs)
+        return self._append({"name": self._free(name), **keys, "first_of": copied(graph.steps)}, needs)
 
     def parallel(self, *graphs: Builder) -> Self:
         """Graphs side by side, each after what there is; the next step comes after all of them."""
         before, ends = list(self._ends), list[str]()
         for graph in graphs:
-            for step in _copied(graph.steps):
+            for step in copied(graph.steps):
                 if step["name"] in self.names():
-                    raise DocumentError([_unknown("a second step is named", str(step["name"]), self.names())])
+                    raise DocumentError([unknown("a second step is named", str(step["name"]), self.names())])
                 if step.get("needs") == []:
                     step["needs"] = list(before)
                 self.steps.append(step)
@@ -192,62 +148,9 @@ class Builder:
         written["name"] = self._free(str(written.get("name", "step")))
         return self._append(written, written.pop("needs", None))  # type: ignore[arg-type]
 
-    def pop(self) -> Self:
-        """Without the last step."""
-        return self.remove(str(self.steps[-1]["name"])) if self.steps else self
-
-    def remove(self, name: str) -> Self:
-        """Without a step; what needed it needs what it needed. Raises NotFound."""
-        step = self._named(name)
-        needed = step.get("needs")
-        stood = [str(each) for each in needed] if isinstance(needed, list) else []
-        self.steps.remove(step)
-        for other in self.steps:
-            needs = other.get("needs")
-            if isinstance(needs, list) and name in needs:
-                other["needs"] = list(dict.fromkeys([*(each for each in needs if each != name), *stood]))
-        if name in self._ends:
-            self._ends = list(dict.fromkeys([*(each for each in self._ends if each != name), *stood]))
-        return self._changed()
-
-    def replace(self, name: str, **changes: JsonValue) -> Self:
-        """With other keys, or other inputs, of one step; None takes a key away. Raises NotFound."""
-        step = self._named(name)
-        inputs = step.get("inputs")
-        for key, value in changes.items():
-            if isinstance(inputs, dict) and key not in ("needs", "when", "purpose", "task"):
-                inputs[key] = value
-            elif value is None:
-                step.pop(key, None)
-            else:
-                step[key] = value
-        return self._changed()
-
-    def rename(self, source: str, target: str, index: int = -1) -> Self:
-        """Have the output `source` of the step at `index` taken for the input `target` of the next step."""
-        column = self._column(self.steps[index], source) if self.steps else None
-        if column is None:
-            raise DocumentError([_unknown("there is no output", source, self.names())])
-        self._renamed[target] = column
-        return self
-
-    def reset(self) -> Self:
-        """Without any step."""
-        self.steps, self._ends, self._renamed = [], [], {}
-        return self._changed()
-
-    def on(self, event: str, listener: Callable[..., object]) -> Self:
-        """Have `listener` called with the graph at `change`; what a run tells, see `GraphBuilder.run`."""
-        self._listeners.setdefault(event, []).append(listener)
-        return self
-
-    def names(self) -> list[str]:
-        """The names of all steps, those within others too."""
-        return [str(step["name"]) for step in _every(self.steps)]
-
     def to_job(self) -> dict[str, JsonValue]:
         """The document `{"job": {...}}`."""
-        return {"job": {**self.members, "steps": list(_copied(self.steps))}}
+        return {"job": {**self.members, "steps": list(copied(self.steps))}}
 
     def to_yaml(self) -> str:
         return write_yaml(self.to_job())
@@ -273,9 +176,9 @@ class Builder:
         job = document.get("job")
         steps = job.get("steps", job.get("prompts")) if isinstance(job, dict) else None
         if not isinstance(job, dict) or not isinstance(steps, list):
-            raise DocumentError([_unknown("the document is no job with steps", next(iter(document), ""), ["job"])])
+            raise DocumentError([unknown("the document is no job with steps", next(iter(document), ""), ["job"])])
         built = cls(tasks=tasks, **{key: value for key, value in job.items() if key not in ("steps", "prompts")})
-        built.steps = _copied(steps)
+        built.steps = copied(steps)
         built._ends = [str(built.steps[-1]["name"])] if built.steps else []
         return built
 
@@ -290,11 +193,11 @@ class Builder:
         """The graph of a task graph or a list of tasks with dependencies. Raises DocumentError, NotFound."""
         source = read_json("graph.json", json.dumps(value))
         if not is_task_graph(source.value):
-            raise DocumentError([_unknown("the value is no task graph", "", ["tasks", "dataflows"])])
+            raise DocumentError([unknown("the value is no task graph", "", ["tasks", "dataflows"])])
         translated = translate(source)
         made = translated.source.value
         built = cls.from_job(made if isinstance(made, dict) else {}, tasks=tasks)
-        for step in _every(built.steps):
+        for step in every_step(built.steps):
             built._fill(step, translated.flows.get(str(step["name"]), {}))
         return built
 
@@ -304,7 +207,7 @@ class Builder:
         if not isinstance(inputs, dict):
             return
         for name, listed in flows.items():
-            sources = {str(each["name"]): each for each in _every(self.steps)}
+            sources = {str(each["name"]): each for each in every_step(self.steps)}
             columns = [self._flowing(sources[flow.source], flow.output) for flow in listed]
             references: list[JsonValue] = [reference(column) for column in columns]
             is_text = isinstance(self._tasks.get(str(step["task"])), PromptTask)
@@ -314,74 +217,10 @@ class Builder:
     def _flowing(self, source: Step, output: str) -> str:
         column = str(source["name"]) if output == "output" else self._column(source, output)
         if column is None:
-            raise DocumentError([_unknown(f"step {source['name']} has no output", output, [])])
+            raise DocumentError([unknown(f"step {source['name']} has no output", output, [])])
         return column
 
     @classmethod
     def from_python(cls, path: Path, *, tasks: Tasks | None = None) -> Self:
         """The graph that a script builds under the name `graph`, in a process of its own. Raises DocumentError."""
         return cls.from_job(read_scripts([path])[0], tasks=tasks)
-
-    def _append(self, step: Step, needs: Needs, *, also: Sequence[str] = ()) -> Self:
-        if may_need(step):
-            if needs == AUTO:
-                listed = [name for name in dict.fromkeys([*self._ends, *also]) if name in self._in_table()]
-                step["needs"] = list(listed)
-            elif needs is not None:
-                step["needs"] = list(needs)
-        self.steps.append(step)
-        self._ends = [str(step["name"])]
-        return self._changed()
-
-    def _in_table(self) -> set[str]:
-        """The steps of the table that is being made: needs reach no further back."""
-        names: set[str] = set()
-        for step in reversed(self.steps):
-            if not may_need(step):
-                break
-            names.add(str(step["name"]))
-            if "reduce" in step or "for_each_model" in step:
-                break
-        return names
-
-    def _free(self, name: str) -> str:
-        """`name`, or with a number where it is taken."""
-        taken, number, free = set(self.names()), 1, name
-        while free in taken:
-            number += 1
-            free = f"{name}_{number}"
-        return free
-
-    def _named(self, name: str) -> Step:
-        found = next((step for step in self.steps if step["name"] == name), None)
-        if found is None:
-            raise NotFound(f"no step {name!r}; {did_you_mean(name, self.names(), otherwise='it has other names')}")
-        return found
-
-    def _changed(self) -> Self:
-        for listener in self._listeners.get("change", ()):
-            listener(self)
-        return self
-
-
-def _every(steps: Sequence[Step]) -> Iterator[Step]:
-    for step in steps:
-        yield step
-        for key in ("steps", "first_of"):
-            inner = step.get(key)
-            if isinstance(inner, list):
-                yield from _every([each for each in inner if isinstance(each, dict)])
-
-
-def _copied(steps: Sequence[Any]) -> list[Any]:
-    """A copy all the way down: a graph is nobody else's."""
-    return list(json.loads(json.dumps(list(steps))))
-
-
-def _unknown(what: str, name: str, known: Any) -> Problem:
-    return Problem(
-        what=f"{what} {name!r}",
-        value=name,
-        rule=f"there are: {', '.join(known) or 'none'}",
-        remedy=did_you_mean(name, list(known), otherwise="name one of these"),
-    )
