@@ -69,7 +69,7 @@ def call_differences(old: Mapping[str, object], new: Mapping[str, object]) -> tu
 
 
 def call_members(
-    *, endpoint: Mapping[str, object], body: Mapping[str, object], epoch: str | None, sample: int
+    *, endpoint: Mapping[str, object], body: Mapping[str, object], epoch: str | None, sample: int, renewal: int = 0
 ) -> dict[str, object]:
     """What a call's hash is made of (`identity.CallIdentity`), member by member."""
     members: dict[str, object] = {
@@ -78,6 +78,8 @@ def call_members(
     }
     if epoch is not None:
         members["epoch"] = epoch
+    if renewal:
+        members["renewal"] = renewal
     if sample:
         members["sample"] = sample
     return members
@@ -107,6 +109,8 @@ def _identity(old: Job, new: Job) -> Iterator[Difference]:
         yield Difference(path="sample", old=old.sample, new=new.sample, effect="samples")
     if old.epoch != new.epoch:
         yield Difference(path="epoch", old=old.epoch, new=new.epoch)
+    if old.run != new.run:
+        yield Difference(path="run", old=old.run, new=new.run, effect="job")
 
 
 def _input(old: Job, new: Job) -> Difference:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from llm_jobs.documents.caching import cache_from
 from llm_jobs.documents.destinations import output_error_from, outputs_from
 from llm_jobs.documents.failures import failures_from
 from llm_jobs.documents.job import Budget, FollowUp, Input, Job, Policy, Schedule
@@ -124,6 +125,8 @@ def _policy(members: Mapping[str, Any]) -> Policy:
             "watching": watching_from(members.get("watching")),
             "launch": launch_rules_from(members.get("launch")),
             "failures": failures_from(members.get("failures")),
+            "cache": cache_from(members.get("cache")),
+            "step_caches": {step: cache_from(each) for step, each in members.get("step_caches", {}).items()},
         }
     )
 

@@ -126,11 +126,16 @@ class CallIdentity:
 
     __slots__ = ("_after",)
 
-    def __init__(self, endpoint: Mapping[str, object], *, epoch: str | None = None, sample: int = 0) -> None:
-        """`sample` 0 is the answer that a job without `sample` would ask for, so it is not in the hash."""
+    def __init__(
+        self, endpoint: Mapping[str, object], *, epoch: str | None = None, sample: int = 0, renewal: int = 0
+    ) -> None:
+        """`sample` 0 is the answer that a job without `sample` would ask for, so it is not in the hash. `renewal` n is
+        the n-th time that the question is asked anew, and 0, which is not in the hash, the first time of all."""
         shared: dict[str, object] = {"endpoint": dict(endpoint), "version": IDENTITY_VERSION}
         if epoch is not None:
             shared["epoch"] = epoch
+        if renewal:
+            shared["renewal"] = renewal
         if sample:
             shared["sample"] = sample
         self._after = b"," + canonical_json(shared)[1:]

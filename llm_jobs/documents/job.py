@@ -1,6 +1,6 @@
 """The job: a document after validation and resolution, frozen. Plain values; nothing here reads or writes.
 
-Two parts: what is asked (`steps`, `input`, `sample`, `epoch`: identity) and how (`Policy`: never identity).
+Two parts: what is asked (`steps`, `input`, `sample`, `epoch`, `run`: identity) and how (`Policy`: never identity).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm_jobs.documents.caching import CachePolicy
 from llm_jobs.documents.destinations import FAILS, Output, OutputError
 from llm_jobs.documents.failures import ENDS, PromptFailures
 from llm_jobs.documents.identity import IDENTITY_VERSION, hash_of
@@ -121,6 +122,17 @@ class Policy:
     watching: Watching | None = None  # metrics, log and alerts that the document asks for
     launch: LaunchRules = NO_RULES
     failures: PromptFailures = ENDS
+    cache: CachePolicy | None = None  # None: every recorded answer may be read
+    step_caches: Mapping[str, CachePolicy] = field(default_factory=dict)  # by step, in the place of the job's
+
+    @property
+    def reads_all(self) -> bool:
+        """May every recorded answer be read, whenever it was recorded?"""
+        return self.cache is None and not self.step_caches
+
+    def cache_of(self, step: str) -> CachePolicy | None:
+        """Which recorded answers the calls of a step may read."""
+        return self.step_caches.get(step, self.cache)
 
     def mode_of(self, step: str) -> Mode:
         """How the calls of a step are asked."""
@@ -138,6 +150,7 @@ class Job:
     policy: Policy = field(default_factory=Policy)
     sample: int = 1  # answers asked for per row and step
     epoch: str | None = None
+    run: int = 1  # of a job that may not read every answer: counted up once every row of the run before is answered
     hash: str = ""
 
     def __post_init__(self) -> None:
@@ -159,7 +172,7 @@ class Job:
 
 
 def job_hash(job: Job) -> str:
-    """The job's identity: steps, input, `sample` and `epoch`; 32 lower-case hexadecimal characters."""
+    """The job's identity: steps, input, `sample`, `epoch` and `run`; 32 lower-case hexadecimal characters."""
     members: dict[str, object] = {
         "version": IDENTITY_VERSION,
         "input": job.input.identity(),
@@ -169,4 +182,6 @@ def job_hash(job: Job) -> str:
         members["sample"] = job.sample
     if job.epoch is not None:
         members["epoch"] = job.epoch
+    if job.run != 1:
+        members["run"] = job.run
     return hash_of(members)

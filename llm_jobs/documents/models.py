@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from llm_jobs.documents.cache_models import CacheModel
 from llm_jobs.documents.failure_models import FailureThreshold, PromptFailureModel
 from llm_jobs.documents.inputs import InputErrorModel, InputModel
 from llm_jobs.documents.job import Mode
@@ -76,6 +77,7 @@ class JobModel(Model):
     priority: Literal["hot", "cold"] = "cold"
     budget: BudgetModel | None = None
     mode: Mode = "online"
+    cache: CacheModel | None = None
     on_status: OnStatus = Field(default_factory=dict)
     model: str | None = None
     models: Models | None = None

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from llm_jobs.documents.cache_models import CacheModel
 from llm_jobs.documents.job import AnswerStatus, Mode
 from llm_jobs.documents.steps import Operation
 from llm_jobs.documents.strict import Model
@@ -116,6 +117,7 @@ class PromptModel(Model):
     native: Native = True
     on_status: OnStatus = Field(default_factory=dict)
     mode: Mode | None = None
+    cache: CacheModel | None = None
     operation: Operation = "chat"
     endpoint: str | None = None
     api_key: str | None = None

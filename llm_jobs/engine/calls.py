@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from llm_jobs.documents.json_value import JsonValue
@@ -71,6 +71,16 @@ class Lane:
 
 
 @value
+class Recency:
+    """Answers that were recorded before `since_ns` (nanoseconds since 1970) may not be read: in their place the same
+    question is asked anew, for the n-th time under the hash `renewed(n)`."""
+
+    since_ns: int
+    renewed: Callable[[int], str]
+    renewal: int = 0
+
+
+@value
 class Call:
     """One request with all that is needed to send, judge and price it."""
 
@@ -81,6 +91,14 @@ class Call:
     price: Price
     check: Check | None = None
     step: str = ""  # what asks: calls of one step are alike in what they use
+    recency: Recency | None = None  # None: whatever is recorded may be read
+
+    def anew(self) -> Call:
+        """The same question, asked once more than it was."""
+        assert self.recency is not None
+        renewal = self.recency.renewal + 1
+        recency = replace(self.recency, renewal=renewal)
+        return replace(self, call_hash=self.recency.renewed(renewal), recency=recency)
 
 
 @value

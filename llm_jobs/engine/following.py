@@ -18,7 +18,7 @@ from llm_jobs.engine.calls import Call, Settled
 from llm_jobs.engine.choosing import order_of
 from llm_jobs.engine.health import Health, ModelHealth
 from llm_jobs.engine.judging import judge
-from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered, Row, first_candidate
+from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered, Row, Since, first_candidate
 from llm_jobs.engine.watched import CoolingDown, WatchedProvider
 from llm_jobs.errors import RowError
 from llm_jobs.ledger.base import Answer
@@ -75,12 +75,23 @@ class _Model:
         return self._insisted if insists else self._asked
 
 
-def prepare(step: Step, job: Job, means_of: MeansOf, *, health: Health, now: Callable[[], float]) -> PreparedStep:
-    """A step of a job, ready to be asked. Raises DocumentError for a model that cannot be asked so."""
+def prepare(
+    step: Step,
+    job: Job,
+    means_of: MeansOf,
+    *,
+    health: Health,
+    now: Callable[[], float],
+    since: Since = lambda model: None,
+) -> PreparedStep:
+    """A step of a job, ready to be asked. `since`: which of the recorded answers may be read.
+
+    Raises DocumentError for a model that cannot be asked so.
+    """
     rules = job.policy.on_status.get(step.name, {})
     outputs = Outputs(step, operation=step.operation)
     if not rules and len(step.models) == 1:
-        return PreparedStep(step, means_of(step.model), outputs=outputs, epoch=job.epoch)
+        return PreparedStep(step, means_of(step.model), outputs=outputs, epoch=job.epoch, since=since)
     return FollowedStep(
         step,
         means_of,
@@ -90,6 +101,7 @@ def prepare(step: Step, job: Job, means_of: MeansOf, *, health: Health, now: Cal
         samples=job.sample,
         health=health,
         now=now,
+        since=since,
     )
 
 
@@ -107,9 +119,10 @@ class FollowedStep(PreparedStep):
         samples: int,
         health: Health,
         now: Callable[[], float],
+        since: Since = lambda model: None,
     ) -> None:
         """`samples`: answers that the job asks for per row. `now`: seconds, for health."""
-        super().__init__(step, means_of(step.model), outputs=outputs, epoch=epoch)
+        super().__init__(step, means_of(step.model), outputs=outputs, epoch=epoch, since=since)
         self._rules = rules
         self._means_of = means_of
         self._samples = samples

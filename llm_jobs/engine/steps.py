@@ -16,7 +16,7 @@ from llm_jobs.documents.identity import CallIdentity
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Candidate, Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, PromptStep, RequestStep, Step
-from llm_jobs.engine.calls import Call, Check, Price
+from llm_jobs.engine.calls import Call, Check, Price, Recency
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import compile_messages, compile_value
@@ -24,6 +24,7 @@ from llm_jobs.providers.base import Provider, Request
 from llm_jobs.results.outputs import Outputs
 
 Row = Mapping[str, JsonValue]
+Since = Callable[[str], int | None]  # by model: since when answers may be read, ns since 1970; None: all may
 Rendered = object  # what a step makes of a row before a model is chosen: messages, or the row itself
 
 
@@ -48,12 +49,15 @@ class Asker:
         check: Check,
         epoch: str | None,
         step: str,
+        since_ns: int | None = None,
     ) -> None:
+        """`since_ns`: answers that were recorded before may not be read."""
         self.means = means
         self.request = build
         self._check = check
         self._epoch = epoch
         self._step = step
+        self._since_ns = since_ns
         self._last: tuple[Endpoint, int, CallIdentity] | None = None
 
     def call(self, request: Request, sample: int, provider: Provider | None = None) -> Call:
@@ -71,7 +75,15 @@ class Asker:
             price=means.price,
             check=self._check,
             step=self._step,
+            recency=None if self._since_ns is None else self._recency(self._since_ns, request, sample),
         )
+
+    def _recency(self, since_ns: int, request: Request, sample: int) -> Recency:
+        def renewed(renewal: int) -> str:
+            endpoint = request.endpoint.identity()
+            return CallIdentity(endpoint, epoch=self._epoch, sample=sample, renewal=renewal).hash(request.body)
+
+        return Recency(since_ns=since_ns, renewed=renewed)
 
     def _identity(self, endpoint: Endpoint, sample: int) -> CallIdentity:
         last = self._last
@@ -84,11 +96,14 @@ class Asker:
 class PreparedStep:
     """One step, ready to turn rows into calls and answers into columns."""
 
-    def __init__(self, step: Step, means: Means, *, outputs: Outputs, epoch: str | None) -> None:
+    def __init__(
+        self, step: Step, means: Means, *, outputs: Outputs, epoch: str | None, since: Since = lambda model: None
+    ) -> None:
         self.step = step
         self.outputs = outputs
         self.declared = isinstance(step, PromptStep) and step.schema is not None
         self.epoch = epoch
+        self._since = since
         self.render = _renderer(step)
         self.first = self.asker(first_candidate(step), means)
 
@@ -106,7 +121,8 @@ class PreparedStep:
     def asker(self, candidate: Candidate, means: Means) -> Asker:
         """What asks this step's question of another model. Raises DocumentError for one that cannot be asked so."""
         build = _request_builder(self.step, candidate, means.provider)
-        return Asker(means, build, check=self._check, epoch=self.epoch, step=self.step.name)
+        since_ns = self._since(candidate.model.name)
+        return Asker(means, build, check=self._check, epoch=self.epoch, step=self.step.name, since_ns=since_ns)
 
     def _check(self, output: JsonValue) -> None:
         """Raises ValueError where the answer is not what the step declares."""

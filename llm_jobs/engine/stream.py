@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import get_args
@@ -18,9 +18,10 @@ from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.caller import Caller
-from llm_jobs.engine.calls import Lane, Settled
+from llm_jobs.engine.calls import Call, Lane, Settled
 from llm_jobs.engine.failing import FALLBACK, Failing
 from llm_jobs.engine.following import Asked, FollowedStep, said_before
+from llm_jobs.engine.recency import LookUp, look_back
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.errors import RowError
 from llm_jobs.events import Listener, RowCompleted, wants
@@ -38,8 +39,6 @@ DROPPED = "dropped"  # a filter left the row out: it is no row of the result
 CARRIED = "\0carried"  # status and error of a row that failed in the table before: it is not asked
 MISSING = "\0missing"  # how many rows of a group failed in the table before
 STOOD_IN = "\0stood in"  # what stands in the place of an answer in the table before, and why
-
-LookUp = Callable[[str, Callable[[Answer | None], None]], None]
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -150,6 +149,12 @@ class RowStream:
             self._refuse(row, index, error)
             return
         self._note_model(row, index, step.step.model.name, None)
+        if call.recency is None or self._look_up is None:
+            self._ask_call(row, index, call)
+        else:
+            look_back(call, self._look_up, lambda call, _: self._ask_call(row, index, call))
+
+    def _ask_call(self, row: OpenRow, index: int, call: Call) -> None:
         self._caller.ask(call, self._lane, lambda settled: self._answered(row, index, settled))
 
     def _refuse(self, row: OpenRow, index: int, error: RowError) -> None:
@@ -165,25 +170,28 @@ class RowStream:
             self._follow(row, index, step, step.begin(row.values, row.sample))
             return
         candidates = step.candidates(row.values, row.sample)
-        hashes = {asked.call.call_hash for asked in candidates}
-        found: dict[str, Answer | None] = {}
+        found: dict[int, Asked | None] = {}
 
-        def note(call_hash: str, answer: Answer | None) -> None:
-            found[call_hash] = answer
-            if len(found) == len(hashes):
-                known = (asked for asked in candidates if _succeeded(found[asked.call.call_hash]))
+        def note(place: int, call: Call, answer: Answer | None) -> None:
+            found[place] = _with_call(candidates[place], call) if _succeeded(answer) else None
+            if len(found) == len(candidates):
+                known = (asked for each in range(len(candidates)) if (asked := found[each]) is not None)
                 self._follow(row, index, step, next(known, None) or step.begin(row.values, row.sample))
 
-        for call_hash in hashes:
-            self._look_up(call_hash, partial(note, call_hash))
+        for place, asked in enumerate(candidates):
+            look_back(asked.call, self._look_up, partial(note, place))
 
     def _follow(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked) -> None:
         """Ask, or go on from what was said before: a row whose chain of calls ended well is not asked again."""
         self._note_model(row, index, asked.asked_of, asked.reason)
-        if self._look_up is None or not step.has_rules:
+        if self._look_up is None or not (step.has_rules or asked.call.recency):
             self._send(row, index, step, asked)
-        else:
-            self._look_up(asked.call.call_hash, lambda answer: self._looked_back(row, index, step, asked, answer))
+            return
+
+        def looked_back(call: Call, answer: Answer | None) -> None:
+            self._looked_back(row, index, step, _with_call(asked, call), answer)
+
+        look_back(asked.call, self._look_up, looked_back)
 
     def _looked_back(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, answer: Answer | None) -> None:
         settled = None if answer is None or _succeeded(answer) else said_before(asked.call, answer)
@@ -322,6 +330,10 @@ class RowStream:
             if row.status != DROPPED:
                 done.append(row)
         return done
+
+
+def _with_call(asked: Asked, call: Call) -> Asked:
+    return asked if call is asked.call else replace(asked, call=call)
 
 
 def _succeeded(answer: Answer | None) -> bool:

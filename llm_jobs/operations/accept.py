@@ -23,6 +23,7 @@ from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.locking import check_models, lock_of, lock_path, under_lock
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
+from llm_jobs.operations.recency import run_due
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.templates import kept_text
@@ -76,7 +77,7 @@ def read_document(
         check_log(services.settings, document)
     jobs = [resolve(services, document, path=path, concurrency=overrides.concurrency) for document in parsed]
     check_models(lock, jobs, path)
-    asked = tuple(dated(services, job, document_name=path.name, as_of_ns=as_of_ns) for job in jobs)
+    asked = tuple(run_due(services, dated(services, job, document_name=path.name, as_of_ns=as_of_ns)) for job in jobs)
     kept = kept_text(services, path.name, text, overrides.parameters)
     lock_text = lock_path(locked_beside).read_bytes() if lock is not None and locked_beside is not None else None
     return ReadDocument(name=path.name, text=kept, jobs=asked, lock=lock_text)

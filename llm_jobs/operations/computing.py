@@ -14,7 +14,7 @@ from llm_jobs.documents.steps import RequestStep, TaskStep
 from llm_jobs.engine.gates import ModelGate, Worst
 from llm_jobs.engine.graph import AwaitedStep, ComputedStep
 from llm_jobs.engine.session import Session
-from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered
+from llm_jobs.engine.steps import Asker, Means, PreparedStep, Rendered, Since
 from llm_jobs.errors import CallError, InputChanged, Problem, RowError
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Request
@@ -37,6 +37,7 @@ class TaskWork:
         step: TaskStep,
         *,
         epoch: str | None,
+        since: Since,
         timeout_s: float,
         rehearsal: bool = False,
     ) -> None:
@@ -48,6 +49,7 @@ class TaskWork:
         self._step = step
         self._task = task
         self._epoch = epoch
+        self._since = since
         self._timeout_s = timeout_s
         self._columns = TaskColumns(step)
         self._rehearsal = rehearsal
@@ -62,7 +64,14 @@ class TaskWork:
     def ready(self) -> ComputedStep | AwaitedStep | PreparedStep:
         """The step as the engine takes it."""
         if self._step.recorded:
-            return RecordedStep(self._step, self._means(), fill=self._asked, values=self._shaped, epoch=self._epoch)
+            return RecordedStep(
+                self._step,
+                self._means(),
+                fill=self._asked,
+                values=self._shaped,
+                epoch=self._epoch,
+                since=self._since,
+            )
         if self._task.slow:
             return AwaitedStep(compute=self._awaited, at_once=AT_ONCE)
         return ComputedStep(compute=self._computed)
@@ -117,6 +126,7 @@ class RecordedStep(PreparedStep):
         fill: Callable[[Row], dict[str, JsonValue]],
         values: Callable[[Values], dict[str, JsonValue]],
         epoch: str | None,
+        since: Since,
     ) -> None:
         path = f"{step.task}@{step.version}"
         model = ModelRef(name=f"{KIND}/{step.task}", provider=KIND, upstream=step.task, base_url="")
@@ -130,7 +140,8 @@ class RecordedStep(PreparedStep):
         def build(inputs: Rendered) -> Request:
             return Request(endpoint=endpoint, model=model, body={"inputs": inputs})  # type: ignore[dict-item]
 
-        self.first = Asker(means, build, check=self._check, epoch=epoch, step=step.name)
+        since_ns = since(model.name)
+        self.first = Asker(means, build, check=self._check, epoch=epoch, step=step.name, since_ns=since_ns)
 
 
 class _Columns:

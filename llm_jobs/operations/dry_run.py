@@ -35,6 +35,7 @@ from llm_jobs.operations.background import consume
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.computing import TaskWork
 from llm_jobs.operations.levels import levels_of
+from llm_jobs.operations.recency import readable
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.staged import column_names, reads_rows
 from llm_jobs.operations.walking import Visit, WalkedRow
@@ -139,6 +140,7 @@ class _DryRun:
         self._prepared = {step.step.name: step for step in steps}
         self._places = {step.step.name: place for place, step in enumerate(steps)}
         self._ledger = _GrantsNothing(services.ledger)
+        self._since = readable(services, job)
 
     async def through(self, table: Table) -> AsyncGenerator[list[DryRow | Hidden], None]:
         stages = stages_of(self._job.graph)
@@ -212,8 +214,15 @@ class _DryRun:
         if not isinstance(step, TaskStep):
             return self._prepared[step.name]
         job = self._job
-        timeout_s = job.policy.timeout_s
-        work = TaskWork(self._services, session, step, epoch=job.epoch, timeout_s=timeout_s, rehearsal=True)
+        work = TaskWork(
+            self._services,
+            session,
+            step,
+            epoch=job.epoch,
+            since=self._since(step.name),
+            timeout_s=job.policy.timeout_s,
+            rehearsal=True,
+        )
         return work.ready()
 
     def _dry(self, plan: Plan, noting: _Noting, table: int, number: int, row: OpenRow) -> DryRow:

@@ -25,6 +25,7 @@ from llm_jobs.operations.finding import document_names, example_document, kept_d
 from llm_jobs.operations.keep import short_name
 from llm_jobs.operations.locking import lock_path
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
+from llm_jobs.operations.recency import run_before
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import with_document
 
@@ -95,8 +96,9 @@ def submission_named(services: Services, named: str) -> Submission:
     if not (services.working_directory / named).is_file():
         return _submission(services, named, answered=True)
     job = read_named(services, named).jobs[0]
-    if submissions := services.ledger.submissions(job_hash=job.hash):
-        return submissions[0]
+    for run in (job, run_before(job)):
+        if submissions := services.ledger.submissions(job_hash=run.hash):
+            return submissions[0]
     raise NotFound(
         f"{named} as it is now was never submitted (its job would be {job.hash}); run it: llm-jobs run {named}, or "
         "name a job: `llm-jobs status` lists them"

@@ -78,13 +78,23 @@ def _recorded(services: Services, wanted: Wanted, submission: Submission, old: J
         differences=call_differences(
             _members(visit.call, old.epoch, walked.sample), _members(new, wanted.job.epoch, wanted.row.sample)
         ),
-        because=tuple(_because(wanted, old, walked)),
+        because=tuple(_because(wanted, old, walked, visit)),
     )
 
 
 def _members(call: Call, epoch: str | None, sample: int) -> dict[str, object]:
     request = call.request
-    return call_members(endpoint=request.endpoint.identity(), body=request.body, epoch=epoch, sample=sample)
+    return call_members(
+        endpoint=request.endpoint.identity(),
+        body=request.body,
+        epoch=epoch,
+        sample=sample,
+        renewal=_renewal(call),
+    )
+
+
+def _renewal(call: Call) -> int:
+    return call.recency.renewal if call.recency else 0
 
 
 def _walked(services: Services, wanted: Wanted, submission: Submission, old: Job) -> WalkedRow | None:
@@ -117,8 +127,10 @@ def _counterpart(wanted: WalkedRow, rows: Iterator[Row]) -> tuple[int, Row] | No
     return same or numbered
 
 
-def _because(wanted: Wanted, old: Job, before: WalkedRow) -> Iterator[str]:
+def _because(wanted: Wanted, old: Job, before: WalkedRow, visit: Visit) -> Iterator[str]:
     step, row = wanted.visit.step, wanted.row
+    if _renewal(visit.call) != _renewal(wanted.visit.call):
+        yield "cache"
     for difference in job_differences(old, wanted.job):
         if difference.effect == "calls" and difference.step in (None, step):
             yield difference.path

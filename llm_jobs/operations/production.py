@@ -34,6 +34,7 @@ from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
+from llm_jobs.operations.recency import readable
 from llm_jobs.operations.records import JobReport, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.stand_ins import stand_ins
@@ -78,6 +79,7 @@ class Production:
         self._epoch_ns = services.clock.now_ns()
         self._tally = Tally(services.random)
         self._sheet = _Sheet(preview=[])
+        self._since = readable(services, job)
         self._lane = Lane(
             job_hash=job.hash,
             submission_id=submission.id or 0,
@@ -130,7 +132,8 @@ class Production:
 
     def _prepared(self, step: Step) -> PreparedStep:
         now = asyncio.get_running_loop().time
-        return prepare(step, self._job, self._means, health=self._session.health, now=now)
+        since = self._since(step.name)
+        return prepare(step, self._job, self._means, health=self._session.health, now=now, since=since)
 
     def _means(self, model: ModelRef) -> Means:
         session, services = self._session, self._services

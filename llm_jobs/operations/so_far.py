@@ -24,6 +24,7 @@ from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Answer, Submission
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.dry_run import DryRow, dry_rows
+from llm_jobs.operations.recency import readable
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
 from llm_jobs.operations.walking import WalkedRow, walk
@@ -95,7 +96,8 @@ def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
             weight=partial(services.weight, model),
         )
 
-    return [prepare(step, job, means, health=Health(), now=lambda: 0.0) for step in job.steps]
+    since = readable(services, job)
+    return [prepare(step, job, means, health=Health(), now=lambda: 0.0, since=since(step.name)) for step in job.steps]
 
 
 def _looked_up(services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]) -> Iterator[list[OpenRow]]:

@@ -95,7 +95,9 @@ class StagedProduction(Production):
         if isinstance(step, TaskStep):
             job = self._job
             timeout_s = job.policy.timeout_s
-            return TaskWork(self._services, self._session, step, epoch=job.epoch, timeout_s=timeout_s).ready()
+            since = self._since(step.name)
+            work = TaskWork(self._services, self._session, step, epoch=job.epoch, since=since, timeout_s=timeout_s)
+            return work.ready()
         assert isinstance(step, PromptStep | RequestStep)
         prepared = self._prepared(step)
         self._asking[step.name] = prepared

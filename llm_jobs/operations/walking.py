@@ -6,7 +6,7 @@ success is followed too. Streams: one batch of rows is held.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -15,6 +15,7 @@ from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.calls import Call, Settled
 from llm_jobs.engine.following import Asked, FollowedStep
 from llm_jobs.engine.judging import judge
+from llm_jobs.engine.recency import is_renewed, may_read
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import CallError, RowError
 from llm_jobs.ledger.base import Answer, Ledger
@@ -88,9 +89,8 @@ def _step_taken(ledger: Ledger, index: int, step: PreparedStep, rows: Sequence[W
     taken: list[WalkedRow] = []
     opened = [each for row in rows if (each := _opened(step, row)) is not None]
     while opened:
-        hashes = [call.call_hash for each in opened for call, _ in each.options]
-        answers = _look_up(ledger, hashes)
-        before = _said_before(ledger, step, [each for each in hashes if each not in answers])
+        opened, answers = _readable(ledger, opened)
+        before = _said_before(ledger, step, opened, answers)
         following = []
         for each in opened:
             call, asked = _chosen(each, answers)
@@ -117,11 +117,39 @@ def _look_up(ledger: Ledger, call_hashes: Sequence[str]) -> Mapping[str, Answer]
     return {**ledger.truncated(missing), **answers} if missing else answers
 
 
-def _said_before(ledger: Ledger, step: PreparedStep, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+def _readable(ledger: Ledger, opened: list[_Open]) -> tuple[list[_Open], Mapping[str, Answer]]:
+    """The rows with the calls as which their questions stand now, and the answers to these."""
+    answers = dict(_look_up(ledger, _hashes(opened)))
+    while old := {call.call_hash for call in _calls(opened) if is_renewed(call, answers.get(call.call_hash))}:
+        opened = [replace(each, options=[_renewed(*option, old) for option in each.options]) for each in opened]
+        answers |= _look_up(ledger, [call_hash for call_hash in _hashes(opened) if call_hash not in answers])
+    return opened, answers
+
+
+def _renewed(call: Call, asked: Asked | None, old: Collection[str]) -> tuple[Call, Asked | None]:
+    if call.call_hash not in old:
+        return call, asked
+    call = call.anew()
+    return call, asked and replace(asked, call=call)
+
+
+def _calls(opened: Iterable[_Open]) -> Iterator[Call]:
+    return (call for each in opened for call, _ in each.options)
+
+
+def _hashes(opened: Iterable[_Open]) -> list[str]:
+    return [call.call_hash for call in _calls(opened)]
+
+
+def _said_before(
+    ledger: Ledger, step: PreparedStep, opened: Sequence[_Open], answers: Mapping[str, Answer]
+) -> Mapping[str, Answer]:
     """What is sent again unless another call follows it: answers that are no success, of a step that has rules."""
-    if not call_hashes or not isinstance(step, FollowedStep) or not step.has_rules:
+    calls = {call.call_hash: call for call in _calls(opened) if call.call_hash not in answers}
+    if not calls or not isinstance(step, FollowedStep) or not step.has_rules:
         return {}
-    return ledger.unsuccessful(call_hashes)
+    found = ledger.unsuccessful(list(calls))
+    return {call_hash: answer for call_hash, answer in found.items() if may_read(calls[call_hash], answer)}
 
 
 def _opened(step: PreparedStep, row: WalkedRow) -> _Open | None:

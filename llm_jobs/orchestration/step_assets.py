@@ -18,6 +18,7 @@ from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.outlines import Outline, part_of
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.preflight import check_environment
+from llm_jobs.operations.recency import run_due
 from llm_jobs.operations.services import Services
 from llm_jobs.orchestration.bound import BoundUseCases
 from llm_jobs.orchestration.hosted import hosted
@@ -56,7 +57,7 @@ class StepWork:
         """The job that makes `steps`, submitted. Raises DocumentError, NotFound or SetupError."""
         beside = self.path if self.text is None else None
         document = read_document(services, self.path, self.overrides(part), text=self.read(), locked_beside=beside)
-        job = part_of(document.jobs[0], steps)
+        job = run_due(services, part_of(document.jobs[0], steps))
         record(services, replace(document, jobs=(job,)), origin=ORIGIN)
         return job
 

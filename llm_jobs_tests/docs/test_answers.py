@@ -24,7 +24,7 @@ def test_every_document_of_the_page_is_accepted(tmp_path: Path, block: Block) ->
     house = House(tmp_path)
     assert block.language == "yaml"
     [job] = house.accept(house.write("document.yaml", block.text))
-    assert job.policy.on_status or job.policy.failures != ENDS
+    assert job.policy.on_status or job.policy.failures != ENDS or not job.policy.reads_all
 
 
 def test_the_page_tells_every_status_a_row_can_have() -> None:

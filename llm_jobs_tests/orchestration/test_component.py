@@ -249,3 +249,16 @@ def test_what_is_scaffolded_loads_and_runs_without_a_key(
         assert sources(definitions) == {"feedback/sentiment": set(), "feedback/reply": {"feedback/sentiment"}}
         assert materialized(definitions, instance).success
     assert server.stats()["total"] == 0
+
+
+def test_a_run_of_the_assets_asks_anew_what_the_cache_leaves_out(
+    server: ReplayServer, sandbox: DefsFolderSandbox, instance: dg.DagsterInstance
+) -> None:
+    document = json.loads(json.dumps(SEQUENCE))
+    document["job"]["prompts"][0]["cache"] = {"last_runs": 0}
+    definitions = loaded(sandbox, {"document": document})
+    for total in (6, 9, 12):
+        assert materialized(definitions, instance).success
+        assert server.stats()["total"] == total
+    assert materialized(definitions, instance, "reviews/mood").success
+    assert server.stats()["total"] == 15

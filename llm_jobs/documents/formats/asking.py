@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.job import AnswerStatus, FollowUp
 from llm_jobs.documents.models import JobModel
-from llm_jobs.documents.parsed import ParsedChoice
+from llm_jobs.documents.parsed import ParsedChoice, ParsedPrompt, ParsedStep, ParsedTask, every_step
 from llm_jobs.documents.step_models import AskAgainModel, OnStatus, PromptModel, RuleModel, StepModel, WeightedModel
 from llm_jobs.documents.text import KeyPath
 
@@ -54,6 +54,20 @@ def _chosen(
     if len(names) == 1:
         return names[0], None
     return names[0], ParsedChoice(kind="weighted" if kind == "weighted" else "fallback", models=tuple(models))
+
+
+def models_named(job: JobModel, steps: Iterable[ParsedStep]) -> Iterator[str]:
+    """The models that a job names anywhere: of prompts, of tasks, and of rules."""
+    for step in every_step(steps):
+        if isinstance(step, ParsedPrompt | ParsedTask):
+            yield from [step.model] if step.model else []
+            yield from (name for name, _ in step.choice.models) if step.choice else ()
+        if isinstance(step, ParsedTask):
+            yield f"task/{step.task}"
+            yield from [model] if isinstance(model := step.inputs.get("model"), str) else []
+    levels: list[Stating] = [job, *(prompt for prompt, _ in prompts_of(job))]
+    for level in levels:
+        yield from (rule.model for rules in level.on_status.values() for rule in rules if rule.model is not None)
 
 
 def prompts_of(job: JobModel) -> Iterator[tuple[PromptModel, KeyPath]]:

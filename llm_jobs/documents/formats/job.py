@@ -13,7 +13,7 @@ from dataclasses import replace
 from llm_jobs.documents.checks import NO_TABLE, Checks
 from llm_jobs.documents.choices import Choices, per_model
 from llm_jobs.documents.composing import compose
-from llm_jobs.documents.formats.asking import models_of
+from llm_jobs.documents.formats.asking import Stating, models_named, models_of, prompts_of
 from llm_jobs.documents.formats.policies import policy_of
 from llm_jobs.documents.formats.steps import StepParser
 from llm_jobs.documents.input_checks import table_of
@@ -33,7 +33,7 @@ from llm_jobs.documents.parsed import (
 from llm_jobs.documents.step_models import PromptModel
 from llm_jobs.documents.steps import Message
 from llm_jobs.documents.text import KeyPath, Source
-from llm_jobs.documents.validation import raise_if_any, validate
+from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.variables import Variables
 
 
@@ -67,6 +67,7 @@ class _JobParser:
         self.checks.columns(table, [step.name for step in steps if isinstance(step, ParsedPrompt)])
         policy, notes = policy_of(job, self.checks)
         self._check_fallbacks(steps, policy)
+        self._check_caches(steps)
         epoch = self.choices.epoch if self.choices.epoch is not None else job.epoch
         return ParsedDocument(
             format="job",
@@ -202,6 +203,23 @@ class _JobParser:
                     rule="fallback asks the next model of a list",
                     remedy="write `fallback: [first, second]` in the prompt, or the rule `model: NAME`",
                 )
+
+    def _check_caches(self, steps: tuple[ParsedStep, ...]) -> None:
+        """A model that `cache` excepts is one that the job asks. `--model` names others, and so may the library."""
+        asked = set(models_named(self.job, steps))
+        if self.choices.models or any(isinstance(step, ParsedPrompt) and step.library for step in every_step(steps)):
+            return
+        levels: list[tuple[Stating, KeyPath]] = [(self.job, ("job",)), *prompts_of(self.job)]
+        for level, at in levels:
+            for index, each in enumerate((level.cache and level.cache.but) or ()):
+                if each.model not in asked:
+                    self.checks.refuse(
+                        (*at, "cache", "except", index, "model"),
+                        f"no step asks the model {each.model!r}",
+                        value=each.model,
+                        rule=f"a model that is asked: {', '.join(sorted(asked))}",
+                        remedy=did_you_mean(each.model, asked, otherwise="name one of these, or leave it out"),
+                    )
 
 
 def override_table(path: str, checks: Checks) -> ParsedInput:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from llm_jobs.documents.cache_models import CacheModel
+from llm_jobs.documents.caching import CachePolicy
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.failures import PromptFailures, Threshold
 from llm_jobs.documents.formats.asking import Rules, prompts_of, rules_of
@@ -45,6 +47,8 @@ def policy_of(job: JobModel, checks: Checks) -> tuple[Policy, tuple[str, ...]]:
         watching=watching_of(job, handling, job.output, budget, checks),
         launch=launch_rules_of(job, checks),
         failures=_failures(handling),
+        cache=_cache(job.cache),
+        step_caches=_step_caches(job),
     )
     return policy, _notes(job)
 
@@ -65,6 +69,18 @@ def budget_of(model: BudgetModel | None) -> Budget | None:
 def _step_modes(job: JobModel) -> dict[str, Mode]:
     """By prompt, where it differs from the job's."""
     return {prompt.name: prompt.mode for prompt, _ in prompts_of(job) if prompt.mode not in (None, job.mode)}
+
+
+def _step_caches(job: JobModel) -> dict[str, CachePolicy]:
+    """By step, of those that say it themselves."""
+    stated = {prompt.name: _cache(prompt.cache) for prompt, _ in prompts_of(job)}
+    return {name: policy for name, policy in stated.items() if policy is not None}
+
+
+def _cache(model: CacheModel | None) -> CachePolicy | None:
+    if model is None:
+        return None
+    return CachePolicy(last_runs=model.last_runs, except_models=tuple(each.model for each in model.but or ()))
 
 
 def _on_status(job: JobModel, checks: Checks) -> Mapping[str, Rules]:

@@ -31,7 +31,7 @@ from llm_jobs.errors import DocumentError
 
 # The key that tells a step's kind, and the keys of a step that belong to that kind beside `name`.
 KINDS: Mapping[str, frozenset[str]] = {
-    "task": frozenset({"task", "inputs", "needs", "when"}),
+    "task": frozenset({"task", "inputs", "needs", "when", "cache"}),
     "filter": frozenset({"filter", "needs"}),
     "split": frozenset({"split"}),
     "for_each": frozenset({"for_each"}),
