@@ -314,6 +314,16 @@ class DeadLetter:
     recorded_ns: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """A message `about` something of a job that `owner_id` would send: the message's `number`-th time."""
+
+    job_hash: str
+    about: str
+    number: int
+    owner_id: int
+
+
 class Ledger(BatchLedger, Protocol):
     """The append-only record. Methods block: call them from a thread where an event loop runs."""
 
@@ -416,6 +426,13 @@ class Ledger(BatchLedger, Protocol):
 
     def receipts_of(self, job_hashes: Sequence[str]) -> Mapping[str, Sequence[Receipt]]:
         """The same of several jobs; one without is not among them."""
+
+    def told(self, job_hash: str) -> Mapping[str, int]:
+        """By message about a job, how often it was told."""
+
+    def tell(self, notice: Notice) -> bool:
+        """Take note that a message is sent now. False where it is not to be sent: it was told that often, or another
+        owner, which is alive, told it last."""
 
     def record_dead_letter(self, letter: DeadLetter) -> None: ...
 

@@ -16,7 +16,7 @@ from typing import get_args
 from llm_jobs.clock import Clock
 from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.errors import SetupError
-from llm_jobs.ledger import audits, changes, erasing, finished, histories, spending, submitted
+from llm_jobs.ledger import audits, changes, erasing, finished, histories, notices, spending, submitted
 from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import (
     Answer,
@@ -27,6 +27,7 @@ from llm_jobs.ledger.base import (
     JobChange,
     LedgerAudit,
     ModelVersion,
+    Notice,
     Outcome,
     OwnerIdentity,
     Receipt,
@@ -243,6 +244,14 @@ class SqlLedger(Batching, ABC):
     def newest_model_version(self) -> int:
         with self._reading() as plain:
             return finished.count_model_versions(plain)
+
+    def told(self, job_hash: str) -> Mapping[str, int]:
+        with self._reading() as plain:
+            return notices.select_told(plain, job_hash)
+
+    def tell(self, notice: Notice) -> bool:
+        with self._writing() as plain:
+            return notices.tell(plain, notice, is_alive=self._is_alive, now_ns=self._clock.now_ns())
 
     def record_dead_letter(self, letter: DeadLetter) -> None:
         with self._writing() as plain:

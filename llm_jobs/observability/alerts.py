@@ -20,12 +20,13 @@ MOST_EPISODES = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Raised:
-    """An alert whose condition began to hold. `metrics`: those that it reads; `is_last`: it will not be raised again
-    in this run."""
+    """An alert whose condition began to hold, the `number`-th time in this run. `metrics`: those that it reads;
+    `is_last`: it will not be raised again in this run."""
 
     alert: Alert
     metrics: Mapping[str, float]
     is_last: bool
+    number: int = 1
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -69,7 +70,8 @@ class Judge:
         for episode in self._episodes:
             if episode.judge(metrics):
                 read = {name: metrics[name] for name in sorted(episode.expression.names)}
-                yield Raised(alert=episode.alert, metrics=read, is_last=episode.raised == MOST_EPISODES)
+                number = episode.raised
+                yield Raised(alert=episode.alert, metrics=read, is_last=number == MOST_EPISODES, number=number)
 
     def unknown(self) -> list[str]:
         """Conditions that could never be judged: a number that they read was not known all the time."""

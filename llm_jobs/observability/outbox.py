@@ -24,6 +24,12 @@ PATIENCE_S = 15.0  # that the end of a run waits for messages under way
 LAST_WORDS_S = 0.5
 THREADS = 2
 MOST_WAITING = 1000
+May = Callable[[Channel], bool]
+
+
+def always(channel: Channel) -> bool:
+    """What nobody else sends may leave."""
+    return True
 
 
 class Outbox:
@@ -55,14 +61,14 @@ class Outbox:
     ) -> None:
         self.close()
 
-    def send(self, message: Message, channels: Sequence[Channel]) -> None:
-        """Have `message` sent over each of `channels`; returns at once."""
+    def send(self, message: Message, channels: Sequence[Channel], *, may: May = always) -> None:
+        """Have `message` sent over each of `channels`, if it `may` when its turn comes; returns at once."""
         for channel in channels:
             with self._lock:
                 if len(self._under_way) >= MOST_WAITING:
                     LOG.error("not sent by %s, too many messages wait: %s", channel.action, message.subject)
                     continue
-                future = self._threads.submit(self._deliver, message, channel)
+                future = self._threads.submit(self._deliver, message, channel, may)
                 self._under_way.add(future)
             future.add_done_callback(self._landed)
 
@@ -83,7 +89,10 @@ class Outbox:
         if lost := sum(future.cancelled() for future in under_way):
             LOG.error("%d messages were not sent: the run is over", lost)
 
-    def _deliver(self, message: Message, channel: Channel) -> None:
+    def _deliver(self, message: Message, channel: Channel, may: May) -> None:
+        if not may(channel):
+            LOG.info("another process sends by %s: %s", channel.action, message.subject)
+            return
         for number, pause_s in enumerate((*self._pauses_s, None), 1):
             try:
                 self._send(message, channel)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from llm_jobs.documents.watched import Watching
+from llm_jobs.documents.watched import Channel, Watching
 from llm_jobs.events import (
     NOTHING,
     AlertRaised,
@@ -35,7 +36,13 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 2.0
 LOOK_AT_ROWS_EVERY_S = 0.25
 _OWN = frozenset({JobStarted, RowCompleted, JobFinished, JobBroken})
+IsFirst = Callable[[str, int], bool]
 _TOLD_AT_END = ("execution_time", "error_rate", "token_usage", "cost_usd")
+
+
+def alone(about: str, number: int) -> bool:
+    """Where no other process can run the job, this one is the first to tell of everything."""
+    return True
 
 
 class JobWatcher:
@@ -51,10 +58,13 @@ class JobWatcher:
         tell: Listener,
         outbox: Outbox,
         models: frozenset[str] = frozenset(),
+        is_first: IsFirst = alone,
     ) -> None:
         """`listeners`: the job's log and what exports its metrics; `tell`: whoever listens to the run; `models`: those
-        that the job may ask, whose pauses concern it."""
+        that the job may ask, whose pauses concern it; `is_first`: of the processes that run the job, whether this one
+        tells about something for the so-many-th time. It may block: the outbox asks it."""
         self.models = models
+        self._is_first = is_first
         self._about = about
         self._watching = watching
         self._figures = figures
@@ -93,7 +103,9 @@ class JobWatcher:
             LOG.warning("job %s: %r could not be judged: a metric was not known", self._about.job_hash, condition)
         if self._watching.tells_end:
             told = {name: metrics[name] for name in _TOLD_AT_END}
-            self._outbox.send(end_message(self._about, event, told), self._watching.channels)
+            status = event.status if isinstance(event, JobFinished) else "stopped"
+            may = partial(self._may, f"end {status}", 1)
+            self._outbox.send(end_message(self._about, event, told), self._watching.channels, may=may)
 
     def _look(self, metrics: dict[str, float]) -> None:
         self._raise(list(self._judge.judge(metrics)))
@@ -107,7 +119,11 @@ class JobWatcher:
         for condition, metrics in {each.alert.condition: each.metrics for each in raised}.items():
             self._emit(AlertRaised(about.job_hash, about.name, condition, metrics))
         for each in raised:
-            self._outbox.send(alert_message(about, each), [each.alert.channel])
+            may = partial(self._may, f"alert {each.alert.condition}", each.number)
+            self._outbox.send(alert_message(about, each), [each.alert.channel], may=may)
+
+    def _may(self, about: str, number: int, channel: Channel) -> bool:
+        return self._is_first(f"{about} {channel!r}", number)
 
     def _emit(self, event: JobMeasured | AlertRaised) -> None:
         if wants(self._tell, type(event)):

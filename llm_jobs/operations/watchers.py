@@ -1,23 +1,26 @@
 """Opens what documents ask for beside their answers: metrics, a log of the job, alerts, a message at the end.
 
-The process that runs a job watches it and sends its messages; two processes that run one job at once send each. Nothing
-of this stops a job or makes it wait; only the end of a run waits some seconds for messages under way.
+The process that runs a job watches it and sends its messages; of two that run one job at once, the first that has
+something to tell. Nothing of this stops a job or makes it wait; only the end of a run waits some seconds for messages
+under way.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 
 from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.documents.identity import hash_of
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.watched import Monitoring, Watching
+from llm_jobs.errors import LlmJobsError
 from llm_jobs.events import Listener, broadcast
-from llm_jobs.ledger.base import BudgetState, Submission
+from llm_jobs.ledger.base import BudgetState, Ledger, Notice, Submission
+from llm_jobs.ledger.owners import this_process
 from llm_jobs.observability.channels import Channels
 from llm_jobs.observability.figures import Figures
 from llm_jobs.observability.job_logs import job_logged
@@ -33,6 +36,7 @@ from llm_jobs.operations.watchers_places import log_path, may_hold_log
 
 LOG = logging.getLogger(__name__)
 PORTS = range(9464, 9480)  # of the scrape endpoint, where a document asks for one and the environment names none
+BEAT_EVERY_S = 20.0
 DAGSTER_URL = "LLM_JOBS_DAGSTER_URL"
 _MARK = b'"watching":{'  # in a job's JSON, where its document says anything of this
 _Watched = list[tuple[Submission, Job, Watching]]
@@ -48,10 +52,11 @@ async def watched(
         yield listener
         return
     with ExitStack() as stack:
-        opening = _Opening(services, listener, run_id, stack)
+        owner_id = await asyncio.to_thread(_owner, services.ledger, run_id, stack)
+        opening = _Opening(services, listener, run_id, owner_id, stack)
         watchers = await asyncio.to_thread(opening.watchers, jobs)
         board = Board(watchers, loop=asyncio.get_running_loop())
-        looking = asyncio.create_task(board.keep_looking())
+        looking = asyncio.gather(board.keep_looking(), _keep_beating(services.ledger, owner_id))
         try:
             yield broadcast(listener, board)
         finally:
@@ -83,14 +88,48 @@ def tell_undelivered(services: Services, job: Job, places: Sequence[str], *, sin
     watching = job.policy.watching
     if watching is None or not watching.tells_undelivered:
         return
-    failures = Counter(
-        letter.reference
-        for letter in services.ledger.dead_letters()
-        if letter.kind == "delivery" and letter.job_hash == job.hash and (letter.recorded_ns or 0) >= since_ns
-    )
-    if new := [place for place in places if failures[place] <= 1]:
-        with Outbox(Channels(services.environment)) as outbox:
+    with ExitStack() as stack:
+        is_first = _FirstToTell(services.ledger, job.hash, _owner(services.ledger, None, stack), before={})
+        new = [place for place in places if is_first(f"undelivered {place} {since_ns}", 1)]
+        if new:
+            outbox = stack.enter_context(Outbox(Channels(services.environment)))
             outbox.send(undelivered_message(_subject(services, job, None), new), watching.channels)
+
+
+def _owner(ledger: Ledger, run_id: str | None, stack: ExitStack) -> int:
+    """Who tells, until `stack` is closed: an owner of its own, alive as long as these jobs are watched."""
+    owner_id = ledger.open_owner(this_process(run_id))
+    stack.callback(ledger.close_owner, owner_id)
+    return owner_id
+
+
+async def _keep_beating(ledger: Ledger, owner_id: int) -> None:
+    """A ledger that fails fails the calls too, and is told there."""
+    while True:
+        await asyncio.sleep(BEAT_EVERY_S)
+        with suppress(LlmJobsError):
+            await asyncio.to_thread(ledger.heartbeat, owner_id)
+
+
+class _FirstToTell:
+    """Whether this process tells about something of a job for the so-many-th time, not counting what was told `before`,
+    or another does. Where the ledger cannot say so, it tells: twice is better than never."""
+
+    def __init__(self, ledger: Ledger, job_hash: str, owner_id: int, *, before: Mapping[str, int]) -> None:
+        self._ledger = ledger
+        self._job_hash = job_hash
+        self._owner_id = owner_id
+        self._before = before
+
+    def __call__(self, about: str, number: int) -> bool:
+        name = hash_of(about)  # conditions and places are as long as somebody writes them
+        before = self._before.get(name, 0)
+        notice = Notice(job_hash=self._job_hash, about=name, number=before + number, owner_id=self._owner_id)
+        try:
+            return self._ledger.tell(notice)
+        except LlmJobsError as error:
+            LOG.warning("whether a message of job %s was sent is not known: %s", self._job_hash, error)
+            return True
 
 
 def _subject(services: Services, job: Job, run_id: str | None) -> Subject:
@@ -102,10 +141,11 @@ def _subject(services: Services, job: Job, run_id: str | None) -> Subject:
 class _Opening:
     """Opens watchers, and on `stack` what they share."""
 
-    def __init__(self, services: Services, tell: Listener, run_id: str | None, stack: ExitStack) -> None:
+    def __init__(self, services: Services, tell: Listener, run_id: str | None, owner_id: int, stack: ExitStack) -> None:
         self._services = services
         self._tell = tell
         self._run_id = run_id
+        self._owner_id = owner_id
         self._stack = stack
         self._outbox = stack.enter_context(Outbox(Channels(services.environment)))  # closed last
         self._telemetry = Telemetry.from_environment(services.environment)
@@ -117,6 +157,7 @@ class _Opening:
         return {job.hash: self._watcher(submission, job, watching) for submission, job, watching in watched}
 
     def _watcher(self, submission: Submission, job: Job, watching: Watching) -> JobWatcher:
+        ledger = self._services.ledger
         return JobWatcher(
             _subject(self._services, job, self._run_id),
             watching,
@@ -125,6 +166,7 @@ class _Opening:
             tell=self._tell,
             outbox=self._outbox,
             models=frozenset(model.name for model in job.models),
+            is_first=_FirstToTell(ledger, job.hash, self._owner_id, before=ledger.told(job.hash)),
         )
 
     def _figures(self, submission: Submission, job: Job) -> Figures:
