@@ -17,7 +17,9 @@ EXAMPLES := $(wildcard examples/*.yaml examples/*.json examples/*.jsonl)
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run ui test check lock bench build clean
+AT ?= oldest
+
+.PHONY: run ui test check compat lock bench build clean build/newest.txt
 
 run: .venv/.run $(DAGSTER_HOME)/dagster.yaml  ## answer every document in examples/
 	@$(BIN)/llm-jobs run $(EXAMPLES)
@@ -43,6 +45,28 @@ check: .venv/.test  ## lint, format, types, what each room may import
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest --quiet llm_jobs_tests/test_house.py
 
+# What meets Dagster itself, with another Dagster than the locked one, in an environment of its own.
+DAGSTER_TESTS := llm_jobs_tests/orchestration llm_jobs_tests/docs/test_dagster_page.py \
+	llm_jobs_tests/end_to_end/test_component_project.py
+compat: export PATH := $(PATH):$(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
+compat: build/$(AT)/.test  ## Dagster's side with the oldest Dagster that is supported; AT=newest: with today's newest
+	@build/$(AT)/bin/pytest --numprocesses $(WORKERS) --dist loadfile --quiet $(DAGSTER_TESTS)
+
+build/oldest.txt: requirements/oldest.txt
+	@mkdir -p build
+	@cp $< $@
+
+build/newest.txt: .venv/.test
+	@mkdir -p build
+	@$(COMPILE) --upgrade --extra s3 --group build --group dev pyproject.toml --output-file $@
+
+build/%/.test: build/%.txt pyproject.toml
+	@echo "Installing what build/$*.txt locks: $$(grep -o '^dagster==[^ ]*' $<)"
+	@test -x build/$*/bin/python || "$(PYTHON)" -m venv build/$*
+	@build/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $<
+	@build/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 # `make lock UPGRADE=--upgrade` takes the newest versions; without it, only what pyproject.toml asks for changes.
 COMPILE = $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-strip-extras --annotation-style line --custom-compile-command "make lock" $(UPGRADE)
@@ -50,6 +74,8 @@ lock: .venv/.test  ## rewrite the lock files from pyproject.toml
 	$(COMPILE) --group build pyproject.toml --output-file requirements/run.txt
 	$(COMPILE) --constraint requirements/run.txt --extra s3 --group build --group dev pyproject.toml \
 		--output-file requirements/test.txt
+	$(COMPILE) --constraint requirements/oldest.in --extra s3 --group build --group dev pyproject.toml \
+		--output-file requirements/oldest.txt
 
 bench: .venv/.test  ## the caller beside the bare loop and its peers; BENCH="--no-peers" for less
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -139,13 +139,23 @@ def test_no_file_names_the_machine_that_it_was_written_on() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["run.txt", "test.txt"])
+@pytest.mark.parametrize("name", ["run.txt", "test.txt", "oldest.txt"])
 def test_a_lock_file_has_hashes_for_everything_and_names_no_place(name: str) -> None:
     text = (ROOT / "requirements" / name).read_text()
     pins = re.findall(r"^([A-Za-z0-9_.\[\],-]+)==", text, flags=re.MULTILINE)
     assert len(pins) > 90
     assert len(re.findall(r"==[^\\\n]+\\\n    --hash=sha256:", text)) == len(pins)
     assert not re.search(r"://|^--|/(?!test\.txt|run\.txt)\w+/", text, flags=re.MULTILINE)
+
+
+def test_the_oldest_dagster_is_the_one_that_the_project_allows() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    asked = map(Requirement, project["project"]["dependencies"] + project["dependency-groups"]["dev"])
+    bounds = {each.name: str(each.specifier).split(">=")[1] for each in asked if "dagster" in each.name}
+    locked = dict(
+        re.findall(r"^(\S+)==([^\s;\\]+)", (ROOT / "requirements/oldest.txt").read_text(), flags=re.MULTILINE)
+    )
+    assert {name: Version(locked[name]) for name in bounds} == {name: Version(each) for name, each in bounds.items()}
 
 
 def test_the_lock_files_hold_what_the_project_asks_for() -> None:

@@ -1,6 +1,7 @@
 """What became of the steps of a run, told to Dagster: per asset, and per partition where the run covers several.
 
-Partitions that were answered are shown as such even where others of the same run failed.
+What was answered is shown as such even where the run fails: the partitions beside one that failed, and the steps before
+the one in which no row was answered.
 """
 
 from __future__ import annotations
@@ -27,6 +28,15 @@ class _Ended:
     report: JobReport
     rows: Mapping[str, StepRows]
     page: str | None
+
+    @property
+    def is_answered(self) -> bool:
+        return self.report.status in ("done", "partial")
+
+    def made(self, step: str) -> bool:
+        """Whether a row of the step has an answer: in a job that failed, of the steps before the one that failed it."""
+        own = self.rows.get(step)
+        return self.is_answered or (own is not None and own.unanswered < own.rows)
 
     def metadata(self, step: str) -> dict[str, Any]:
         """Of one step's asset: the run's figures, and the step's own rows."""
@@ -55,14 +65,16 @@ class Outcomes:
     def ended(self, report: JobReport, page: str | None) -> None:
         """Keep what became of one job."""
         job = next(job for job in self.jobs.values() if job.hash == report.job_hash)
-        self.ends[report.job_hash] = _Ended(report=report, rows=step_rows(self.services, job), page=page)
+        rows = step_rows(self.services, job) if report.result else {}
+        self.ends[report.job_hash] = _Ended(report=report, rows=rows, page=page)
+        self.context.log.info(_in_words(report))
         if report.status in ("failed", "waiting"):
             reason = report.error or "no row was answered"
             self.failures += [f"{_name(part, report)}: {reason}" for part in self._parts_of(report.job_hash)]
 
     def answered(self) -> list[str]:
         """The hashes of the jobs that have rows that were answered."""
-        return [job_hash for job_hash, end in self.ends.items() if end.report.status in ("done", "partial")]
+        return [job_hash for job_hash, end in self.ends.items() if end.is_answered]
 
     def delivered(self, reports: Sequence[DeliveryReport]) -> None:
         """Keep the deliveries that failed."""
@@ -71,7 +83,7 @@ class Outcomes:
     def told(self) -> Iterator[dg.MaterializeResult[None]]:
         """The results of the run. Raises Failure, which Dagster does not retry, if a partition has none."""
         if self.failures:
-            self._tell_answered()
+            self._tell_made()
             listed = "\n".join(self.failures[:MOST_REASONS])
             raise dg.Failure(f"{len(self.failures)} failed:\n{listed}", allow_retries=False)
         for key in self.steps:  # Dagster takes what comes first first
@@ -93,23 +105,28 @@ class Outcomes:
     def _checks(self, key: dg.AssetKey, step: str) -> Iterator[dg.AssetCheckResult]:
         if dg.AssetCheckKey(key, EVERY_ROW_ANSWERED) in self.context.selected_asset_check_keys:
             found = [end.rows[step] for end in self.ends.values() if step in end.rows]
-            failed = sum(each.unanswered for each in found)
+            failed, rows = sum(each.unanswered for each in found), sum(each.rows for each in found)
             yield dg.AssetCheckResult(
                 asset_key=key,
                 check_name=EVERY_ROW_ANSWERED,
                 passed=failed == 0,
                 severity=dg.AssetCheckSeverity.WARN,
-                metadata={"failed rows": failed, "rows": sum(each.rows for each in found)},
+                metadata={"failed rows": failed, "rows": rows},
             )
 
-    def _tell_answered(self) -> None:
-        """Materialisations of the partitions that were answered, beside those that were not."""
-        for job_hash in self.answered():
-            for part in self._parts_of(job_hash):
-                for key in self.context.selected_asset_keys:
-                    told = self.ends[job_hash].metadata(self.steps[key])
-                    event = dg.AssetMaterialization(key, partition=part.key if part else None, metadata=told)
-                    self.context.log_event(event)
+    def _tell_made(self) -> None:
+        """Materialisations of what was answered, in a run that fails, and of each step that has rows its check."""
+        for key, step in self.steps.items():
+            if key not in self.context.selected_asset_keys:
+                continue
+            for part, job in self.jobs.items():
+                end = self.ends.get(job.hash)
+                if end is not None and end.made(step):
+                    name, told = part.key if part else None, end.metadata(step)
+                    self.context.log_event(dg.AssetMaterialization(key, partition=name, metadata=told))
+            if any(step in end.rows for end in self.ends.values()):
+                for check in self._checks(key, step):
+                    self.context.log_event(_evaluation(key, check))
 
     def _parts_of(self, job_hash: str) -> list[Slice | None]:
         return [part for part, job in self.jobs.items() if job.hash == job_hash]
@@ -117,3 +134,19 @@ class Outcomes:
 
 def _name(part: Slice | None, report: JobReport) -> str:
     return report.name if part is None else f"{report.name}, partition {part.key}"
+
+
+def _evaluation(key: dg.AssetKey, check: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=EVERY_ROW_ANSWERED,
+        passed=check.passed,
+        severity=check.severity,
+        metadata=dict(check.metadata),
+    )
+
+
+def _in_words(report: JobReport) -> str:
+    rows = f"{report.succeeded} of {report.rows} rows" if report.result else report.error or "no result"
+    cost = "" if report.cost_usd is None else f", {report.cost_usd:.6g} USD"
+    return f"{report.name}: {report.status}, {rows}; calls sent {report.calls_sent}, reused {report.calls_reused}{cost}"

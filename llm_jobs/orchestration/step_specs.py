@@ -95,7 +95,7 @@ def _spec(
         keys[step.name],
         deps=[*(keys[name] for name in sources), *(dg.AssetKey.from_user_string(each) for each in outside)],
         description=own.description or outline.purposes.get(step.name) or _told(step),
-        group_name=own.group_name or saying.group_name,
+        group_name=own.group_name or saying.group_name or dagster_name(outline.name),
         owners=own.owners if own.owners is not None else saying.owners,
         tags={**saying.tags, **(own.tags or {})},
         kinds=kinds_of([step]),

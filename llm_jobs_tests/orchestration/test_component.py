@@ -213,6 +213,27 @@ def test_a_job_without_an_answer_fails_the_run_with_its_reason(
     assert told(result) == {}
 
 
+def test_a_step_that_fails_leaves_those_before_it_and_only_it_is_asked_again(
+    sandbox: DefsFolderSandbox, server: ReplayServer, instance: dg.DagsterInstance
+) -> None:
+    text = json.dumps(SEQUENCE)
+    failed = materialized(loaded(sandbox, {"document": json.loads(text.replace("Answer to", "poison"))}), instance)
+    assert not failed.success
+    assert set(told(failed)) == {"reviews/mood"}
+    checks = {each.asset_key.to_user_string(): each for each in failed.get_asset_check_evaluations()}
+    assert {key: (each.passed, each.metadata["failed rows"].value) for key, each in checks.items()} == {
+        "reviews/mood": (True, 0),
+        "reviews/reply": (False, 3),
+    }
+    before = server.stats()["total"]
+    mended = loaded(sandbox, {"document": SEQUENCE})
+    rerun = materialized(mended, instance, "reviews/reply")
+    assert rerun.success
+    assert set(told(rerun)) == {"reviews/reply"}
+    assert materialized(mended, instance).success  # as Dagster executes again what failed: the whole operation
+    assert server.stats()["total"] - before == 3
+
+
 def test_what_is_said_of_one_step_stands_in_place_of_the_documents(
     sandbox: DefsFolderSandbox, server: ReplayServer
 ) -> None:
