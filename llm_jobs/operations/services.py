@@ -123,10 +123,16 @@ class Services:
 
 @contextmanager
 def open_services(
-    settings: Settings, *, environment: Mapping[str, str] = os.environ, working_directory: Path
+    settings: Settings,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    working_directory: Path,
+    makes_home: bool = True,
 ) -> Iterator[Services]:
-    """Services of this process, closed on leaving. Makes the home folder. Raises SetupError or DocumentError."""
-    make_home(settings)
+    """Services of this process, closed on leaving. Makes the home folder, unless that is left to others. Raises
+    SetupError or DocumentError."""
+    if makes_home:
+        make_home(settings)
     clock = WallClock()
     stated = load_catalogue(settings.models_file, environment=environment)
     ledger = open_ledger(settings.database_url, clock=clock)

@@ -29,10 +29,10 @@ def hosted(home: Path | None) -> Iterator[tuple[Services, Listener]]:
 
 @contextmanager
 def reading(home: Path | None) -> Iterator[Services]:
-    """Services that read documents of `home`: the prompts, the models, no ledger, no server."""
+    """Services that read documents of `home`: the prompts, the models, no ledger, no server; nothing is written."""
     environment, settings, folder = _found(home)
     settings = replace(settings, database_url=IN_MEMORY, limits_url=IN_MEMORY)
-    with open_services(settings, environment=environment, working_directory=folder) as services:
+    with open_services(settings, environment=environment, working_directory=folder, makes_home=False) as services:
         yield replace(services, asks_servers=False)
 
 

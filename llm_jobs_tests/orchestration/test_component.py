@@ -139,7 +139,7 @@ def test_loading_reads_no_ledger_and_asks_nobody(
     sandbox: DefsFolderSandbox, server: ReplayServer, tmp_path: Path
 ) -> None:
     loaded(sandbox, {"document": json.loads(json.dumps(SEQUENCE).replace(MODEL, "ollama/llama3.2"))})
-    assert not (tmp_path / "home" / "ledger.db").exists()
+    assert not (tmp_path / "home").exists()
     assert server.stats()["total"] == 0
 
 
