@@ -70,7 +70,17 @@ class InputChanged(DocumentError):
 
 
 class NotFound(LlmJobsError):
-    """Nothing of that name or hash exists; the message lists the nearest that do."""
+    """Nothing of that name or hash exists; the message lists the nearest that do. What a document may name says apart
+    what is wrong, the `name`, the `rule` and the `remedy`, so that a Problem can be made of it."""
+
+    def __init__(
+        self, what: str, *, name: str | None = None, rule: str | None = None, remedy: str | None = None
+    ) -> None:
+        super().__init__("; ".join(part for part in (what, rule, remedy) if part))
+        self.what = what
+        self.name = name
+        self.rule = rule
+        self.remedy = remedy
 
 
 class Denied(LlmJobsError):

@@ -197,7 +197,14 @@ class ParsedDocument:
     source: Source = field(compare=False, repr=False)
 
     def problem(
-        self, at: KeyPath, what: str, *, value: JsonValue = None, rule: str | None = None, remedy: str | None = None
+        self,
+        at: KeyPath,
+        what: str,
+        *,
+        value: JsonValue = None,
+        rule: str | None = None,
+        remedy: str | None = None,
+        text_line: int | None = None,
     ) -> Problem:
         """A Problem of this document at a key path (see `at` of its parts), with file and line."""
-        return self.source.problem(at, what, value=value, rule=rule, remedy=remedy)
+        return self.source.problem(at, what, value=value, rule=rule, remedy=remedy, text_line=text_line)

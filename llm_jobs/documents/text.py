@@ -36,6 +36,7 @@ class Lines:
     line: int
     children: Mapping[str | int, Lines]
     origin: Origin | None = None  # of this value and of what it holds, where it was composed from elsewhere
+    text_line: int | None = None  # the line of a text's first line, where each line of the text has one of its own
 
 
 NO_CHILDREN: Mapping[str | int, Lines] = {}
@@ -53,8 +54,9 @@ class Source:
         """The line of the value at `path`, or of the nearest part above it that exists."""
         return self.place_of(path).line or 1
 
-    def place_of(self, path: KeyPath) -> Place:
-        """Where the value at `path` was written; of one that is not there, where the nearest part above it was."""
+    def place_of(self, path: KeyPath, *, text_line: int | None = None) -> Place:
+        """Where the value at `path` was written; of one that is not there, where the nearest part above it was.
+        `text_line`: which line of the text there is meant, from 1."""
         here, origin, below_origin = self.lines, self.lines.origin, 0
         for depth, part in enumerate(path, start=1):
             below = here.children.get(part)
@@ -63,12 +65,13 @@ class Source:
             here = below
             if here.origin is not None:
                 origin, below_origin = here.origin, depth
+        line = here.line if here.text_line is None or text_line is None else here.text_line + text_line - 1
         if origin is None:
-            return Place(kind="document", file=self.file, line=here.line, path=path)
+            return Place(kind="document", file=self.file, line=line, path=path)
         return Place(
             kind=origin.kind,
             file=origin.file,
-            line=here.line or None,
+            line=line or None,
             path=(*origin.path, *path[below_origin:]),
             name=origin.name,
         )
@@ -81,10 +84,11 @@ class Source:
         value: JsonValue | None = None,
         rule: str | None = None,
         remedy: str | None = None,
+        text_line: int | None = None,
     ) -> Problem:
-        """A Problem at `path`. A credential's value is left out."""
+        """A Problem at `path`; in a text there, on its line `text_line`. A credential's value is left out."""
         shown = None if value is None or is_credential(path) else shown_value(value)
-        place = self.place_of(path)
+        place = self.place_of(path, text_line=text_line)
         return Problem(
             what=f"{place.name}: {what}" if place.kind == "option" else what,
             file=place.file,

@@ -86,7 +86,8 @@ class _Builder:
         line = event.start_mark.line + 1
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, line)
-            self._place((value, Lines(line, NO_CHILDREN), 1), event.anchor, line)
+            text_line = line + 1 if event.style == "|" else None
+            self._place((value, Lines(line, NO_CHILDREN, text_line=text_line), 1), event.anchor, line)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             self._start(event, line)
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -166,7 +167,7 @@ class _Builder:
             here.key, here.key_line = self._key(built[0], line), line
         else:
             here.value[here.key] = built[0]
-            here.children[here.key] = Lines(here.key_line, built[1].children)
+            here.children[here.key] = Lines(here.key_line, built[1].children, text_line=built[1].text_line)
             here.key = None
 
     def _key(self, value: JsonValue, line: int) -> str:

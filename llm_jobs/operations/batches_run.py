@@ -117,8 +117,8 @@ class _Run:
         services, submission, job = self._services, self._submission, self._job
         table = job_table(services, submission, job, epoch_ns=self._started_ns)
         if job.input.kind != "batch":
-            if problems := missing_columns(job, table.schema.names):
-                raise DocumentError(problems)
+            if missing := missing_columns(job, table.schema.names):
+                raise DocumentError([each.problem for each in missing])
             check_names(job, table.schema.names)
         return Prepared(
             job=job,

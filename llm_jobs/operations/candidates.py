@@ -11,6 +11,7 @@ from llm_jobs.documents.model_refs import Candidate, ModelChoice
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.model_digest import with_digest
+from llm_jobs.operations.placing import not_found
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.entries import CatalogueEntry
 
@@ -86,7 +87,7 @@ class Asking:
         try:
             return self.services.catalogue.resolve(name)
         except NotFound as error:
-            raise DocumentError([self.document.problem(self.parsed.at, str(error))]) from None
+            raise DocumentError([not_found(self.document, self.parsed, error)]) from None
 
     def _placed(self, problem: Problem) -> Problem:
         placed = self.document.problem(self.parsed.at, problem.what, rule=problem.rule, remedy=problem.remedy)

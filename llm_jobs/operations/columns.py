@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.job import Input, Job
@@ -26,6 +27,7 @@ from llm_jobs.results.columns import check_columns
 from llm_jobs.results.outputs import Outputs
 from llm_jobs.results.row_columns import row_fields
 from llm_jobs.sources.reading import Reading
+from llm_jobs.sources.rows import parquet_columns
 from llm_jobs.sources.tables import inline_schema
 
 
@@ -36,19 +38,30 @@ def known_columns(source: Input) -> list[str] | None:
     if source.format in ("csv", "tsv"):
         with Reading(source) as reading:
             return reading.header()
+    if source.format == "parquet" and source.kind == "file":
+        return parquet_columns(source)
     return None
 
 
-def missing_columns(job: Job, columns: Collection[str]) -> list[Problem]:
-    """A problem for every name that a step's templates use and neither the table nor an earlier step has."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """A name that a step uses and its table lacks. `problem` is without its place."""
+
+    step: str
+    name: str
+    problem: Problem
+
+
+def missing_columns(job: Job, columns: Collection[str]) -> list[Missing]:
+    """Every name that a step's templates use and neither the table nor an earlier step has."""
     known = list(columns)
-    problems: list[Problem] = []
+    problems: list[Missing] = []
     for step in job.graph or job.steps:
         problems += _missing_of(job, step, known)
     return problems
 
 
-def _missing_of(job: Job, step: GraphStep, known: list[str]) -> list[Problem]:
+def _missing_of(job: Job, step: GraphStep, known: list[str]) -> list[Missing]:
     """Of one step, after which `known` has what it adds, or what its table has."""
     if isinstance(step, CompoundStep):
         inner = [problem for each in step.steps for problem in _missing_of(job, each, known)]
@@ -105,11 +118,12 @@ def _names(text: str | None) -> set[str]:
     return set() if text is None else set(compile_expression(text, where="the condition").names)
 
 
-def _missing(job: Job, step: str, name: str, known: Sequence[str]) -> Problem:
+def _missing(job: Job, step: str, name: str, known: Sequence[str]) -> Missing:
     near = difflib.get_close_matches(name, known, n=1)
-    return Problem(
+    problem = Problem(
         what=f"step {step} of job {job.name} uses a column that the table does not have",
         value=name,
-        rule=f"there are: {', '.join(known) or 'no columns'}",
+        rule=f"there are: {', '.join(dict.fromkeys(known)) or 'no columns'}",
         remedy=f"did you mean {near[0]}?" if near else "add the column to the input, or mend the prompt",
     )
+    return Missing(step=step, name=name, problem=problem)

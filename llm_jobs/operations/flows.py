@@ -28,6 +28,7 @@ from llm_jobs.documents.steps import FilterStep, SplitStep
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.placing import not_found
 from llm_jobs.operations.services import Services
 from llm_jobs.pipelines.outputs import fits, is_split, kind_of, output_names, output_of, reference
 from llm_jobs.tasks.base import OWN, AnyTask, PromptTask, Schema
@@ -99,7 +100,7 @@ class _Wiring:
         try:
             task = self._registry.get(step.task)
         except NotFound as error:
-            self.problems.append(self._document.problem(step.at, str(error)))
+            self.problems.append(not_found(self._document, step, error))
             self._tasks[step.name] = None
             return
         self._tasks[step.name] = task

@@ -126,8 +126,8 @@ class Production:
         return table
 
     def _check(self, table: Table) -> None:
-        if problems := missing_columns(self._job, table.schema.names):
-            raise DocumentError(problems)
+        if missing := missing_columns(self._job, table.schema.names):
+            raise DocumentError([each.problem for each in missing])
         check_names(self._job, table.schema.names)
 
     def _prepared(self, step: Step) -> PreparedStep:

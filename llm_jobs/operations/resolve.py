@@ -30,13 +30,15 @@ from llm_jobs.operations.flows import wired
 from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
 from llm_jobs.operations.inputs import resolved_input
 from llm_jobs.operations.model_digest import with_digest
+from llm_jobs.operations.placing import broken_template, not_found, placed, placed_column, schema_place
 from llm_jobs.operations.scripts import made_request, written_prompt
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.stand_ins import check_stand_ins
+from llm_jobs.prompts.broken import BrokenTemplate
 from llm_jobs.prompts.library import LibraryPrompt
 from llm_jobs.prompts.rendering import bind_parameters
 from llm_jobs.providers.entries import CatalogueEntry
-from llm_jobs.results.schemas import compile_check
+from llm_jobs.results.schemas import SchemaError, compile_check
 
 SPEAKS_OPENAI = ("openai", "simulated")
 
@@ -55,7 +57,7 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
         sample=document.sample,
         epoch=document.epoch,
     )
-    check_job(job)
+    check_job(services, document, job)
     check_stand_ins(document, job)
     check_outputs(services, document)
     return job
@@ -66,16 +68,19 @@ def resolved_graph(services: Services, document: ParsedDocument) -> tuple[GraphS
     return _steps(services, wired(services, document))[0]
 
 
-def check_job(job: Job) -> None:
+def check_job(services: Services, document: ParsedDocument, job: Job) -> None:
     """Columns that prompts need and names that collide, as far as they can be told without reading the whole table."""
     if job.input.kind == "batch":
         return
     columns = known_columns(job.input)
     if columns is None:
         return
-    if problems := missing_columns(job, columns):
-        raise DocumentError(problems)
-    check_names(job, columns)
+    if missing := missing_columns(job, columns):
+        raise DocumentError([placed(services, document, each.step, each.name, each.problem) for each in missing])
+    try:
+        check_names(job, columns)
+    except DocumentError as error:
+        raise DocumentError([placed_column(services, document, problem) for problem in error.problems]) from None
 
 
 def _steps(services: Services, document: ParsedDocument) -> tuple[tuple[GraphStep, ...], dict[str, Rules]]:
@@ -92,10 +97,12 @@ def _level(
     for parsed in level:
         try:
             step, rules = _step(services, document, parsed)
+        except BrokenTemplate as error:
+            problems.append(broken_template(services, document, parsed, error))
         except DocumentError as error:
             problems += error.problems
         except NotFound as error:
-            problems.append(document.problem(() if isinstance(parsed, ParsedRequests) else parsed.at, str(error)))
+            problems.append(not_found(document, parsed, error))
         else:
             steps.append(step)
             on_status |= rules
@@ -190,12 +197,15 @@ def _prompt_step(
 def _check_schema(asking: Asking, schema: Mapping[str, JsonValue]) -> None:
     try:
         compile_check(schema)
-    except ValueError as error:
-        raise asking.problem(
-            f"the schema of prompt {asking.parsed.name} cannot be used: {error}",
+    except SchemaError as error:
+        source, at = schema_place(asking.services, asking.document, asking.parsed)
+        problem = source.problem(
+            (*at, *error.path),
+            f"the schema of prompt {asking.parsed.name} is no JSON Schema: {error.what}",
             rule="a schema is JSON Schema, and refers to nothing outside itself",
             remedy="correct it; what it refers to belongs under $defs",
-        ) from None
+        )
+        raise DocumentError([problem]) from None
 
 
 def _library_prompt(services: Services, parsed: ParsedPrompt) -> LibraryPrompt | None:

@@ -37,6 +37,7 @@ class LibraryPrompt:
     description: str | None = None
     file: str = field(default="", compare=False)
     digest: str = field(default="", compare=False)  # of what the file says
+    source: Source | None = field(default=None, compare=False, repr=False)  # the file, with its lines
 
 
 class _PromptFile(Model):
@@ -88,6 +89,7 @@ def _read(found: Shelved) -> LibraryPrompt:
         description=model.description,
         file=str(found.path),
         digest=content_digest(source),
+        source=source,
     )
 
 

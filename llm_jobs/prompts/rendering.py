@@ -21,7 +21,8 @@ from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError,
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.sandbox import BUDGET, MAX_STEPS, MAX_TEXT_CHARS, EmptyValue, PromptEnvironment, printed
 from llm_jobs.documents.steps import Message
-from llm_jobs.errors import DocumentError, Problem, RenderError
+from llm_jobs.errors import RenderError
+from llm_jobs.prompts.broken import BrokenTemplate
 
 Row = Mapping[str, object]
 Fill = Callable[[Row], str]
@@ -167,19 +168,11 @@ def _parse(template: str, where: str) -> nodes.Template:
         tree = _ENVIRONMENT.parse(template)
         _ENVIRONMENT.compile(tree)  # unknown filters and tests are found here
     except TemplateSyntaxError as error:
-        raise DocumentError([_no_template(str(error.message), where, error.lineno)]) from None
+        raise BrokenTemplate(str(error.message).rstrip("."), where=where, line=error.lineno) from None
     for node in tree.find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
         what = f"`{type(node).__name__.lower()}` reaches for another file"
-        raise DocumentError([_no_template(what, where, node.lineno)])
+        raise BrokenTemplate(what, where=where, line=node.lineno)
     return _ENVIRONMENT.parse(template)
-
-
-def _no_template(what: str, where: str, line: int) -> Problem:
-    return Problem(
-        what=f"{where}, line {line} of its text: {what}",
-        rule="prompts are Jinja2 templates without includes",
-        remedy="correct the template, or write braces that are meant as text as {{ '{{' }}",
-    )
 
 
 def _plain_columns(tree: nodes.Template) -> list[tuple[str, bool]] | None:

@@ -65,12 +65,19 @@ class Shelf:
         files = self._existing(name)
         try:
             chosen = choose(version, files)
-        except ValueError as error:
-            raise NotFound(f"{self._what} {name!r}: {error}; there are {_listed(map(str, sorted(files)))}") from None
+        except ValueError:
+            raise NotFound(
+                f"{self._what} {name!r}: {version!r} is no version",
+                name=version,
+                rule=f"there are {_listed(map(str, sorted(files)))}",
+                remedy="write 1.2.3, ^1.2, ~1.2.3 or latest",
+            ) from None
         if chosen is None:
             raise NotFound(
-                f"{self._what} {name!r} has no version {version or 'latest'}; there are "
-                f"{_listed(map(str, sorted(files)))}; ask for one of these, or add the file"
+                f"{self._what} {name!r} has no version {version or 'latest'}",
+                name=version,
+                rule=f"there are {_listed(map(str, sorted(files)))}",
+                remedy="ask for one of these, or add the file",
             )
         return Shelved(name, str(chosen), files[chosen])
 
@@ -80,7 +87,9 @@ class Shelf:
             return files
         known = self.names()
         hint = did_you_mean(name, known, otherwise="add it as <name>/<version>.yaml")
-        raise NotFound(f"no {self._what} {name!r} in {self.folder}; there are {_listed(known)}; {hint}")
+        raise NotFound(
+            f"no {self._what} {name!r} in {self.folder}", name=name, rule=f"there are {_listed(known)}", remedy=hint
+        )
 
     def _files(self, name: str) -> dict[Version, Path]:
         """The files of a name by version. A name that could leave the folder has none."""

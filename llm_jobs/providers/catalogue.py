@@ -145,19 +145,23 @@ class Catalogue:
             return self._built_in(name, provider, upstream)
         if bare_provider is not None and name:
             return self._built_in(name, bare_provider, name)
-        raise NotFound(self._unknown(name))
+        raise self._unknown(name)
 
     def _built_in(self, name: str, provider: str, upstream: str) -> CatalogueEntry:
         return built_in_entry(name, provider, upstream, self._environment)
 
-    def _unknown(self, name: str) -> str:
+    def _unknown(self, name: str) -> NotFound:
         forms = [f"{kind}/NAME" for kind in VENDORS]
         likely = next((vendor for start, vendor in _LIKELY_VENDORS if name.startswith(start)), None)
         near = nearest(name, self._entries)
         if near is None:
             near = f"{likely}/{name}" if likely else (f"openai/{name}" if "/" in name else None)
-        hint = f"did you mean {near!r}? " if near else ""
-        return f"there is no model {name!r}; {hint}known are {', '.join(self.names())} and {', '.join(forms)}"
+        return NotFound(
+            f"there is no model {name!r}",
+            name=name,
+            rule=f"known are {', '.join(self.names())} and {', '.join(forms)}",
+            remedy=f"did you mean {near!r}?" if near else "write one of these, or add the model to models.yaml",
+        )
 
 
 def load_catalogue(path: Path, *, environment: Mapping[str, str]) -> Catalogue:

@@ -140,4 +140,9 @@ class OllamaProvider(HttpProvider):
         if digests.get(wanted):
             return str(digests[wanted])
         known = ", ".join(sorted(name for name in digests if name)) or "none"
-        raise NotFound(f"Ollama has no model {model.upstream!r}; `ollama pull {model.upstream}`; it has: {known}")
+        raise NotFound(
+            f"Ollama has no model {model.upstream!r}",
+            name=model.name,
+            rule=f"it has: {known}",
+            remedy=f"`ollama pull {model.upstream}`",
+        )

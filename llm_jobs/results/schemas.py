@@ -15,10 +15,19 @@ MOST_CHARACTERS = 300  # of the reason, which is kept with every row and sent to
 Check = Callable[[object], None]
 
 
+class SchemaError(ValueError):
+    """What is no JSON Schema. `path`: where in it."""
+
+    def __init__(self, what: str, *, path: Sequence[str | int]) -> None:
+        self.what = what
+        self.path = tuple(path)
+        super().__init__(f"{_path(path, 'the schema')} is no JSON Schema: {what}")
+
+
 def compile_check(schema: Mapping[str, Any]) -> Check:
     """A function that raises ValueError, with path, value and rule, for a value that is not as declared.
 
-    Raises ValueError for what is no JSON Schema, or refers to what is not in it.
+    Raises SchemaError for what is no JSON Schema, or refers to what is not in it.
     """
     # 40 ms, for those alone who declare a schema.
     from jsonschema_rs import ReferencingError, ValidationError, validator_for
@@ -26,8 +35,7 @@ def compile_check(schema: Mapping[str, Any]) -> Check:
     try:
         validator = validator_for(dict(schema), validate_formats=True, offline=True)
     except (ValidationError, ReferencingError, ValueError) as error:
-        where = _path(getattr(error, "instance_path", ()), "the schema")
-        raise ValueError(f"{where} is no JSON Schema: {_short(_message(error))}") from None
+        raise SchemaError(_short(_message(error)), path=getattr(error, "instance_path", ())) from None
 
     def check(value: object) -> None:
         if not validator.is_valid(value):

@@ -36,6 +36,15 @@ def iterate(source: Input, *, batch_rows: int = BATCH_ROWS) -> Iterator[list[Row
                 yield from batched((row for _, row in reading.rows()), batch_rows)
 
 
+def parquet_columns(source: Input) -> list[str]:
+    """The names of the columns of Parquet files, from their footers. Raises DocumentError."""
+    names: dict[str, None] = {}
+    for url in urls_of(source):
+        with open_bytes(url) as stream:
+            names.update(dict.fromkeys(open_parquet(stream, Problems(url)).schema_arrow.names))
+    return list(names)
+
+
 def batched(rows: Iterable[Row], batch_rows: int) -> Iterator[list[Row]]:
     """`rows` in lists of `batch_rows`, the last one shorter."""
     remaining = iter(rows)

@@ -55,8 +55,12 @@ class Tasks:
             found = self._found(name)
         if found is None:
             near = difflib.get_close_matches(plain_name(name), [*self._tasks, *self._aliases], n=1)
-            hint = f"did you mean {self.get(near[0]).name}?" if near else f"known are {', '.join(self.names())}"
-            raise NotFound(f"no task {name!r}; {hint}")
+            raise NotFound(
+                f"no task {name!r}",
+                name=name,
+                rule=f"known are {', '.join(self.names())}",
+                remedy=f"did you mean {self.get(near[0]).name}?" if near else "write one of these",
+            )
         return found
 
     def names(self) -> list[str]:

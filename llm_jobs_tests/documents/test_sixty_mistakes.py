@@ -187,7 +187,9 @@ def test_a_name_that_is_not_there_is_told_with_its_line_and_the_names_that_are(
     prompt, told = NAMED[mistake]
     [found] = problems(services, house.write("document.yaml", f"{JOB}{ROWS}  prompts:\n    - {prompt}\n"))
     assert (found.file, found.line) == ("document.yaml", 6)
-    assert told in found.what
+    assert told in str(found)
+    assert found.rule
+    assert found.remedy
     assert (server.stats()["total"], latest_jobs(services)) == (0, [])
 
 

@@ -158,7 +158,7 @@ def test_planning_logs_nothing_and_tells_the_calls(house: House, caplog: pytest.
     ("given", "reason"),
     [
         (step("text_summary", txt="a"), "has no input 'txt' (key job.steps[0].inputs.txt); its inputs: text, model"),
-        (step("text_summary"), "column that the table does not have (value text)"),
+        (step("text_summary"), "column that the table does not have"),
         (step("debug_log", message="a", level="loud"), "level"),
         (step("split_paragraphs", text="a", overlap=5), "larger than overlap"),
         (step("split_paragraphs", text="a", max_chars=0), "max_chars"),
