@@ -42,7 +42,8 @@ def command(entry: Entry, job: str | None, as_json: bool) -> int:
 
 def _print(found: Verification) -> None:
     audit = found.ledger
-    click.echo(f"{number(found.results_checked, 'result')} checked, {len(found.damaged):,} damaged")
+    beside = f" and {number(found.tables_checked, 'table')} of steps" if found.tables_checked else ""
+    click.echo(f"{number(found.results_checked, 'result')}{beside} checked, {len(found.damaged):,} damaged")
     click.echo(
         f"ledger: {number(audit.submissions, 'submission')}, {number(audit.intents, 'intent')}, "
         f"{number(audit.outcomes, 'outcome')}, {number(audit.answers, 'answer')}; {audit.paid_twice:,} paid twice, "

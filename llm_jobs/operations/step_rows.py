@@ -1,10 +1,14 @@
-"""What became of the rows of each step of a job, found in the tables that the run left."""
+"""The tables that a run left beside its result, by step, and what became of the rows of each step in them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from llm_jobs.documents.job import Job
+from llm_jobs.documents.steps import CompoundStep, RowStep
+from llm_jobs.documents.validation import did_you_mean
+from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.staged import column_names
@@ -19,6 +23,51 @@ class StepRows:
     rows: int
     unanswered: int
     path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptTable:
+    """A table beside a result, named by the last of its steps, with the digest that was recorded of it."""
+
+    step: str
+    path: str
+    sha256: str
+    rows: int
+
+
+def kept_tables(record: ResultRecord) -> list[KeptTable]:
+    """The tables beside a result, in the order in which they were made."""
+    listed = record.facts.get("tables")
+    return [KeptTable(**table) for table in listed] if isinstance(listed, list) else []
+
+
+def step_table(job: Job, record: ResultRecord, step: str) -> str:
+    """The path of the table that holds what `step` made of its rows: the result itself, or one beside it. Raises
+    NotFound."""
+    stages = stages_of(job.graph or job.steps)
+    named = {name: number for number, stage in enumerate(stages) for name in _names(stage)}
+    if step not in named:
+        hint = did_you_mean(step, list(named), otherwise="name another")
+        raise NotFound(f"job {job.hash} ({job.name}) has no step {step!r}: {hint}; its steps: {', '.join(named)}")
+    number = named[step]
+    table = _table(record, stages[number], is_last=number == len(stages) - 1)
+    if table is None:
+        raise NotFound(f"no table of step {step} was kept: another step makes its rows anew before anything is asked")
+    return table[0]
+
+
+def _names(stage: Stage) -> Iterator[str]:
+    """The steps of a table: the one that makes its rows, and those over them, within others too."""
+    if stage.made_by is not None:
+        yield stage.made_by.name
+    yield from _within(stage.steps)
+
+
+def _within(steps: Iterable[RowStep]) -> Iterator[str]:
+    for step in steps:
+        yield step.name
+        if isinstance(step, CompoundStep):
+            yield from _within(step.steps)
 
 
 def step_rows(services: Services, job: Job) -> dict[str, StepRows]:
@@ -39,11 +88,7 @@ def _table(record: ResultRecord, stage: Stage, *, is_last: bool) -> tuple[str, i
     """The path and the rows of a stage's table; None where it was not kept, for it has no steps of its own."""
     if is_last:
         return record.path, record.rows
-    tables = record.facts.get("tables")
-    for table in tables if isinstance(tables, list) else ():
-        if table["step"] == stage.name:
-            return str(table["path"]), int(table["rows"])
-    return None
+    return next(((table.path, table.rows) for table in kept_tables(record) if table.step == stage.name), None)
 
 
 def _of_stage(services: Services, stage: Stage, path: str, rows: int) -> dict[str, StepRows]:
