@@ -21,8 +21,8 @@ from llm_jobs.documents.validation import did_you_mean
 STACK_KEYS = ("stack", "stack_version", "stack_parameters")
 
 _MODELS = ("model", "models", "fallback")
-_SHORT = (*OWN, "parameters", "batch_size")
-_NOT_IN_PROFILES = frozenset({"name", "profiles"})
+SHORT = (*OWN, "parameters", "batch_size")
+NOT_IN_PROFILES = frozenset({"name", "profiles"})
 # What says which table or destination is meant; another of them means another one altogether.
 _PLACES: Mapping[str, tuple[str, ...]] = {
     "input": ("rows", "path", "query", "endpoint"),
@@ -58,7 +58,7 @@ def check_keys(job: Part, at: KeyPath, checks: Checks) -> None:
     stated = job.get("profiles")
     if stated is not None and not isinstance(stated.value, dict):
         _refuse_shape((*at, "profiles"), "profiles are", checks)
-    known = [key for key in JobModel.model_fields if key not in _NOT_IN_PROFILES] + list(_SHORT)
+    known = [key for key in JobModel.model_fields if key not in NOT_IN_PROFILES] + list(SHORT)
     for name, profile in _all(job).items():
         if not isinstance(profile.value, dict):
             _refuse_shape((*at, "profiles", name), "the profile is", checks)
@@ -69,7 +69,7 @@ def check_keys(job: Part, at: KeyPath, checks: Checks) -> None:
                     f"unknown key {key!r}",
                     rule=f"known here: {', '.join(known)}",
                     remedy="remove it"
-                    if key in _NOT_IN_PROFILES
+                    if key in NOT_IN_PROFILES
                     else did_you_mean(key, known, otherwise="remove it or use one of these"),
                 )
 
@@ -92,7 +92,7 @@ def with_profile(job: Part, profile: Part, at: KeyPath, checks: Checks) -> Part:
             job = _unsaid(job, ("mode",)).put((key,), part)
         elif key == "on_status":
             job = _with_rules(job, part)
-        elif key not in LISTS and key not in _NOT_IN_PROFILES:
+        elif key not in LISTS and key not in NOT_IN_PROFILES:
             job = _with_section(job, key, part)
     for key in LISTS:
         if listed := profile.get(key):

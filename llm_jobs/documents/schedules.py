@@ -40,6 +40,20 @@ def check_cron(text: str) -> str:
     return text
 
 
+def cron_pattern() -> str:
+    """A regular expression that fits every cron expression: all that `check_cron` sees but the order of a range."""
+    fields = r"\s+".join(_field_pattern(low, high, names) for _, low, high, names in _FIELDS)
+    return rf"^(?:{'|'.join(MACROS)}|\s*{fields}\s*)$"
+
+
+def _field_pattern(low: int, high: int, names: tuple[str, ...]) -> str:
+    numbers = "|".join(map(str, range(low, high + 1)))
+    words = ["".join(f"[{letter.upper()}{letter}]" for letter in name) for name in names]
+    one = f"(?:{'|'.join([f'0*(?:{numbers})', *words])})"
+    part = rf"(?:(?:\*|{one}(?:-{one})?)(?:/[0-9]+)?)"
+    return f"{part}(?:,{part})*"
+
+
 def _no_cron(what: str) -> PydanticCustomError:
     return PydanticCustomError("cron", "the cron expression {what}", {"what": what})
 

@@ -64,14 +64,19 @@ def house(tmp_path: Path) -> GraphHouse:
     return house
 
 
-def test_the_pair_asks_what_its_script_prints_by_the_command_that_its_other_script_makes(house: GraphHouse) -> None:
+def the_pair() -> str:
+    """The first block with its placeholders filled in, as a document."""
     text = shown("1-01")
     for placeholder, value in PLACEHOLDERS.items():
         assert placeholder in text
         text = text.replace(placeholder, value)
+    return f"{{{text}}}"
+
+
+def test_the_pair_asks_what_its_script_prints_by_the_command_that_its_other_script_makes(house: GraphHouse) -> None:
     for name, script in {"prompt.py": "print('Say it.')", "request.py": REQUEST, "echo.py": ECHO}.items():
         write(house.home / "scripts" / name, script)
-    [report] = house.answer(house.write("job.json", f"{{{text}}}"))
+    [report] = house.answer(house.write("job.json", the_pair()))
     assert [row["answer"].strip() for row in rows_of(report)] == [".ti yaS"]
     assert report.name == "job"
 

@@ -18,8 +18,8 @@ _ENDPOINT = re.compile(r"/[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 _QUERY = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
 # The keys of each type, those that it needs first.
 _Keys = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
-_TRIGGER_KEYS: _Keys = {"file_created": (("path",), ()), "webhook": (("endpoint",), ())}
-_CONDITION_KEYS: _Keys = {
+TRIGGER_KEYS: _Keys = {"file_created": (("path",), ()), "webhook": (("endpoint",), ())}
+CONDITION_KEYS: _Keys = {
     "data_available": (("check",), ("threshold", "connection")),
     "time_window": (("start", "end"), ("timezone",)),
 }
@@ -33,7 +33,7 @@ def launch_rules_of(job: JobModel, checks: Checks) -> LaunchRules:
     data: list[DataAvailable] = []
     for index, condition in enumerate(job.conditions or ()):
         at = ("job", "conditions", index)
-        if _has_its_keys(condition, _CONDITION_KEYS, at, checks):
+        if _has_its_keys(condition, CONDITION_KEYS, at, checks):
             if condition.type == "time_window":
                 windows += _window(condition, zone, at, checks)
             else:
@@ -49,7 +49,7 @@ def launch_rules_of(job: JobModel, checks: Checks) -> LaunchRules:
 
 def _trigger(trigger: TriggerModel, index: int, checks: Checks) -> Trigger | None:
     at = ("job", "triggers", index)
-    if not _has_its_keys(trigger, _TRIGGER_KEYS, at, checks):
+    if not _has_its_keys(trigger, TRIGGER_KEYS, at, checks):
         return None
     if trigger.path is not None:
         _check_glob(trigger.path, (*at, "path"), checks)

@@ -45,7 +45,7 @@ KEYS: Mapping[str, frozenset[str]] = {
     "database": frozenset({"connection", "table", "mode", "key", "batch_size"}),
     "api": frozenset({"endpoint", "method", "auth", "headers", "batch_size", "retries", "timeout"}),
 }
-_OF_ALL = frozenset({"destination", "format", "on_complete"})
+OF_ALL = frozenset({"destination", "format", "on_complete"})
 _NEEDED = {"file": "path", "database": "table", "api": "endpoint"}
 _FORMATS = {
     "file": ("csv", "tsv", "json", "jsonl", "parquet", "pair"),
@@ -102,7 +102,7 @@ def output_error_of(model: OutputErrorModel | None, at: KeyPath, checks: Checks)
 def output_of(model: OutputModel, at: KeyPath, checks: Checks) -> Output | None:
     """One destination; None where what is most needed is missing."""
     kind = model.destination
-    for key in sorted(model.model_fields_set - _OF_ALL - KEYS[kind]):
+    for key in sorted(model.model_fields_set - OF_ALL - KEYS[kind]):
         _refuse_key(key, kind, at, checks)
     if model.format is not None and model.format not in _FORMATS[kind]:
         checks.refuse(
@@ -128,7 +128,7 @@ def _refuse_key(key: str, kind: str, at: KeyPath, checks: Checks) -> None:
     checks.refuse(
         (*at, key),
         f"{key} is said of the destination {kind}",
-        rule=f"it belongs to: {', '.join(owners)}; known here: {', '.join(sorted(KEYS[kind] | _OF_ALL))}",
+        rule=f"it belongs to: {', '.join(owners)}; known here: {', '.join(sorted(KEYS[kind] | OF_ALL))}",
         remedy=f"write `destination: {owners[0]}`, or remove {key}",
     )
 

@@ -38,7 +38,7 @@ KINDS: Mapping[str, frozenset[str]] = {
     "first_of": frozenset({"first_of", "needs", "when"}),
     "steps": frozenset({"steps", "loop", "needs", "when"}),
 }
-_PROMPT_KEYS = frozenset(PromptModel.model_fields) | {"prompt", "needs", "when", "for_each_model", "reduce"}
+PROMPT_KEYS = frozenset(PromptModel.model_fields) | {"prompt", "needs", "when", "for_each_model", "reduce"}
 _ASKING = ("text", "messages", "prompt", "version")
 _OF_PHASES = ("name", "version", "model", "temperature", "max_tokens", "parameters")  # said of the prompt
 MODEL_COLUMN = "model"
@@ -142,7 +142,7 @@ class StepParser:
                 at, f"step {step.name} is {' and '.join(said)} at once", f"one of {', '.join(KINDS)}, or a prompt"
             )
         kind = said[0] if said else "prompt"
-        allowed = KINDS.get(kind, _PROMPT_KEYS) | {"name", "purpose"}
+        allowed = KINDS.get(kind, PROMPT_KEYS) | {"name", "purpose"}
         for key in sorted(step.model_fields_set - allowed - set(said)):
             self._refuse(
                 (*at, key), f"{key} is said of a step that is a {kind}", f"its keys: {', '.join(sorted(allowed))}"
