@@ -1,4 +1,4 @@
-"""The JSON Schema of documents: what is published is what the models say, and refuses wrong values as the reader does."""
+"""The JSON Schema of documents: what is published is what the models say, and refuses what the reader refuses."""
 
 from __future__ import annotations
 

@@ -179,6 +179,7 @@ OTHERS: list[tuple[SchemaName, str]] = [
     ("pipeline", '{"nodes": [{"node_id": "a", "task_name": "b"}], "edge": []}'),
     ("task_graph", '{"tasks": [{"id": "a"}]}'),
     ("task_graph", '{"tasks": [{"id": "a", "type": "b"}], "nodes": [{"id": "a", "type": "b"}]}'),
+    ("task_graph", '{"tasks": [{"id": "a", "type": "text_summary"}], "steps": [{"name": "a", "text": "b"}]}'),
     ("task_graph", '{"tasks": [{"id": "a", "type": "b"}], "priority": "warm"}'),
     ("task_graph", '{"tasks": [{"id": "a", "type": "text_summary"}], "prompts": [{"name": "a", "text": "b"}]}'),
     ("task_graph", '{"tasks": [{"id": "a", "type": "b"}], "dataflows": [{"sourceTaskId": "a"}]}'),

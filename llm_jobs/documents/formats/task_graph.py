@@ -41,6 +41,7 @@ TABLES = frozenset({"split", "for_each", "reduce", "for_each_model"})  # keys of
 
 _GRAPH_KEYS = ("tasks", "nodes", "dataflows", "edges")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_WORDS = (("tasks", "nodes"), ("dataflows", "edges"))
 _STEPS = {"compound": "steps", "loop": "steps", "first_of": "first_of"}
 
 
@@ -80,6 +81,7 @@ def translate(source: Source) -> Translated:
     raise_if_any(problems)
     assert model is not None
     translation = _Translation(source, model)
+    translation.check_words()
     written = translation.job()
     raise_if_any(translation.checks.problems)
     return Translated(written, translation.flows, translation.offered)
@@ -106,6 +108,19 @@ class _Translation:
         self.flows: dict[str, Mapping[str, tuple[Flow, ...]]] = {}
         self.offered: dict[str, Mapping[str, tuple[Flow, ...]]] = {}
         self._outputs: list[Part] = []
+
+    def check_words(self) -> None:
+        """One word of two that mean the same; steps are tasks here."""
+        graph = self._graph
+        twice = [pair for pair in _WORDS if getattr(graph, pair[0]) and getattr(graph, pair[1])]
+        for word, other in twice:
+            self._refuse_word(other, f"the graph has {word} and {other}, which are two words for one")
+        if "steps" in (graph.model_extra or {}):
+            self._refuse_word("steps", "the graph has steps beside its tasks, which become its steps")
+
+    def _refuse_word(self, key: str, what: str) -> None:
+        rule = "a graph is told once: tasks (or nodes), and dataflows (or edges)"
+        self.checks.refuse((key,), what, rule=rule, remedy=f"remove `{key}`, or what stands beside it")
 
     def job(self) -> Source:
         """The job that says the same."""
