@@ -23,8 +23,8 @@ Examples:
 def command(name: SchemaName, as_json: bool) -> None:
     """Print the JSON Schema of documents, for editors; reads nothing.
 
-    `job`: jobs, templates and pipelines of jobs, in YAML or JSON. `pair`: a configuration and a prompt. `pipeline`: nodes
-    and edges. `task_graph`, `task_message`: those and lists of them. `batch`: one line of a batch file.
+    `job`: jobs, templates and pipelines of jobs, in YAML or JSON. `pair`: a configuration and a prompt.
+    `pipeline`: nodes and edges. `task_graph`, `task_message`: those and lists of them. `batch`: one line of the file.
     """
     schema = document_schema(name)
     click.echo(compact_json(schema) if as_json else json.dumps(schema, indent=2, ensure_ascii=False))

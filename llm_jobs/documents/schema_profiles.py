@@ -31,7 +31,7 @@ def partial(owner: str, part: Schema) -> Schema:
 
 
 def _member(key: str, value: Schema) -> Schema:
-    told = {name: value[name] for name in ("description", "default") if name in value}
+    told: Schema = {name: value[name] for name in ("description", "default") if name in value}
     merged = _partly(value, lists=key in _MERGED_LISTS)
     inner = {name: each for name, each in merged.items() if name not in told}
     if NULL in inner.get("anyOf", ()):

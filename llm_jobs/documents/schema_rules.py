@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from llm_jobs.documents import input_checks
 from llm_jobs.documents.formats import launching, outputs
 from llm_jobs.documents.formats.steps import KINDS, PROMPT_KEYS
-from llm_jobs.documents.models import StepModel
 from llm_jobs.documents.schedules import cron_pattern
 from llm_jobs.documents.schema_words import (
     NULL,
@@ -28,6 +27,7 @@ from llm_jobs.documents.schema_words import (
     value,
     where,
 )
+from llm_jobs.documents.step_models import StepModel
 
 _ASKING = ("text", "messages", "prompt", "version")
 _OTHER_ROWS = ("split", "for_each", "for_each_model", "reduce")
