@@ -143,6 +143,7 @@ RULES: Mapping[str, list[Schema]] = {
     "CombineModel": [exactly_one(("text", "messages"))],
     "PhaseModel": [where(said("split_by"), never(said("prompt")), said("prompt"))],
     "BudgetModel": [either(said("max_cost_usd"), said("max_tokens"))],
+    "CacheModel": [either(said("last_runs"), said("except"))],
     "RuleModel": [{"minProperties": 1, "maxProperties": 1}],
     "InputModel": _INPUT,
     "PagingModel": [
