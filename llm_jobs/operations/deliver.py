@@ -17,8 +17,8 @@ from llm_jobs.errors import DeliveryError, DeliveryRefused, LlmJobsError
 from llm_jobs.events import DeliveryEnded, Listener, ignore
 from llm_jobs.ledger.base import DeadLetter, Receipt, ResultRecord, Submission
 from llm_jobs.operations.accept import OUTPUTS
-from llm_jobs.operations.delivering import Handover
 from llm_jobs.operations.describe import LARGEST_LISTING, submitted_job
+from llm_jobs.operations.handover import Handover
 from llm_jobs.operations.keep import short_name
 from llm_jobs.operations.records import DeliveryReport, DeliveryStatus, SubmittedJob
 from llm_jobs.operations.run import newest_submission

@@ -26,15 +26,14 @@ from llm_jobs.documents.parsed import (
 )
 from llm_jobs.documents.steps import FilterStep, SplitStep
 from llm_jobs.documents.text import KeyPath
-from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.flow_columns import Given, Produced, items_of
 from llm_jobs.operations.placing import not_found
 from llm_jobs.operations.services import Services
-from llm_jobs.pipelines.outputs import fits, is_split, kind_of, output_names, output_of, reference
-from llm_jobs.tasks.base import OWN, AnyTask, PromptTask, Schema
+from llm_jobs.pipelines.outputs import fits, is_split, kind_of, reference
+from llm_jobs.tasks.base import AnyTask, PromptTask, Schema
 
 Placed = TypeVar("Placed", ParsedTask, ParsedPrompt, ParsedCompound, FilterStep)
-Given = tuple[str, Schema]  # a column, and what is known of its values
 
 STATED = ("model", "temperature", "max_tokens")  # how a task that is a prompt is asked: never templates
 
@@ -59,11 +58,8 @@ class _Wiring:
         rows = document.input.rows if document.input.kind == "inline" else ()
         self._row: Mapping[str, JsonValue] = rows[0] if len(rows) == 1 else {name: None for row in rows for name in row}
         self._one_row = len(rows) == 1
-        self._tasks: dict[str, AnyTask | None] = {}  # of each step so far; None: another kind, or not known
-        self._inner: dict[str, tuple[str, ...]] = {}  # the steps of compounds
-        self._turns: dict[str, tuple[str, ...]] = {}  # the steps of tasks that are asked of several models
+        self._made = Produced(document, self.problems)
         self._written: dict[str, Mapping[str, JsonValue]] = {}  # the inputs of each step so far
-        self._renamed: dict[str, str] = {}  # columns that a split gave another name
         self._in_table: dict[str, None] = {}  # steps of the table that is being made
 
     def level(self, steps: Sequence[ParsedStep], *, within: tuple[str, ...]) -> Iterator[ParsedStep]:
@@ -74,7 +70,7 @@ class _Wiring:
             elif isinstance(step, ParsedCompound):
                 yield from self._compound(step, within)
             elif isinstance(step, ParsedPrompt):
-                self._tasks[step.name] = None
+                self._made.tasks[step.name] = None
                 yield self._placed(step)
             elif isinstance(step, ParsedTableStep) and isinstance(step.step, FilterStep):
                 yield replace(step, step=self._placed(step.step))
@@ -86,8 +82,8 @@ class _Wiring:
         names = tuple(inner.name for inner in step.steps)
         made = list(self.level(step.steps, within=(*within, *names)))
         yield from (each for each in made if _is_split(each))
-        self._inner[step.name] = names
-        self._tasks[step.name] = None
+        self._made.inner[step.name] = names
+        self._made.tasks[step.name] = None
         yield self._placed(replace(step, steps=tuple(each for each in made if not _is_split(each))))
 
     def _placed(self, step: Placed) -> Placed:
@@ -101,13 +97,13 @@ class _Wiring:
             task = self._registry.get(step.task)
         except NotFound as error:
             self.problems.append(not_found(self._document, step, error))
-            self._tasks[step.name] = None
+            self._made.tasks[step.name] = None
             return
-        self._tasks[step.name] = task
+        self._made.tasks[step.name] = task
         flows = self._flows_of(step, task)
         step = replace(step, inputs={**step.inputs, **self._models_of(step, task, flows)})
         self._written[step.name] = step.inputs
-        given = {name: self._given(flows[name]) for name in flows if name not in step.inputs}
+        given = {name: self._made.given(flows[name]) for name in flows if name not in step.inputs}
         yield from self._splits(step, task, given, within)
         inputs = {**self._by_name(step, task, given), **step.inputs}
         bare = replace(step, flows={}, offered={}, by_name=False)
@@ -117,8 +113,8 @@ class _Wiring:
             yield self._placed(replace(bare, inputs={**inputs, **filled}))
             return
         names = tuple(f"{step.name}_{number}" for number in range(1, len(turns) + 1))
-        self._turns[step.name] = names
-        self._tasks |= dict.fromkeys(names, task)
+        self._made.turns[step.name] = names
+        self._made.tasks |= dict.fromkeys(names, task)
         steps: list[ParsedStep] = []
         for number, name in enumerate(names):
             own = {**inputs, **self._turn(task, given, number, len(turns)), **turns[number]}
@@ -157,53 +153,6 @@ class _Wiring:
         }
         return {**offered, **step.flows}
 
-    def _given(self, flows: Sequence[Flow]) -> list[list[Given]]:
-        """By flow, the columns that it is: several where its source is asked of several models."""
-        return [found for flow in flows if (found := self._columns(flow.source, flow.output, flow.at))]
-
-    def _columns(self, source: str, output: str, at: KeyPath) -> list[Given]:
-        if source in self._turns:
-            return [given for name in self._turns[source] for given in self._columns(name, output, at)]
-        if source in self._inner:
-            for name in reversed(self._inner[source]):
-                if found := self._found(name, output):
-                    return found
-            self._refuse_output(source, output, [], at)
-            return []
-        found = self._found(source, output)
-        task = self._tasks.get(source)
-        if not found and task is not None:
-            self._refuse_output(source, output, output_names(task), at)
-        return found
-
-    def _found(self, source: str, output: str) -> list[Given]:
-        """The columns of an output; none where the step has no such output."""
-        if source in self._turns or source in self._inner:
-            inner = self._turns.get(source) or self._inner[source][-1:]
-            return [given for name in inner for given in self._found(name, output)]
-        task = self._tasks.get(source)
-        if task is None:
-            return [(source, {})] if source in self._tasks else []
-        name = output_of(task, output)
-        if name is None:
-            return []
-        column = source if name == OWN else f"{source}.{name}"
-        if column in self._renamed:
-            items = task.outputs[name].get("items")
-            return [(self._renamed[column], items if isinstance(items, dict) else {})]
-        return [(column, task.outputs[name])]
-
-    def _refuse_output(self, source: str, output: str, known: list[str], at: KeyPath) -> None:
-        self.problems.append(
-            self._document.problem(
-                at,
-                f"step {source} has no output {output!r}",
-                value=output,
-                rule=f"its outputs: {', '.join(known) or 'those of its steps'}",
-                remedy=did_you_mean(output, known, otherwise="name one of these"),
-            )
-        )
-
     def _splits(
         self, step: ParsedTask, task: AnyTask, given: dict[str, list[list[Given]]], within: tuple[str, ...]
     ) -> Iterator[ParsedTableStep]:
@@ -213,12 +162,11 @@ class _Wiring:
             for columns in flows:
                 for place, (column, schema) in enumerate(columns):
                     at = (*step.at, "inputs", name)
-                    if column in self._renamed:
-                        columns[place] = (self._renamed[column], {})
+                    if column in self._made.renamed:
+                        columns[place] = (self._made.renamed[column], {})
                     elif is_split(schema, taken) and len(flows) == 1:
                         yield from self._split(step, column, within, at)
-                        items = schema.get("items")
-                        columns[place] = (self._renamed.get(column, column), items if isinstance(items, dict) else {})
+                        columns[place] = (self._made.renamed.get(column, column), items_of(schema))
                     elif len(flows) == 1 and not fits(schema, taken, as_text=isinstance(task, PromptTask)):
                         self._refuse_type(step, name, column, schema, taken, at)
 
@@ -235,7 +183,7 @@ class _Wiring:
             )
             return
         name = f"{column.replace('.', '_')}_item"
-        self._renamed[column] = name
+        self._made.renamed[column] = name
         self._in_table = {name: None for name in self._in_table if name in within}
         yield ParsedTableStep(step=SplitStep(name=name, column=column), at=at)
 
@@ -282,7 +230,7 @@ class _Wiring:
                 if self._one_row or not is_stated:
                     named[name] = self._row[name] if is_stated else reference(name)
             elif name in task.inputs and "default" not in task.inputs[name]:
-                if found := self._latest(step, name):
+                if found := self._made.latest(step, name):
                     named[name] = self._filled(task, name, [found])
                 elif self._document.input.kind == "inline":
                     self._refuse_missing(step, task, name)
@@ -297,12 +245,6 @@ class _Wiring:
                 remedy=f"write `{name}` among the inputs of {step.name}, or connect an output to it",
             )
         )
-
-    def _latest(self, step: ParsedTask, output: str) -> list[Given]:
-        for name in reversed(step.needs or ()):
-            if found := self._found(name, output):
-                return found
-        return []
 
 
 def _is_split(step: ParsedStep) -> bool:
