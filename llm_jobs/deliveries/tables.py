@@ -40,10 +40,12 @@ _ACCEPTS = {  # by the kind of a value, the kinds of columns that take it withou
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """What is written: the fields in their order, and the columns that tell rows apart."""
+    """What is written: the fields in their order, and the columns that tell rows apart. `is_json`: one column holds
+    whole rows."""
 
     fields: tuple[pa.Field, ...]
     key: tuple[str, ...]
+    is_json: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -51,19 +53,26 @@ class Layout:
 
 
 def layout_of(schema: pa.Schema, output: DatabaseOutput) -> Layout:
-    """The columns that a result wants. Raises DeliveryRefused where it lacks a column of the key."""
+    """The columns that a result wants. Raises DeliveryRefused where it lacks a column of the key, or one of the key has
+    the name of the column that holds whole rows."""
     for name in output.key:
         if name not in schema.names:
             near = did_you_mean(name, schema.names, otherwise=f"its columns: {', '.join(schema.names)}")
             raise DeliveryRefused(f"the result has no column {name!r} of the key of table {output.table}; {near}")
     keys = tuple(schema.field(name) for name in output.key)
-    if output.format == "json":
+    is_json = output.format == "json"
+    if is_json and RESULT in output.key:
+        raise DeliveryRefused(
+            f"the column {RESULT} of table {output.table} holds whole rows and cannot be its key; rename the step, or "
+            "write `format: columns`"
+        )
+    if is_json:
         fields = (JOB, EPOCH, ROW, *keys, pa.field(RESULT, pa.struct([])))
     else:
         own = [field for field in (JOB, EPOCH, ROW) if field.name not in schema.names]
         fields = (*own, *schema)
     key = output.key if output.mode == "upsert" else (JOB.name, EPOCH.name, ROW.name)
-    return Layout(fields=fields, key=key)
+    return Layout(fields=fields, key=key, is_json=is_json)
 
 
 def new_table(layout: Layout, output: DatabaseOutput, dialect: str) -> sa.Table:
@@ -124,9 +133,14 @@ def _column(
     field: pa.Field, dialect: str, *, is_key: bool, there: sa.types.TypeEngine[Any] | None = None
 ) -> sa.Column[Any]:
     is_json = isinstance(there, sa.JSON) and kind_of(field.type) != "json"
-    kind = there if is_json else _type_of(field.type, dialect)
+    kind = _json() if is_json else _type_of(field.type, dialect)
     # Quoted whatever it is: the databases know more words than SQLAlchemy does.
     return sa.Column(quoted_name(field.name, quote=True), kind, primary_key=is_key, autoincrement=False)
+
+
+def _json() -> sa.types.TypeEngine[Any]:
+    """Nested values; no value is NULL, and not JSON's null."""
+    return sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
 def _type_of(arrow: pa.DataType, dialect: str) -> sa.types.TypeEngine[Any]:
@@ -134,7 +148,7 @@ def _type_of(arrow: pa.DataType, dialect: str) -> sa.types.TypeEngine[Any]:
         return _type_of(arrow.value_type, dialect)
     kind = kind_of(arrow)
     if kind == "json":
-        return sa.JSON().with_variant(JSONB(), "postgresql")
+        return _json()
     if kind == "time" and dialect != "sqlite":  # SQLite has no times: ISO 8601 text sorts as they do
         if pa.types.is_timestamp(arrow):
             return sa.DateTime(timezone=arrow.tz is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -16,6 +17,7 @@ from llm_jobs.deliveries.subject import Subject
 from llm_jobs.deliveries.tables import EPOCH, JOB, RESULT, ROW, Layout, kind_of
 
 REPLACEMENT = "\ufffd"  # for NUL, which PostgreSQL has no place for
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # and no backslash that the text itself has before u0000
 _READ_ROWS = 16_384
 
 
@@ -63,10 +65,10 @@ def rows_of(
     for field in layout.fields:
         if field.name not in names:
             continue
-        if field.name in batch.table.schema.names:
-            columns[field.name] = _values(batch.table.column(field.name), field, dialect)
-        elif field.name == RESULT:
+        if layout.is_json and field.name == RESULT:
             columns[field.name] = batch.table.to_pylist()
+        elif field.name in batch.table.schema.names:
+            columns[field.name] = _values(batch.table.column(field.name), field, dialect)
         else:
             columns[field.name] = [own[field.name](index) for index in range(batch.table.num_rows)]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -105,7 +107,7 @@ def _storable(value: object) -> object:
 def to_json(value: object) -> str:
     """A nested value as JSON that every database takes: no NaN, no NUL."""
     text = orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS).decode()
-    return text.replace("\\u0000", REPLACEMENT) if "\\u0000" in text else text
+    return _ESCAPED_NUL.sub(rf"\1{REPLACEMENT}", text) if "\\u0000" in text else text
 
 
 def _plain(value: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -95,7 +96,7 @@ TYPED = pa.table(
         "day": pa.array([date(2026, 11, 21), None]),
         "price": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)),
         "vector": pa.array([[0.5, float("nan")], None], pa.list_(pa.float64())),
-        "object": pa.array([{"a": "x\0y", "b": [1]}, None]),
+        "object": pa.array([{"a": "x\0y\\u0000\\", "b": [1]}, None]),
         "kind": pa.array(["x", None]).dictionary_encode(),
         "raw": pa.array([b"\x00\x01", None], pa.binary()),
         "nothing": pa.nulls(2),
@@ -109,7 +110,7 @@ def test_every_type_arrives_in_postgresql(postgres_url: str) -> None:
     assert row[3:] == (
         *("a\ufffdb", 1, Decimal(2**64 - 1), pytest.approx(0.1), True),
         *(datetime(2026, 11, 21, 13, 5, 7, 123456, UTC), date(2026, 11, 21), Decimal("1.50")),
-        *([0.5, None], {"a": "x\ufffdy", "b": [1]}, "x", b"\x00\x01", None),
+        *([0.5, None], {"a": "x\ufffdy\\u0000\\", "b": [1]}, "x", b"\x00\x01", None),
     )
     assert run(postgres_url, "SELECT * FROM answers WHERE llm_row = 1")[0][3:] == (None,) * 13
     types = dict(run(postgres_url, "SELECT column_name, data_type FROM information_schema.columns"))
@@ -124,7 +125,7 @@ def test_every_type_arrives_in_sqlite(tmp_path: Any) -> None:
     assert row[3:] == (
         *("a\ufffdb", 1, str(2**64 - 1), pytest.approx(0.1), 1),
         *("2026-11-21T13:05:07.123456+00:00", "2026-11-21", "1.50"),
-        *("[0.5,null]", '{"a":"x\ufffdy","b":[1]}', "x", b"\x00\x01", None),
+        *("[0.5,null]", '{"a":"x\ufffdy\\\\u0000\\\\","b":[1]}', "x", b"\x00\x01", None),
     )
 
 
@@ -138,6 +139,28 @@ def test_format_json_keeps_the_row_in_one_column(url: str) -> None:
     assert [row["id"] for row in rows] == [0, 1]
     assert [row["result"]["answer"] for row in rows] == ["answer 0", "answer 1"]
     assert table.c.keys() == ["llm_job", "llm_epoch", "llm_row", "id", "result"]
+
+
+def test_format_json_keeps_the_whole_row_of_a_result_with_a_column_named_result(url: str) -> None:
+    table = numbered(1).append_column("result", pa.array(["the answer"]))
+    delivered(url, table, replace(APPEND, format="json"))
+    [(text,)] = run(url, "SELECT CAST(result AS TEXT) FROM answers")
+    assert (json.loads(text)["id"], json.loads(text)["result"]) == (0, "the answer")
+    with pytest.raises(DeliveryRefused, match="the column result of table others holds whole rows"):
+        delivered(url, table, replace(UPSERT, table="others", format="json", key=("result",)))
+
+
+@pytest.mark.parametrize("output", [APPEND, UPSERT])
+def test_a_nested_value_that_is_not_there_is_null(url: str, output: DatabaseOutput) -> None:
+    delivered(url, numbered(2).append_column("list", pa.array([[1], None])), output)
+    assert run(url, "SELECT id FROM answers WHERE list IS NULL") == [(1,)]
+
+
+@pytest.mark.parametrize("output", [APPEND, UPSERT])
+def test_a_text_that_is_not_there_is_null_in_a_column_of_json(url: str, output: DatabaseOutput) -> None:
+    run(url, "CREATE TABLE answers (id BIGINT PRIMARY KEY, answer JSON)")
+    delivered(url, numbered(2).set_column(1, "answer", pa.array(["x", None])), output)
+    assert run(url, "SELECT id FROM answers WHERE answer IS NULL") == [(1,)]
 
 
 def statuses(table: pa.Table, values: Sequence[str]) -> pa.Table:
