@@ -1,5 +1,6 @@
 """The first value of a query, for the condition that enough data is there. Reads one row, in a transaction that the
-database itself keeps from writing.
+database itself keeps from writing, by a cursor of the database's own: it takes one statement, which cannot end the
+transaction, and hands out no more rows than are read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from llm_jobs.documents.connections import masked
 from llm_jobs.errors import SetupError
 
 TIMEOUT_S = 10
+# Without parameters the driver leaves `%` and `:name` alone.
+_ONE_ROW = {"stream_results": True, "max_row_buffer": 1, "no_parameters": True}
 _FIRST_LINE = 300  # characters of what a database says
 
 
@@ -26,7 +29,7 @@ def first_number(url: str, query: str, *, timeout_s: int = TIMEOUT_S) -> int | f
         engine = create_engine(url, poolclass=NullPool, connect_args=_connect_args(url, timeout_s))
         with engine.connect() as connection:
             _make_read_only(connection, timeout_s)
-            value = connection.execute(text(query.replace(":", r"\:"))).scalar()
+            value = connection.execution_options(**_ONE_ROW).exec_driver_sql(query).scalar()
             connection.rollback()
     except (SQLAlchemyError, ValueError, ImportError) as error:
         said = str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__]
