@@ -8,7 +8,7 @@ from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json
 from llm_jobs.errors import NotFound
 from llm_jobs.operations.deferring import check_document
-from llm_jobs.operations.intake import place_in_inbox
+from llm_jobs.operations.intake import place_all_in_inbox
 
 
 @click.command(
@@ -33,8 +33,8 @@ def command(entry: Entry, documents: tuple[str, ...], as_json: bool) -> None:
         if missing := [document for document, path in zip(documents, paths, strict=True) if not path.is_file()]:
             raise NotFound("\n".join(f"there is no file {document!r}" for document in missing))
         jobs = [check_document(services, path) for path in paths]
-        for path, found in zip(paths, jobs, strict=True):
-            placed = place_in_inbox(services, path)
+        placed_at = place_all_in_inbox(services, paths)
+        for path, found, placed in zip(paths, jobs, placed_at, strict=True):
             if as_json:
                 facts = {"document": path.name, "inbox": str(placed), **found.facts()}
                 click.echo(compact_json(facts))

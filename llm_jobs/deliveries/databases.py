@@ -201,7 +201,8 @@ def _error_of(output: DatabaseOutput, error: exc.SQLAlchemyError | psycopg.Error
     """What a database said, in words of the project: without parameters, values or credentials."""
     orig = error.orig if isinstance(error, exc.DBAPIError) else error
     state = getattr(orig, "sqlstate", None) or getattr(orig, "sqlite_errorname", None) or ""
-    said = str(getattr(getattr(orig, "diag", None), "message_primary", None) or orig).splitlines()[0]
+    text = str(getattr(getattr(orig, "diag", None), "message_primary", None) or orig)
+    said = next(iter(text.splitlines()), type(orig).__name__)
     if state.startswith("22"):  # what is wrong with a value quotes the value
         said = _QUOTED.sub('"…"', said)
     is_cut_off = not state and isinstance(error, exc.OperationalError | psycopg.OperationalError)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_jobs.documents.parsed import ParsedDocument
-from llm_jobs.errors import DocumentError, LlmJobsError, NotFound, SetupError
+from llm_jobs.errors import LlmJobsError, SetupError
 from llm_jobs.ledger.base import DeadLetter
 from llm_jobs.operations.accept import Accepted, parsed_documents, read_document, record
 from llm_jobs.operations.budgets import check_caps
@@ -81,7 +81,7 @@ def take_arrivals(services: Services, *, budget_s: float) -> Arrivals:
         try:
             document = parsed_documents(services, path, path.read_bytes())[0]
             files = _arrived(services, document, path, look)
-        except (DocumentError, NotFound) as error:
+        except (LlmJobsError, OSError) as error:
             look.problems.append(f"{path.name}: {error}")
             continue
         for file in files:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -42,7 +42,7 @@ def poll(services: Services, *, emit: Listener = ignore, most_calls: int | None 
     """Ask the vendors about every batch that is not done with, and collect those that ended; with `most_calls`, those
     of at most so many. Blocks."""
 
-    async def polled() -> AsyncIterator[Sequence[Polled]]:
+    async def polled() -> AsyncGenerator[Sequence[Polled], None]:
         yield await poll_batches(services, emit=emit, most_calls=most_calls)
 
     (found,) = consume(polled)

@@ -19,7 +19,7 @@ from llm_jobs.ledger.base import DeadLetter, Receipt, ResultRecord, Submission
 from llm_jobs.operations.accept import OUTPUTS
 from llm_jobs.operations.describe import LARGEST_LISTING, submitted_job
 from llm_jobs.operations.handover import Handover
-from llm_jobs.operations.keep import short_name
+from llm_jobs.operations.keep import newest_kept
 from llm_jobs.operations.records import DeliveryReport, DeliveryStatus, SubmittedJob
 from llm_jobs.operations.run import newest_submission
 from llm_jobs.operations.services import Services
@@ -111,8 +111,8 @@ def _newest(services: Services, job_hash: str) -> ResultRecord | None:
 
 
 def _subject(services: Services, submission: Submission, record: ResultRecord, answer: str | None) -> Subject:
-    kept = sorted((services.settings.jobs / submission.job_hash).glob(f"*_{short_name(submission.document_name)}"))
-    link = kept[-1].relative_to(services.settings.home) if kept else submission.document_name
+    kept = newest_kept(services.settings.jobs / submission.job_hash, submission.document_name)
+    link = kept.relative_to(services.settings.home) if kept else submission.document_name
     stem = submission.document_name.rpartition("/")[2]
     return Subject(
         name=submission.name,

@@ -7,12 +7,18 @@ intakes at once may record one document twice, which is one submission too many 
 
 from __future__ import annotations
 
+import logging
 import os
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from llm_jobs.documents.locks import SUFFIX
 from llm_jobs.documents.withheld import without_credentials
-from llm_jobs.errors import SetupError
+from llm_jobs.errors import ImmutableError, LlmJobsError, SetupError
+from llm_jobs.files import refuse_existing
 from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.deferring import defer, told
@@ -29,6 +35,7 @@ from llm_jobs.operations.records import (
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.secrets import KeyRing, Scrubber
 
+LOG = logging.getLogger(__name__)
 SECRET_REMOVED = (
     "\nthe copy is kept without the secret that was written into it; replace that secret, for others may have read it"
 )
@@ -51,7 +58,7 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
     rejected: list[RejectedDocument] = []
     postponed: list[PostponedDocument] = []
     found = waiting_documents(services)
-    waiting = [path for path in found if largest_bytes is None or path.stat().st_size <= largest_bytes]
+    waiting = [path for path in found if largest_bytes is None or _size(path) <= largest_bytes]
     remaining = len(found) - len(waiting)
     for done, path in enumerate(waiting):
         if done and services.clock.now_ns() > deadline_ns:
@@ -70,7 +77,8 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
         except (SetupError, OSError) as error:
             postponed.append(PostponedDocument(document_name=path.name, reason=_scrubber(services).text(str(error))))
         except Exception as error:  # noqa: BLE001 - one document, whatever is wrong with it, stops no other
-            rejected.append(_reject(services, path, error))
+            with suppress(FileNotFoundError):
+                rejected.append(_reject(services, path, error))
     return IntakeReport(
         accepted=tuple(accepted),
         deferred=tuple(deferred),
@@ -92,8 +100,23 @@ def waiting_documents(services: Services) -> list[Path]:
         if not entry.name.startswith(".")
         and Path(entry.name).suffix not in BESIDE
         and entry.is_file()
-        and entry.stat().st_mtime_ns <= quiet_before_ns
+        and _is_quiet(entry, quiet_before_ns)
     ]
+
+
+def _is_quiet(entry: os.DirEntry[str], before_ns: int) -> bool:
+    try:
+        return entry.stat().st_mtime_ns <= before_ns
+    except FileNotFoundError:
+        return False
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 of a document that another intake took, which whoever reads it will find."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _accept(services: Services, path: Path, largest_bytes: int | None) -> list[AcceptedDocument]:
@@ -120,21 +143,40 @@ def _scrubber(services: Services) -> Scrubber:
 
 def _reject(services: Services, path: Path, error: Exception) -> RejectedDocument:
     settings = services.settings
+    """Raises FileNotFoundError where another intake was quicker."""
     scrubber = _scrubber(services)
     name = f"{services.clock.now_ns()}_{short_name(path.name)}"
     text = path.read_bytes()
     kept = scrubber.raw(without_credentials(text))
-    told = scrubber.text(str(error) or type(error).__name__) + ("" if kept == text else SECRET_REMOVED)
+    told = scrubber.text(_reason(path, error, scrubber)) + ("" if kept == text else SECRET_REMOVED)
     moved = keep(settings.rejected / name, kept)
     keep(settings.rejected / f"{name}.error.txt", f"{told}\n".encode())
     _leave(path)
     return RejectedDocument(document_name=path.name, error=told, moved_to=str(moved))
 
 
+def _reason(path: Path, error: Exception, scrubber: Scrubber) -> str:
+    """Why a document is rejected. What nobody foresaw is a defect of ours: its traceback is in the log."""
+    if isinstance(error, LlmJobsError):
+        return str(error)
+    LOG.error("document %s met a defect\n%s", path.name, scrubber.text("".join(traceback.format_exception(error))))
+    return f"unexpected {type(error).__name__}: {error}; this is a defect of llm-jobs, its traceback is in the log"
+
+
 def _leave(path: Path) -> None:
     """Take a document, which is kept elsewhere, out of the inbox, and then its lock: never is it there without."""
     path.unlink()
     lock_path(path).unlink(missing_ok=True)
+
+
+def place_all_in_inbox(services: Services, paths: Sequence[Path]) -> list[Path]:
+    """Put copies of documents into the inbox: of all, or of none where one of their names waits there or is another's
+    too. Raises ImmutableError."""
+    for name, times in Counter(path.name for path in paths).items():
+        if times > 1:
+            raise ImmutableError(f"{times} documents are named {name}, and none replaces another; rename one of them")
+        refuse_existing(services.settings.inbox / name)
+    return [place_in_inbox(services, path) for path in paths]
 
 
 def place_in_inbox(services: Services, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Keep a text for ever under a name of its own."""
+"""Keep a text for ever under a name of its own, and find it again."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def short_name(name: str) -> str:
         if name.isascii() and len(encoded) <= MOST_NAME_BYTES
         else encoded[-MOST_NAME_BYTES:].decode("utf-8", "ignore")
     )
+
+
+def newest_kept(folder: Path, name: str) -> Path | None:
+    """The newest document that was kept in `folder`, a job's, under `name`: `<epoch ns>_<name>`."""
+    short = short_name(name)
+    found = folder.iterdir() if folder.is_dir() else ()
+    return max((path for path in found if path.name.partition("_")[2] == short), default=None)
 
 
 def keep(target: Path, content: bytes) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from llm_jobs.documents.model_refs import ModelRef
@@ -24,7 +24,7 @@ def with_digest(services: Services, model: ModelRef) -> ModelRef:
     if model.provider != OllamaProvider.kind:
         return model
 
-    async def ask() -> AsyncIterator[str]:
+    async def ask() -> AsyncGenerator[str, None]:
         provider = services.open_provider(model.provider)
         assert isinstance(provider, OllamaProvider)
         try:

@@ -7,7 +7,7 @@ has them cancelled there; what they did is collected and paid, and the rest is a
 from __future__ import annotations
 
 import getpass
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Mode
@@ -36,7 +36,7 @@ def move_job(services: Services, submission: Submission, to: Mode, *, why: str |
 
 
 def _cancelled(services: Services, live: Sequence[BatchState]) -> Sequence[str]:
-    async def cancel() -> AsyncIterator[list[str]]:
+    async def cancel() -> AsyncGenerator[list[str], None]:
         problems = []
         async with open_endpoints(services) as endpoints:
             for state in live:

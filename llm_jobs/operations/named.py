@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,7 +21,7 @@ from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.accept import ReadDocument, read_document, record
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_names, example_document, kept_document
-from llm_jobs.operations.keep import short_name
+from llm_jobs.operations.keep import newest_kept
 from llm_jobs.operations.locking import lock_path
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.recency import run_before
@@ -122,7 +121,7 @@ def _copy(services: Services, submission: Submission) -> Iterator[Path]:
         copy = Path(folder) / submission.document_name
         copy.write_bytes(submission.document)
         kept = services.settings.jobs / submission.job_hash
-        newest = max(kept.glob(f"*_{escape(short_name(submission.document_name))}"), default=None)
+        newest = newest_kept(kept, submission.document_name)
         if newest is not None and lock_path(newest).is_file():
             lock_path(copy).write_bytes(lock_path(newest).read_bytes())
         yield copy

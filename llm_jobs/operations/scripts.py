@@ -21,7 +21,17 @@ from llm_jobs.providers.command import parse_command
 def written_prompt(services: Services, document: ParsedDocument, prompt: ParsedPrompt) -> tuple[Message, ...]:
     """The messages that the prompt's script prints. Raises DocumentError."""
     assert prompt.script is not None
-    text = _printed(services, document, prompt, prompt.script, b"").decode("utf-8", errors="strict")
+    try:
+        text = _printed(services, document, prompt, prompt.script, b"").decode()
+    except UnicodeDecodeError as error:
+        problem = document.problem(
+            prompt.at,
+            f"what the script prints is no text: {error.reason} at byte {error.start}",
+            value=prompt.script.script,
+            rule="a prompt is UTF-8",
+            remedy="have the script print UTF-8",
+        )
+        raise DocumentError([problem]) from None
     try:
         members = json.loads(text)
         return tuple(Message(role=each["role"], content=each["content"]) for each in members["messages"])

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from glob import escape
 from pathlib import Path
 
 from llm_jobs.documents.job import Input, Job
 from llm_jobs.errors import DocumentError, Problem, SetupError
 from llm_jobs.events import InputRowsUnreadable, Listener
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.keep import keep, short_name
+from llm_jobs.operations.keep import keep, newest_kept, short_name
 from llm_jobs.operations.services import Services
 from llm_jobs.sources.freeze import FrozenInput, freeze
 from llm_jobs.sources.reach import Reach
@@ -77,10 +76,8 @@ def with_document(services: Services, submission: Submission, source: Input) -> 
     if source.kind != "batch":
         return source
     folder = services.settings.jobs / submission.job_hash
-    kept = sorted(folder.glob(f"*_{escape(short_name(submission.document_name))}")) if folder.is_dir() else []
-    path = kept[-1] if kept else keep(folder / _name(services, submission), submission.document)
+    path = newest_kept(folder, submission.document_name)
+    if path is None:
+        name = f"{services.clock.now_ns()}_{short_name(submission.document_name)}"
+        path = keep(folder / name, submission.document)
     return replace(source, url=str(path))
-
-
-def _name(services: Services, submission: Submission) -> str:
-    return f"{services.clock.now_ns()}_{short_name(submission.document_name)}"

@@ -57,6 +57,15 @@ def test_validate_lists_every_problem_on_a_line_of_its_own(house: House) -> None
     assert "Traceback" not in result.output
 
 
+def test_a_script_that_prints_no_text_is_told_as_a_mistake_of_the_document(house: House) -> None:
+    (house.home / "scripts").mkdir(parents=True)
+    house.write("home/scripts/noise.py", "import sys; sys.stdout.buffer.write(b'ok \\xff')")
+    house.write("noise.json", {"configuration": {"LLM_name": "simulated"}, "prompt": {"script": "noise.py"}})
+    result = house.invoke("validate", "noise.json")
+    assert result.exit_code == 2
+    assert "what the script prints is no text: invalid start byte at byte 3" in result.stderr
+
+
 def test_submit_places_a_document_in_the_inbox_whole(house: House) -> None:
     path = house.write("words.yaml", job("words", ROWS))
     [told] = facts(house.invoke("submit", "words.yaml", "--json").stdout)
@@ -71,6 +80,16 @@ def test_submit_places_nothing_where_one_document_is_refused(house: House) -> No
     assert house.invoke("submit", "words.yaml", "wrong.yaml").exit_code == 2
     assert house.invoke("submit", "words.yaml", "nowhere.yaml").exit_code == 2
     assert list((house.home / "inbox").iterdir()) == []
+
+
+def test_submit_places_nothing_where_two_documents_have_one_name_or_one_waits(house: House) -> None:
+    for name in ("a/words.yaml", "b/words.yaml", "first.yaml"):
+        (house.folder / name).parent.mkdir(exist_ok=True)
+        house.write(name, job("words", ROWS))
+    assert "2 documents are named words.yaml" in house.invoke("submit", "a/words.yaml", "b/words.yaml").stderr
+    assert house.invoke("submit", "a/words.yaml").exit_code == 0
+    assert "is not overwritten" in house.invoke("submit", "first.yaml", "b/words.yaml").stderr
+    assert [path.name for path in (house.home / "inbox").iterdir()] == ["words.yaml"]
 
 
 def test_a_document_of_a_name_that_waits_is_not_replaced(house: House) -> None:

@@ -32,7 +32,7 @@ class Delivering:
     waits: list[float] = field(default_factory=list)
     told: list[DeliveryEnded] = field(default_factory=list)
 
-    def answer(self, output: object, handling: object = None, rows: int = 5) -> Delivering:
+    def answer(self, output: object, handling: object = None, rows: int = 5, file: str = "reviews.yaml") -> Delivering:
         document: dict[str, Any] = {
             "name": "reviews",
             "model": "simulated",
@@ -42,7 +42,7 @@ class Delivering:
         }
         if handling is not None:
             document["error_handling"] = {"on_output_error": handling}
-        [report] = self.house.answer(self.house.write("reviews.yaml", {"job": document}))
+        [report] = self.house.answer(self.house.write(file, {"job": document}))
         assert report.status == "done"
         self.job_hash = report.job_hash
         return self
@@ -183,12 +183,14 @@ def test_a_fallback_that_fails_too_fails_the_delivery(here: Delivering, there: E
     assert here.waiting()
 
 
-def test_the_pair_links_to_the_document_that_is_kept(here: Delivering) -> None:
-    here.answer({"path": "home/out/{{ epoch_ns }}_{{ document }}.json", "format": "pair"}, rows=1)
+@pytest.mark.parametrize("name", ["reviews", "reviews [1]"])
+def test_the_pair_links_to_the_document_that_is_kept(here: Delivering, name: str) -> None:
+    output = {"path": "home/out/{{ epoch_ns }}_{{ document }}.json", "format": "pair"}
+    here.answer(output, rows=1, file=f"{name}.yaml")
     [report] = here.deliver()
     pair = json.loads(Path(report.destination).read_text())
-    assert (here.house.home / pair["job"]).read_bytes() == (here.house.folder / "reviews.yaml").read_bytes()
-    assert Path(report.destination).name.endswith("_reviews.json")
+    assert (here.house.home / pair["job"]).read_bytes() == (here.house.folder / f"{name}.yaml").read_bytes()
+    assert Path(report.destination).name.endswith(f"_{name}.json")
     assert isinstance(pair["result"], str)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,42 @@ def test_a_document_whose_server_is_down_waits_and_keeps_nobody_waiting(services
     assert [document.document_name for document in report.accepted] == ["b-good.yaml"]
     assert [document.document_name for document in report.postponed] == ["a-local.yaml"]
     assert [path.name for path in services.settings.inbox.iterdir()] == ["a-local.yaml"]
+
+
+@dataclass
+class AnotherIntake:
+    """A clock by which another intake takes the document at `path` when the time is read for the `at`-th time."""
+
+    path: Path
+    at: int
+    read: int = 0
+
+    def now_ns(self) -> int:
+        self.read += 1
+        if self.read >= self.at:
+            self.path.unlink(missing_ok=True)
+        return 10**18 + self.read
+
+
+@pytest.mark.parametrize("at", [3, 4])
+def test_a_document_that_another_intake_took_meanwhile_keeps_nobody_waiting(services: Services, at: int) -> None:
+    drop(services, "a-wrong.yaml", "job: {}")
+    drop(services, "b-good.yaml", GOOD)
+    clock = AnotherIntake(services.settings.inbox / "a-wrong.yaml", at)
+    report = intake(replace(services, clock=clock), budget_s=60, largest_bytes=10_000)
+    assert [document.document_name for document in report.accepted] == ["b-good.yaml"]
+    assert not list(services.settings.inbox.iterdir())
+
+
+def test_a_document_that_meets_a_defect_is_rejected_and_the_traceback_is_logged(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    drop(services, "good.yaml", GOOD)
+    with caplog.at_level(logging.ERROR, logger="llm_jobs"):
+        report = intake(replace(services, stacks=None, library=None), budget_s=60)  # type: ignore[arg-type]
+    [rejected] = report.rejected
+    assert rejected.error.startswith("unexpected AttributeError: ")
+    assert "Traceback" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["x" * 240 + ".yaml", "é" * 120 + ".yaml"])
