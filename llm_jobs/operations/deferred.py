@@ -66,15 +66,28 @@ def record_deferred(services: Services, deferred: Deferred) -> None:
     services.ledger.record_change(change)
 
 
+class Deferrals:
+    """Every document that was ever deferred. A look reads what was recorded since the one before, and nothing again."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._found: dict[str, Deferred] = {}
+        self._seen = 0
+
+    def look(self) -> list[Deferred]:
+        """Each as it stands now, oldest first."""
+        for change in self._ledger.changes_since(self._seen):
+            self._seen = max(self._seen, change.id or 0)
+            if change.field == FIELD:
+                told = self._found.get(change.job_hash)
+                since_ns = told.since_ns if told else change.recorded_ns or 0
+                self._found[change.job_hash] = replace(_read(change.value), since_ns=since_ns)
+        return list(self._found.values())
+
+
 def all_deferred(ledger: Ledger) -> list[Deferred]:
     """Every document that was ever deferred as it stands now, oldest first."""
-    found: dict[str, Deferred] = {}
-    for change in ledger.changes_since(0):
-        if change.field == FIELD:
-            told = found.get(change.job_hash)
-            since_ns = told.since_ns if told else change.recorded_ns or 0
-            found[change.job_hash] = replace(_read(change.value), since_ns=since_ns)
-    return list(found.values())
+    return Deferrals(ledger).look()
 
 
 def _read(value: Any) -> Deferred:

@@ -19,7 +19,7 @@ from llm_jobs.documents.parsing import read_pipeline
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.accept import parsed_documents, read_document
-from llm_jobs.operations.deferred import Deferred, Tie, record_deferred
+from llm_jobs.operations.deferred import Deferrals, Deferred, Tie, record_deferred
 from llm_jobs.operations.dependencies import Standing
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_in, document_names, named_document
@@ -41,14 +41,14 @@ def defer(
     path: Path,
     *,
     origin: str,
-    overrides: Overrides = NO_OVERRIDES,
-    as_of_ns: int | None = None,
+    deferrals: Deferrals | None = None,
 ) -> list[Deferred]:
-    """Record the jobs of a document that wait for others, and what for; none where it waits for nothing.
+    """Record the jobs of a document that wait for others, and what for; none where it waits for nothing. `deferrals`:
+    of whoever takes in many.
 
     Raises DocumentError, NotFound or SetupError, and has then recorded nothing.
     """
-    return put_off(services, prepare(services, path, origin=origin, overrides=overrides, as_of_ns=as_of_ns))
+    return put_off(services, prepare(services, path, origin=origin, deferrals=deferrals))
 
 
 def prepare(
@@ -59,6 +59,7 @@ def prepare(
     overrides: Overrides = NO_OVERRIDES,
     as_of_ns: int | None = None,
     details: Mapping[str, JsonValue] | None = None,
+    deferrals: Deferrals | None = None,
 ) -> list[Prepared]:
     """What `defer` would record: each with its text. `details`: of the submission that each will be. Writes nothing.
     Raises as `defer`."""
@@ -66,7 +67,7 @@ def prepare(
     if not _may_wait(path, text):
         return []
     pipeline = read_pipeline(path.name, text, max_bytes=services.settings.max_document_bytes)
-    writer = _Writer(services, origin, overrides, as_of_ns, details or {})
+    writer = _Writer(services, origin, overrides, as_of_ns, details or {}, deferrals)
     if pipeline is None:
         return writer.of_document(path, text)
     if overrides != NO_OVERRIDES:
@@ -136,8 +137,10 @@ class _Writer:
         overrides: Overrides,
         as_of_ns: int | None,
         details: Mapping[str, JsonValue],
+        deferrals: Deferrals | None,
     ) -> None:
         self._services = services
+        self._deferrals = deferrals
         self._origin = origin
         self._overrides = overrides
         self._as_of_ns = as_of_ns
@@ -150,7 +153,7 @@ class _Writer:
         if not rules.depends_on:
             return []
         name = parsed[0].name
-        if cycle := Standing(self._services).cycle(name, rules.depends_on):
+        if cycle := Standing(self._services, self._deferrals).cycle(name, rules.depends_on):
             at = ("job", "depends_on")
             raise DocumentError(
                 [

@@ -13,7 +13,7 @@ from functools import cached_property
 from llm_jobs.documents.formats.pipeline_of_jobs import cycle_in
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
-from llm_jobs.operations.deferred import Deferred, all_deferred, in_force, newest_waiting
+from llm_jobs.operations.deferred import Deferrals, Deferred, in_force, newest_waiting
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.services import Services
 
@@ -33,10 +33,16 @@ class Wait:
 class Standing:
     """One look at what is deferred. What is read of the ledger is read once."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, deferrals: Deferrals | None = None) -> None:
+        """`deferrals`: of whoever looks often."""
         self._services = services
-        self.every = all_deferred(services.ledger)
-        self._members = {(each.tie.id, each.tie.member): each for each in self.every if each.tie is not None}
+        self.every = (deferrals or Deferrals(services.ledger)).look()
+        self._submitted: dict[str, Submission | None] = {}
+
+    @cached_property
+    def _members(self) -> dict[tuple[str, str], Deferred]:
+        """The jobs of pipelines, by the pipeline's submission and their id in it."""
+        return {(each.tie.id, each.tie.member): each for each in self.every if each.tie is not None}
 
     @cached_property
     def open(self) -> list[Deferred]:
@@ -52,6 +58,8 @@ class Standing:
 
     def cycle(self, name: str, needs: Sequence[str]) -> list[str]:
         """The names of documents that would wait for each other for ever, were `name` to wait for `needs`."""
+        if not any(name in each.needs for each in self.every) and name not in needs:
+            return []
         graph = {each.name: list(each.needs) for each in newest_waiting(self.every) if each.tie is None}
         path = cycle_in({name: needs, **{key: value for key, value in graph.items() if key != name}})
         return path if name in path else []
@@ -69,10 +77,12 @@ class Standing:
         return self._of_job(each, submission)
 
     def _submission(self, need: str) -> Submission | None:
-        try:
-            return find_job(self._services, need)
-        except NotFound:
-            return None
+        if need not in self._submitted:
+            try:
+                self._submitted[need] = find_job(self._services, need)
+            except NotFound:
+                self._submitted[need] = None
+        return self._submitted[need]
 
     def _of_deferred(self, each: Deferred, need: str, other: Deferred) -> Wait | None:
         if other.state == "waiting":

@@ -21,6 +21,7 @@ from llm_jobs.errors import ImmutableError, LlmJobsError, SetupError
 from llm_jobs.files import refuse_existing
 from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.budgets import check_caps
+from llm_jobs.operations.deferred import Deferrals
 from llm_jobs.operations.deferring import defer, told
 from llm_jobs.operations.holding import hold_if_dear, is_slow_to_estimate
 from llm_jobs.operations.keep import keep, short_name
@@ -57,6 +58,7 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
     deferred: list[DeferredDocument] = []
     rejected: list[RejectedDocument] = []
     postponed: list[PostponedDocument] = []
+    deferrals = Deferrals(services.ledger)
     found = waiting_documents(services)
     waiting = [path for path in found if largest_bytes is None or _size(path) <= largest_bytes]
     remaining = len(found) - len(waiting)
@@ -65,7 +67,7 @@ def intake(services: Services, *, budget_s: float, largest_bytes: int | None = N
             remaining += len(waiting) - done
             break
         try:
-            if put_off := defer(services, path, origin="inbox"):
+            if put_off := defer(services, path, origin="inbox", deferrals=deferrals):
                 deferred += told(put_off)
                 _leave(path)
                 continue
