@@ -38,7 +38,8 @@ class Tally:
 
     @property
     def failed(self) -> int:
-        return self.rows - self.succeeded
+        """Rows of the last table, and rows that were left out before it."""
+        return self.rows - self.succeeded + self.skipped
 
     @property
     def cost_usd(self) -> float | None:

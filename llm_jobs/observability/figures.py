@@ -178,7 +178,7 @@ class Figures:
         """Of a job with several tables the rows of one are told; where the last fared worse, it is what counts."""
         self._seconds = self._seconds_now() if event.seconds is None else event.seconds
         rows = self._counts["rows"]
-        if event.failed * rows > (rows - self._counts["succeeded"]) * event.rows:
+        if (event.rows - event.succeeded) * rows > (rows - self._counts["succeeded"]) * event.rows:
             self._counts.update(rows=event.rows - rows, succeeded=event.succeeded - self._counts["succeeded"])
 
     def _job_broken(self, event: JobBroken) -> None:

@@ -60,6 +60,7 @@ def test_every_metric_that_a_document_may_name_has_a_value_and_no_other() -> Non
         ((CallReused(CALL, JOB, MODEL, 0.25), CallReused(CALL, JOB, MODEL, None)), {"reused": 2, "saved_usd": 0.25}),
         ((failed(), failed(), failed(retry_in_s=None)), {"retries": 2}),
         ((QuotaWaited(MODEL, JOB, 1.5, "tokens"), QuotaWaited(MODEL, JOB, 0.5, "requests")), {"quota_wait": 2.0}),
+        ((GOOD, GOOD, BAD, JobFinished(JOB, "reviews", "partial", 1, 1, 1)), {"rows": 3, "failed": 1}),
         ((STARTED, JobFinished(JOB, "reviews", "done", 8, 8, 0, seconds=2.5)), {"execution_time": 2.5}),
         ((STARTED, GOOD, GOOD, JobFinished(JOB, "reviews", "partial", 4, 3, 1)), {"rows": 4, "error_rate": 0.25}),
         ((STARTED, GOOD, BAD, JobFinished(JOB, "reviews", "done", 1, 1, 0)), {"rows": 2, "error_rate": 0.5}),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from llm_jobs.ledger.base import JobChange, Ledger
 from llm_jobs.operations.accept import read_document, record
 from llm_jobs.operations.deferred import all_deferred
 from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.intake import intake
 from llm_jobs.operations.launchable import launchable
 from llm_jobs.operations.overview import overview
 from llm_jobs.operations.recurring import submit_recurring
@@ -265,3 +269,28 @@ def test_a_job_of_a_pipeline_that_was_submitted_before_needs_no_file(house: Hous
     house.drop("chain.yaml", "pipeline: {jobs: [collector]}")
     assert step(house) == ["collector"]
     assert len(house.services.ledger.submissions(name="collector")) == 2
+
+
+class Counting:
+    """A ledger, and how many changes were read of it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.read = 0
+
+    def changes_since(self, change_id: int) -> Sequence[JobChange]:
+        found = self._ledger.changes_since(change_id)
+        self.read += len(found)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+
+def test_documents_that_wait_are_taken_in_without_reading_those_before_them_again(house: House) -> None:
+    for number in range(20):
+        house.keep("inbox", f"{number:02}.yaml", document(f"job_{number}", "depends_on: [never]"))
+    counting = Counting(house.services.ledger)
+    report = intake(replace(house.services, ledger=cast(Ledger, counting)), budget_s=60)
+    assert len(report.deferred) == 20
+    assert counting.read < 20

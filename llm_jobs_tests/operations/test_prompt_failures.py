@@ -122,6 +122,15 @@ def test_skip_makes_later_tables_without_the_row_and_the_job_says_so(house: Hous
     assert record.facts["skipped"] == 1
 
 
+def test_what_skip_left_out_is_asked_by_the_next_run_and_nothing_else(house: House, speaking: Speaking) -> None:
+    value = document("one", "FAIL", "two", handling=strategy("skip"), steps=(LABEL, PER_KIND))
+    report, _ = answered(house, value)
+    assert (report.rows, report.succeeded, report.failed) == (1, 1, 1)
+    before = len(speaking.bodies)
+    answered(house, value)
+    assert [asked(body) for body in speaking.bodies[before:]] == ["label FAIL"]
+
+
 def test_a_fallback_value_lets_the_row_go_on_and_is_never_a_success(house: House, speaking: Speaking) -> None:
     steps = (LABEL, {"name": "long", "text": "lengthen {{ label }}"})
     value = document("one", "FAIL", handling=strategy("fallback", value="unknown"), steps=steps)
