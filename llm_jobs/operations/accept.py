@@ -7,7 +7,7 @@ the submission is recorded, so that a kill in between leaves a file too many and
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,9 +119,28 @@ def record(
 ) -> list[Accepted]:
     """Keep a document that was read, and record that it was submitted. `details`: what brought that about. Raises
     SetupError where an alert of it could not be sent, or a condition names a connection that is not there."""
-    for job in document.jobs:
+    [accepted] = record_all(services, [document], origin=origin, as_of_ns=as_of_ns, details=details)
+    return accepted
+
+
+def record_all(
+    services: Services,
+    documents: Sequence[ReadDocument],
+    *,
+    origin: str,
+    as_of_ns: int | None = None,
+    details: Mapping[str, JsonValue] | None = None,
+) -> list[list[Accepted]]:
+    """The same of several documents: of all, or of none where it raises."""
+    for job in [job for document in documents for job in document.jobs]:
         check_channels(services.settings, services.environment, job)
         check_connections(services, job.policy.launch)
+    return [_recorded(services, document, origin, as_of_ns, details or {}) for document in documents]
+
+
+def _recorded(
+    services: Services, document: ReadDocument, origin: str, as_of_ns: int | None, details: Mapping[str, JsonValue]
+) -> list[Accepted]:
     for job in document.jobs:
         kept = services.settings.jobs / job.hash / f"{services.clock.now_ns()}_{short_name(document.name)}"
         if document.lock is not None:
@@ -131,7 +150,7 @@ def record(
         [
             replace(
                 _submission(job, document.name, document.text, origin, as_of_ns),
-                details={**(details or {}), OUTPUTS: [delivery_key(output) for output in job.policy.outputs]},
+                details={**details, OUTPUTS: [delivery_key(output) for output in job.policy.outputs]},
             )
             for job in document.jobs
         ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
-from llm_jobs.operations.accept import record
+from llm_jobs.operations.accept import record_all
 from llm_jobs.operations.deferred import Deferred, all_deferred
 from llm_jobs.operations.deferring import Prepared, prepare, put_off
 from llm_jobs.operations.dependencies import Standing, Wait
@@ -89,9 +89,8 @@ class ByHand:
                 put.append((each, prepared))
             else:
                 read.append((each, read_named(self._services, each, overrides)))
+        record_all(self._services, [one.document for _, one in read if one.document is not None], origin=origin)
         for each, one in read:
-            if one.document is not None:
-                record(self._services, one.document, origin=origin)
             self._ask(one.jobs, each)
         check_environment(self._services, [job for job, _ in self.asked])
         for each, prepared in put:

@@ -18,7 +18,7 @@ from llm_jobs.documents.job import Job
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import Submission
-from llm_jobs.operations.accept import ReadDocument, read_document, record
+from llm_jobs.operations.accept import ReadDocument, read_document, record_all
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.finding import document_names, example_document, kept_document
 from llm_jobs.operations.keep import newest_kept
@@ -81,9 +81,7 @@ def accept_named(
     A job that is named by its name or hash alone is not submitted again. Raises DocumentError or NotFound.
     """
     read = [read_named(services, each, overrides) for each in named]
-    for each in read:
-        if each.document is not None:
-            record(services, each.document, origin=origin)
+    record_all(services, [each.document for each in read if each.document is not None], origin=origin)
     return [each.jobs for each in read]
 
 

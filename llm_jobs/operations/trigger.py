@@ -16,7 +16,7 @@ from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import Denied, DocumentError, NotFound, Problem, SetupError
-from llm_jobs.operations.accept import Accepted, parsed_documents, read_document, record
+from llm_jobs.operations.accept import Accepted, parsed_documents, read_document, record_all
 from llm_jobs.operations.budgets import check_caps
 from llm_jobs.operations.deferred import all_deferred
 from llm_jobs.operations.deferring import prepare, put_off
@@ -63,7 +63,8 @@ def fire(
         for job in document.jobs:
             check_caps(services, job)
         hold_if_dear(services, document, path)
-    accepted = [one for _, document in read for one in record(services, document, origin=ORIGIN, details=details)]
+    recorded = record_all(services, [document for _, document in read], origin=ORIGIN, details=details)
+    accepted = [one for each in recorded for one in each]
     deferred = [each.name for _, put in prepared for each in put_off(services, put)]
     return Fired(accepted=accepted, deferred=deferred)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_jobs.errors import DocumentError
+from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.operations.by_hand import ByHand
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.release import release
@@ -120,3 +120,12 @@ def test_where_one_document_is_refused_nothing_is_submitted(house: House) -> Non
         by_hand(house, "nightly", "collector", "wrong")
     assert house.statuses() == {}
     assert house.services.ledger.changes_since(0) == []
+
+
+def test_where_an_alert_of_one_document_could_not_be_sent_nothing_is_submitted(house: House) -> None:
+    house.keep("documents", "first.yaml", document("first"))
+    alerts = "alerts: [{condition: failed > 0, action: slack}]"
+    house.keep("documents", "second.yaml", document("second", alerts))
+    with pytest.raises(SetupError, match="LLM_JOBS_SLACK_WEBHOOK_URL"):
+        by_hand(house, "first", "second")
+    assert house.statuses() == {}

@@ -66,6 +66,14 @@ def test_a_request_that_is_repeated_with_its_key_submits_nothing_again(house: Ho
     assert not fired(house, key="k2").is_repeat
 
 
+def test_where_one_of_several_documents_cannot_be_submitted_none_is(house: House) -> None:
+    alert = "alerts: [{condition: failed > 0, action: slack}]"
+    house.keep("recurring", "spices.yaml", document("spices", WEBHOOK, alert, text=TEXT))
+    with pytest.raises(SetupError, match="LLM_JOBS_SLACK_WEBHOOK_URL"):
+        fired(house, key="k1")
+    assert not house.services.ledger.latest_jobs(10)
+
+
 def test_a_document_that_depends_on_a_job_waits_for_it_and_the_repetition_knows(house: House) -> None:
     house.keep("recurring", "fruits.yaml", document("fruits", WEBHOOK, "depends_on: first", text=TEXT))
     assert fired(house, key="k1") == Fired(accepted=[], deferred=["fruits"])
