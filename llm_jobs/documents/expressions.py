@@ -8,7 +8,7 @@ Invariant: the same text and the same values give the same result.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jinja2 import Undefined, nodes
 from jinja2.exceptions import TemplateError, TemplateSyntaxError, UndefinedError
@@ -33,9 +33,12 @@ class Expression:
         self._evaluate = _ENVIRONMENT.compile_expression(text, undefined_to_none=False)
 
     def value(self, values: Mapping[str, object]) -> object:
-        """What it comes to. Raises RowError where the values do not fit it: one is missing, or of another kind."""
+        """What it comes to; what gives its items one after the other, as a list.
+
+        Raises RowError where the values do not fit it: one is missing, or of another kind.
+        """
         try:
-            found = self._evaluate(values)
+            found = _listed(self._evaluate(values))
         except UndefinedError as error:
             raise RowError(f"{self._where}, {self.text!r}: {error}; there are: {', '.join(values) or 'none'}") from None
         except _MISFITS as error:
@@ -47,6 +50,13 @@ class Expression:
     def is_true(self, values: Mapping[str, object]) -> bool:
         """Whether it holds. Raises as `value`."""
         return bool(self.value(values))
+
+
+def _listed(value: object) -> object:
+    """A filter such as `map` gives an iterator, which would hold of every row, and could be read once."""
+    if isinstance(value, str | bytes | list | tuple | Mapping | Undefined) or not isinstance(value, Iterable):
+        return value
+    return list(value)
 
 
 @functools.lru_cache(maxsize=1024)

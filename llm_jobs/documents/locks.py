@@ -28,7 +28,7 @@ class PinModel(Model):
     name: str = _Text
     asked: str = _Text
     version: str = _Text
-    digest: str = Field(pattern=r"[0-9a-f]{64}")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class PinnedModelModel(Model):

@@ -89,7 +89,10 @@ def with_profile(job: Part, profile: Part, at: KeyPath, checks: Checks) -> Part:
         elif key == "batch_size":
             job = job.put(("input", key), part) if job.get("input") else job
         elif key == "mode":
-            job = _unsaid(job, ("mode",)).put((key,), part)
+            job = _unsaid(job, (key,)).without(key)
+            job = job if part.value is None else job.put((key,), part)
+        elif key == "on_status" and part.value is None:
+            job = _unsaid(job, (key,)).without(key)
         elif key == "on_status":
             job = _with_rules(job, part)
         elif key not in LISTS and key not in NOT_IN_PROFILES:
@@ -127,7 +130,12 @@ def _with_rules(job: Part, rules: Part) -> Part:
     own = [at for at, step in asking(job) if step.get("on_status") is not None]
     for at in [(), *own]:
         for status, rule in rules.entries():
-            job = job.put((*at, "on_status", status), rule)
+            here = (*at, "on_status")
+            stated = job.at(here)
+            if rule.value is not None:
+                job = job.put((*here, status), rule)
+            elif stated is not None:
+                job = job.put(here, stated.without(status))
     return job
 
 

@@ -50,15 +50,16 @@ def loaded(setup: Mapping[str, Any], memory_mb: int) -> Answer:
     try:
         return LANGUAGES[setup["language"]](setup, memory_mb)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a user's code raises
-        return Unloaded(error)
+        return unloaded(told(error))
 
 
-class Unloaded:
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
+def unloaded(reason: str) -> Answer:
+    """An error raised again and again would grow by its own traceback each time: what is kept is what it says."""
 
-    def __call__(self, inputs: Mapping[str, Any]) -> Any:
-        raise self._error
+    def answer(inputs: Mapping[str, Any]) -> Any:
+        raise Thrown(reason)
+
+    return answer
 
 
 def answered(answer: Answer, inputs: Mapping[str, Any]) -> bytes:
@@ -86,7 +87,7 @@ def told(error: BaseException) -> str:
 
 
 class Thrown(Exception):
-    """What JavaScript code threw."""
+    """Says all that is to be told: what JavaScript code threw, or why code could not be loaded."""
 
 
 def python(setup: Mapping[str, Any], memory_mb: int) -> Answer:

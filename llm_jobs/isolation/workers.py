@@ -53,12 +53,13 @@ class Workers:
 
         Raises CallTimeout, and TransientError where it died or said what is no line.
         """
+        if kind not in self._pools:
+            await self._make_room()
         pool = self._pools.get(kind)
         if pool is None:
             pool = self._pools[kind] = _Pool(kind, self._environment, self._at_once)
         self._pools.move_to_end(kind)
-        await self._make_room()
-        return await pool.ask(message, timeout_s)
+        return await pool.ask(message, timeout_s)  # busy from here on, and so not made room of
 
     async def aclose(self) -> None:
         """Kill every worker."""
@@ -69,9 +70,9 @@ class Workers:
 
     async def _make_room(self) -> None:
         for kind, pool in list(self._pools.items()):
-            if len(self._pools) <= MOST_KINDS:
+            if len(self._pools) < MOST_KINDS:
                 return
-            if not pool.is_busy:
+            if not pool.is_busy and self._pools.get(kind) is pool:
                 del self._pools[kind]
                 await pool.aclose()
 

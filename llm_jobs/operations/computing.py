@@ -106,7 +106,7 @@ class TaskWork:
     def _values(self, outputs: Values) -> Values:
         try:
             return self._shaped(outputs)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:  # not as declared; not what JSON can say
             raise RowError(f"step {self._step.name}: {error}") from None
 
     def _means(self) -> Means:

@@ -1,16 +1,16 @@
 """A frozen job as a person would write it: the keys of a YAML job, every step with what it needs. Pure.
 
-Invariant: what is written is the same job, hash and all. Prompts stand in line; whole requests (batch files, command
-scripts) and texts that are no templates have no such form and are refused.
+Invariant: what is written is the same job, hash and all, and asks the same servers. Prompts stand in line; whole
+requests (batch files, command scripts) and texts that are no templates have no such form and are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from llm_jobs.documents.job import Input, Job
 from llm_jobs.documents.json_value import JsonValue
-from llm_jobs.documents.model_refs import ModelChoice
+from llm_jobs.documents.model_refs import ModelChoice, ModelRef
 from llm_jobs.documents.steps import (
     CompoundStep,
     FilterStep,
@@ -25,10 +25,11 @@ from llm_jobs.documents.steps import (
 from llm_jobs.errors import DocumentError, Problem
 
 Step = dict[str, JsonValue]
-MODEL_COLUMN = "model"
+# The model that a name means where nothing else is said of it; None where the catalogue does not know it.
+Usual = Callable[[str], ModelRef | None]
 
 
-def written_job(job: Job) -> dict[str, JsonValue]:
+def written_job(job: Job, *, usual: Usual) -> dict[str, JsonValue]:
     """The members of `job:`. Raises DocumentError for a job that cannot be written so."""
     members: dict[str, JsonValue] = {"name": job.name}
     table = _table(job.input)
@@ -39,8 +40,8 @@ def written_job(job: Job) -> dict[str, JsonValue]:
     if job.epoch is not None:
         members["epoch"] = job.epoch
     if job.graph:
-        return {**members, "steps": list(_written(job.graph))}
-    return {**members, "prompts": list(_written(job.steps))}
+        return {**members, "steps": list(_written(job.graph, usual))}
+    return {**members, "prompts": list(_written(job.steps, usual))}
 
 
 def _table(source: Input) -> dict[str, JsonValue] | None:
@@ -53,33 +54,31 @@ def _table(source: Input) -> dict[str, JsonValue] | None:
     return {**table, "types": dict(source.types)} if source.types else table
 
 
-def _written(steps: Sequence[GraphStep]) -> Iterator[Step]:
-    for index, step in enumerate(steps):
-        after = steps[index + 1] if index + 1 < len(steps) else None
-        before = steps[index - 1] if index else None
-        if (isinstance(step, SweepStep) and _is_of_models(step, after)) or _is_of_prompt(step, after):
-            continue
-        if isinstance(before, GroupStep) and _is_of_prompt(before, step):
-            yield {**_step(step), "reduce": _reduce(before)}
-        else:
-            yield _step(step)
+def _written(steps: Sequence[GraphStep], usual: Usual) -> Iterator[Step]:
+    halves = [_halves(steps, index) for index in range(len(steps))]
+    said = {id(half) for pair in halves for half in pair if half is not None}
+    for step, (_, group) in zip(steps, halves, strict=True):
+        if id(step) not in said:
+            yield {**_step(step, usual), "reduce": _reduce(group)} if group is not None else _step(step, usual)
 
 
-def _is_of_prompt(step: GraphStep, after: GraphStep | None) -> bool:
-    """Whether a group is half of a prompt with `reduce`, which says it whole."""
-    is_half = isinstance(step, GroupStep) and isinstance(after, PromptStep) and step.name == f"{after.name}.rows"
-    return is_half and not (isinstance(after, PromptStep) and after.choice is not None and after.choice.kind == "each")
+def _halves(steps: Sequence[GraphStep], index: int) -> tuple[SweepStep | None, GroupStep | None]:
+    """The steps before a prompt that it says itself: by `for_each_model` and by `reduce`."""
+    prompt = steps[index]
+    if not isinstance(prompt, PromptStep):
+        return None, None
+    column = prompt.choice.column if prompt.choice is not None and prompt.choice.kind == "each" else None
+    group = steps[index - 1] if index else None
+    if not isinstance(group, GroupStep) or group.name != f"{prompt.name}.rows" or column not in (None, *group.by):
+        group = None
+    place = index - 1 - (group is not None)
+    sweep = steps[place] if place >= 0 else None
+    return (sweep if isinstance(sweep, SweepStep) and sweep.column == column else None), group
 
 
-def _is_of_models(step: SweepStep, after: GraphStep | None) -> bool:
-    """Whether a sweep is half of `for_each_model`, which the prompt after it says whole."""
-    choice = after.choice if isinstance(after, PromptStep) else None
-    return choice is not None and choice.kind == "each" and step.column == choice.column
-
-
-def _step(step: GraphStep) -> Step:
+def _step(step: GraphStep, usual: Usual) -> Step:
     if isinstance(step, PromptStep):
-        return _prompt(step)
+        return _prompt(step, usual)
     if isinstance(step, RequestStep):
         raise DocumentError([_unwritten(f"step {step.name}, which sends whole requests", "prompts and tasks")])
     made: Step = {"name": step.name}
@@ -94,7 +93,7 @@ def _step(step: GraphStep) -> Step:
     elif isinstance(step, GroupStep):
         made["reduce"] = _reduce(step)
     else:
-        made |= _compound(step)
+        made |= _compound(step, usual)
     return made | _place(step)
 
 
@@ -103,8 +102,8 @@ def _place(step: GraphStep) -> Step:
     return {**({} if needs is None else {"needs": list(needs)}), **({} if when is None else {"when": when})}
 
 
-def _compound(step: CompoundStep) -> Step:
-    inner: list[JsonValue] = list(_written(step.steps))
+def _compound(step: CompoundStep, usual: Usual) -> Step:
+    inner: list[JsonValue] = list(_written(step.steps, usual))
     if step.kind == "first":
         return {"first_of": inner}
     if step.kind == "all":
@@ -129,7 +128,7 @@ def _aggregate(text: str) -> JsonValue:
     return {function: column} if column else function
 
 
-def _prompt(step: PromptStep) -> Step:
+def _prompt(step: PromptStep, usual: Usual) -> Step:
     if not step.templated:
         raise DocumentError([_unwritten(f"the literal text of prompt {step.name}", "prompts that are templates")])
     made: Step = {"name": step.name}
@@ -137,7 +136,7 @@ def _prompt(step: PromptStep) -> Step:
         made["text"] = step.messages[0].content
     else:
         made["messages"] = [{"role": message.role, "content": message.content} for message in step.messages]
-    made |= {"model": step.model.name} if step.choice is None else _choice(step.choice)
+    made |= _model(step.model, usual) if step.choice is None else _choice(step.choice)
     if step.parameters:
         made["parameters"] = dict(step.parameters)
     if step.schema is not None:
@@ -149,14 +148,32 @@ def _prompt(step: PromptStep) -> Step:
     return made | _place(step)
 
 
+def _model(model: ModelRef, usual: Usual) -> Step:
+    """The model, and the address and the variable of its key where a document said them."""
+    made: Step = {"model": model.name}
+    known = usual(model.name)
+    if known is None or _address(known) != _address(model):
+        made["endpoint"] = model.base_url
+    if model.key is not None:
+        made["api_key"] = f"${{{model.key}}}"
+    return made
+
+
+def _address(model: ModelRef) -> str:
+    return model.identity_url or model.base_url
+
+
 def _choice(choice: ModelChoice) -> Step:
     names: list[JsonValue] = [candidate.model.name for candidate in choice.candidates]
     if choice.kind == "each":
         return {"for_each_model": names}
     if choice.kind == "fallback":
         return {"fallback": names}
-    weights: Mapping[str, float | None] = {each.model.name: each.weight for each in choice.candidates}
-    return {"models": {name: weight for name, weight in weights.items() if weight is not None}}
+    return {"models": [_weighted(each.model.name, each.weight) for each in choice.candidates]}
+
+
+def _weighted(name: str, weight: float | None) -> JsonValue:
+    return name if weight is None else {"name": name, "weight": weight}
 
 
 def _unwritten(what: str, rule: str) -> Problem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from llm_jobs.documents.expressions import compile_expression
+from llm_jobs.documents.expressions import Expression, compile_expression
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import RowError
 from llm_jobs.prompts.rendering import WHOLE_ROW, compile_value
@@ -17,6 +17,7 @@ from llm_jobs.results.schemas import Check, compile_check
 from llm_jobs.tasks.base import Schema
 
 Row = Mapping[str, JsonValue]
+_JSON = (str, int, float, list, tuple, Mapping, type(None))
 _ALONE = re.compile(r"\s*\{\{(?:(?!\{\{|\}\}).)*\}\}\s*", re.DOTALL)
 
 
@@ -65,11 +66,20 @@ def _told(error: ValueError) -> str:
     return str(error).replace("the answer: ", "").replace("the answer", "it")
 
 
+def _value(expression: Expression, row: Mapping[str, object], where: str) -> JsonValue:
+    value = expression.value(row)
+    if not isinstance(value, _JSON):
+        raise RowError(
+            f"{where}: {expression.text!r} comes to a {type(value).__name__}, which is no value; is a method called?"
+        )
+    return value  # type: ignore[return-value]
+
+
 def _compiled(value: JsonValue, where: str, schema: Schema) -> Callable[[Row], JsonValue]:
     if isinstance(value, str) and _ALONE.fullmatch(value) and schema.get("type") != "string":
         text = value.strip()[2:-2].strip()
         expression = compile_expression(text, where=where)
         if WHOLE_ROW in expression.names:
-            return lambda row: expression.value({WHOLE_ROW: row, **row})  # type: ignore[return-value]
-        return lambda row: expression.value(row)  # type: ignore[return-value]
+            return lambda row: _value(expression, {WHOLE_ROW: row, **row}, where)
+        return lambda row: _value(expression, row, where)
     return compile_value(value, templated=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.tasks.base import Surroundings, Task, Values
@@ -90,12 +91,18 @@ def _json_in(block: dict[str, JsonValue]) -> Iterator[JsonValue]:
     """The value of a block that says it is JSON, or does not say what it is, and can be read as such."""
     if block["language"] in ("json", ""):
         try:
-            yield json.loads(str(block["text"]), parse_constant=_refuse)
+            yield json.loads(str(block["text"]), parse_constant=_refuse, parse_float=_finite)
         except (ValueError, RecursionError):
             return
 
 
-def _refuse(text: str) -> float:
+def _finite(text: str) -> float:
+    """1e999 is written as JSON writes numbers, and is too large for one."""
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _refuse(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
 

@@ -20,6 +20,8 @@ from llm_jobs.errors import DocumentError, RowError
         ("'a' in tags", {"tags": ["a", "b"]}, True),
         ("missing is defined", {"here": 1}, False),
         ("grade.score > 3", {"grade": {"score": 4}}, True),
+        ("scores | select('gt', 3)", {"scores": [1, 2]}, False),
+        ("scores | select('gt', 3)", {"scores": [1, 4]}, True),
     ],
 )
 def test_an_expression_says_what_it_reads(text: str, values: dict[str, object], expected: bool) -> None:

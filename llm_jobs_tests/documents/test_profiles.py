@@ -127,6 +127,13 @@ def test_rules_are_replaced_status_by_status() -> None:
     assert rules["first"]["empty"] == ()
 
 
+def test_null_takes_one_rule_away_or_all() -> None:
+    one = parsed("on_status: {empty: null}").policy.on_status
+    assert {name: sorted(rules) for name, rules in one.items()}["first"] == ["truncated"]
+    assert parsed("on_status: null").policy.on_status == {}
+    assert parsed("mode: null").policy.mode == "online"
+
+
 def test_what_others_added_to_jobs_may_stand_in_a_profile() -> None:
     document = parsed("logging: {level: DEBUG}\ndescription: tried\nversion: 2.0.0\npriority: hot\nlabels: {x: y}")
     assert (document.policy.description, document.policy.version, document.policy.priority) == ("tried", "2.0.0", "hot")

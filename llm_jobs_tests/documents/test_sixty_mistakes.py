@@ -105,6 +105,20 @@ MISTAKES = {
     "an unknown stack": JOB + ROWS + "  stack: missing #!\n",
     "an unknown step that is needed": JOB + ROWS + "  steps:\n    - {name: a, text: Hello, needs: [missing]} #!\n",
     "a step that needs itself": JOB + ROWS + "  steps:\n    - {name: a, text: Hello, needs: [a]} #!\n",
+    "a step of an earlier table that is needed": JOB
+    + ROWS
+    + "  steps:\n    - {name: a, text: Hello}\n    - {name: b, split: text}\n"
+    + "    - {name: c, text: Hello, needs: [a]} #!\n",
+    "a step of a later table that is needed": JOB
+    + ROWS
+    + "  steps:\n    - {name: a, text: Hello, needs: [c]} #!\n    - {name: b, split: text}\n"
+    + "    - {name: c, text: Hello}\n",
+    "several models of a step that asks none": JOB
+    + ROWS
+    + "  steps:\n    - {name: a, reduce: {aggregate: {n: count}}, for_each_model: [counted]} #!\n",
+    "a model twice, once with a weight": JOB
+    + ROWS
+    + "  prompts: [{name: a, text: Hello, models: [x, {name: x, weight: 2}]}] #!\n",
     "a filter that is no expression": JOB + ROWS + "  steps:\n    - {name: a, filter: 'text =='} #!\n",
     "a condition that is no expression": JOB + ROWS + "  steps:\n    - {name: a, text: Hello, when: 'text =='} #!\n",
     "a step of two kinds": JOB + ROWS + "  steps:\n    - {name: a, filter: 'text == 1', split: text} #!\n",

@@ -112,6 +112,12 @@ def test_a_mistake_is_refused_with_its_line(value: Any, what: str, remedy: str) 
     assert remedy in (found[0].remedy or "")
 
 
+def test_a_mistake_in_a_later_message_is_told_where_it_stands() -> None:
+    with pytest.raises(DocumentError) as caught:
+        parsed([HELLO, {**HELLO, "parameters": {"api_key": "x"}}])
+    assert [problem.key for problem in caught.value.problems] == ["[1].parameters.api_key"]
+
+
 def test_a_profile_or_another_table_cannot_be_chosen() -> None:
     with pytest.raises(DocumentError, match="--profile"):
         parsed(HELLO, profile="p")

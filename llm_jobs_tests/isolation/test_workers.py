@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ import psutil
 import pytest
 
 from llm_jobs.errors import CallTimeout, TransientError
+from llm_jobs.isolation.worker_program import Thrown, loaded
 from llm_jobs.isolation.workers import MOST_KINDS, WorkerKind, Workers
 
 SOURCE = """
 import os, time
+
+def rests():
+    time.sleep(600)
 
 def pid():
     return os.getpid()
@@ -99,7 +104,7 @@ def test_code_that_cannot_be_loaded_says_why_to_each_row(tmp_path: Path) -> None
         of = kind(tmp_path, "pid", more="\nraise KeyError('not today')\n")
         return [await said(workers, of), await said(workers, of)]
 
-    assert with_workers(work) == [{"error": "KeyError: 'not today' (line 17 of the script)"}] * 2
+    assert with_workers(work) == [{"error": "KeyError: 'not today' (line 20 of the script)"}] * 2
 
 
 def test_the_kind_that_was_asked_longest_ago_makes_room(tmp_path: Path) -> None:
@@ -109,6 +114,34 @@ def test_the_kind_that_was_asked_longest_ago_makes_room(tmp_path: Path) -> None:
         return len(children())
 
     assert with_workers(work) == MOST_KINDS
+
+
+def test_code_that_cannot_be_loaded_costs_the_last_row_no_more_than_the_first() -> None:
+    answer = loaded({"language": "none"}, 1)
+    depths = []
+    for _ in range(3):
+        with pytest.raises(Thrown, match="KeyError: 'none'") as caught:
+            answer({})
+        depths.append(len(list(traceback.walk_tb(caught.value.__traceback__))))
+    assert len(set(depths)) == 1
+
+
+def test_no_room_is_made_of_a_kind_that_is_about_to_be_asked(tmp_path: Path) -> None:
+    async def work(workers: Workers) -> None:
+        await said(workers, kind(tmp_path, "pid"))
+        resting = [
+            asyncio.create_task(said(workers, kind(tmp_path, "rests", more=f"# {number}"), timeout_s=600))
+            for number in range(MOST_KINDS - 1)
+        ]
+        while len(children()) < MOST_KINDS:
+            await asyncio.sleep(0)
+        await asyncio.gather(*(said(workers, kind(tmp_path, "pid", more=f"# new {number}")) for number in range(2)))
+        for each in resting:
+            each.cancel()
+        await asyncio.gather(*resting, return_exceptions=True)
+
+    with_workers(work)
+    assert children() == []
 
 
 def test_a_cancelled_question_leaves_no_process(tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ def test_each_model_of_a_list_is_asked_about_each_row(house: House, speaking: Sp
     assert dict(speaking.asked) == {"gpt-4.1-mini": 3, "gpt-4.1-nano": 3, "gpt-4.1": 3}
 
 
+def test_each_model_of_a_list_is_asked_about_each_group(house: House, speaking: Speaking) -> None:
+    models = [MODEL, "openai/gpt-4.1-nano"]
+    _, rows = answered(house, document({**PER_KIND, "text": "{{ rows | length }}", "for_each_model": models}))
+    assert [(row["kind"], row["model"], row["n"], row["per_kind"]) for row in rows] == [
+        ("a", models[0], 2, "[2]"),
+        ("a", models[1], 2, "[2]"),
+        ("b", models[0], 1, "[1]"),
+        ("b", models[1], 1, "[1]"),
+    ]
+    assert dict(speaking.asked) == {"gpt-4.1-mini": 2, "gpt-4.1-nano": 2}
+
+
 def test_a_row_that_fails_before_a_split_is_a_failed_row_of_the_result(house: House) -> None:
     rows = [{"id": 1, "text": "one\n\ntwo"}, {"id": 2, "text": "FAIL"}]
     steps = ({"name": "clean", "text": "{{ text }}"}, PARTS, PART, SHORT)

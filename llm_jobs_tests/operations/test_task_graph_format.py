@@ -126,6 +126,24 @@ def test_prompts_filters_and_loops_of_a_yaml_job_are_tasks_too(house: GraphHouse
     assert len(house.rows(house.folder / "g.json")) == 1
 
 
+SAVED = {"id": "saved", "type": "SaveToFileTask", "input": {"path": "a.csv"}, "dependencies": {"*": {"id": "load"}}}
+
+
+@pytest.mark.parametrize(
+    ("stated", "paths"),
+    [
+        ({}, ["a.csv"]),
+        ({"output": {"path": "b.csv"}}, ["b.csv", "a.csv"]),
+        ({"output": [{"path": "b.csv"}, {"path": "c.csv"}]}, ["b.csv", "c.csv", "a.csv"]),
+    ],
+)
+def test_what_a_task_saves_is_saved_beside_the_outputs_that_the_document_states(
+    house: GraphHouse, stated: dict[str, Any], paths: list[str]
+) -> None:
+    [job] = house.accepted(house.write("g.json", {"tasks": [LOAD, SAVED], **stated}))
+    assert [output.place for output in job.policy.outputs] == paths
+
+
 EPOCHS = {"id": "c", "output": "epochs"}
 MISTAKES: list[tuple[Any, str, str]] = [
     ({"tasks": [{"id": "a"}]}, "'type' is missing", "type"),

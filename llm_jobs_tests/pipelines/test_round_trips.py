@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.operations.graphs import usual_model
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
 from llm_jobs.pipelines.builder import Builder
@@ -81,6 +83,31 @@ def test_python_and_back(services: Services, documents: list[dict[str, Any]], jo
     assert hashes([resolved(services, "g.json", json.dumps(value)) for value in read]) == hashes(jobs)
 
 
+def rewritten(services: Services, job: Job) -> Job:
+    """The job that the document written of a job is."""
+    written = {"job": written_job(job, usual=partial(usual_model, services))}
+    return resolved(services, "g.json", json.dumps(written))
+
+
 def test_a_frozen_job_is_written_as_the_document_of_the_same_job(services: Services, jobs: list[Job]) -> None:
-    written = [{"job": written_job(job)} for job in jobs]
-    assert hashes([resolved(services, "g.json", json.dumps(value)) for value in written]) == hashes(jobs)
+    assert hashes([rewritten(services, job) for job in jobs]) == hashes(jobs)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "models: [simulated, simulated/small]",
+        "models: [simulated, {name: simulated/small, weight: 3}]",
+        "models: {simulated: 2, simulated/small: 3}",
+        "fallback: [simulated/small, simulated]",
+        "for_each_model: [simulated/small, simulated], reduce: {by: [id]}",
+        "for_each_model: [simulated/small, simulated], reduce: {by: [model, id], aggregate: {n: count}}",
+        "model: openai/m, endpoint: 'http://127.0.0.1:9/v1', api_key: '${MY_KEY}'",
+        "model: openai/m, api_key: '${MY_KEY}'",
+    ],
+)
+def test_a_frozen_job_is_written_with_the_models_and_servers_that_it_asks(services: Services, asked: str) -> None:
+    steps = f"[{{name: said, text: 'Say it.', {asked}}}]"
+    job = resolved(services, "g.yaml", f"job: {{name: j, input: {{rows: [{{id: 1}}]}}, steps: {steps}}}")
+    again = rewritten(services, job)
+    assert (again.hash, again.models) == (job.hash, job.models)

@@ -52,6 +52,7 @@ def test_tables_are_rows_of_cells_with_their_head() -> None:
         ("```json\n{broken\n```\n\n~~~json\nnull\n~~~\n", None, [None]),
         ("```python\n1\n```\n", None, []),
         ("```json\nNaN\n```\n", None, []),
+        ("```json\n[1e999]\n```\n", None, []),
         ("no fence at all: {}", None, []),
         ("```json\n" + "[" * 100_000 + "\n```\n", None, []),
     ],

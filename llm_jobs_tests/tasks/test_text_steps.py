@@ -97,6 +97,8 @@ def test_the_flow_of_the_reference_runs_from_documents_to_vectors(house: House, 
         ("n > 1", "boolean", [False, True]),
         ("text | upper", "string", ["A", "B"]),
         ("text ~ n", "any", ["a1", "b2"]),
+        ("[text] | map('upper')", "any", ['["A"]', '["B"]']),
+        ("range(n)", "any", ["[0]", "[0,1]"]),
         ("[n, n + 1]", "any", ["[1,2]", "[2,3]"]),
         (7, "integer", [7, 7]),
     ],
@@ -116,7 +118,12 @@ def test_a_later_step_reads_what_an_expression_came_to(answer: Answer) -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind", "reason"),
-    [("text", "integer", "declared is integer"), ("n / 0", "number", "ZeroDivisionError")],
+    [
+        ("text", "integer", "declared is integer"),
+        ("n / 0", "number", "ZeroDivisionError"),
+        ("text.upper", "any", "comes to a builtin_function_or_method"),
+        ("[text.upper]", "any", "not JSON serializable"),
+    ],
 )
 def test_a_row_that_does_not_fit_an_expression_fails_alone(answer: Answer, value: str, kind: str, reason: str) -> None:
     _, [row] = answer([step("expression", value=value, type=kind)], [{"n": 1, "text": "a"}])

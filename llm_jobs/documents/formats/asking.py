@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.job import AnswerStatus, FollowUp
@@ -41,7 +42,7 @@ def _weighted(
                 rule="models is a weighted set, fallback an ordered list; a prompt has one of them",
                 remedy=f"remove `{other}` or `models`",
             )
-    names = sorted((model.name, model.weight) for model in models)
+    names = sorted(((model.name, model.weight) for model in models), key=itemgetter(0))
     return _chosen("weighted", names, (*at, "models"), checks)
 
 

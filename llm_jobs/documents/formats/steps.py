@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
-from llm_jobs.documents.graphs import cycle_of
+from llm_jobs.documents.formats.needs import check_needs
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.models import JobModel
 from llm_jobs.documents.parsed import (
@@ -26,7 +26,6 @@ from llm_jobs.documents.parsed import (
 from llm_jobs.documents.step_models import Aggregation, MessageModel, PhaseModel, PromptModel, ReduceModel, StepModel
 from llm_jobs.documents.steps import FilterStep, GroupStep, Message, SplitStep, SweepStep
 from llm_jobs.documents.text import KeyPath
-from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError
 
 # The key that tells a step's kind, and the keys of a step that belong to that kind beside `name`.
@@ -71,42 +70,14 @@ class StepParser:
         return tuple(self._phases(job.phases))
 
     def _level(self, steps: Sequence[StepModel], at: KeyPath, *, in_compound: bool) -> Iterator[ParsedStep]:
-        """Steps of one level; the names that `needs` may use are those of the same table."""
-        before: list[str] = []
+        """Steps of one level."""
         for index, step in enumerate(steps):
             here = (*at, index)
             for parsed in self._step(step, here):
-                if isinstance(parsed, ParsedTableStep) and not isinstance(parsed.step, FilterStep):
-                    if in_compound:
-                        self._refuse(here, f"{step.name} makes other rows", "steps within a step keep its rows")
-                    before = []
-                self._check_needs(step, [other.name for other in steps], before, here)
+                if in_compound and isinstance(parsed, ParsedTableStep) and not isinstance(parsed.step, FilterStep):
+                    self._refuse(here, f"{step.name} makes other rows", "steps within a step keep its rows")
                 yield parsed
-            before.append(step.name)
-        self._check_cycle(steps, at)
-
-    def _check_cycle(self, steps: Sequence[StepModel], at: KeyPath) -> None:
-        """Only of what is written: that a step comes after the one before it gives way to `needs`."""
-        needs = {step.name: [name for name in step.needs or () if name != step.name] for step in steps}
-        if cycle := cycle_of(needs):
-            index = next(index for index, step in enumerate(steps) if step.name in cycle)
-            self._checks.refuse(
-                (*at, index, "needs"),
-                f"steps wait for each other: {' -> '.join(cycle)}",
-                rule="a step comes after those that it needs",
-                remedy="leave one of these needs out",
-            )
-
-    def _check_needs(self, step: StepModel, names: Sequence[str], before: Sequence[str], at: KeyPath) -> None:
-        for index, name in enumerate(step.needs or ()):
-            if name not in names or name == step.name:
-                self._checks.refuse(
-                    (*at, "needs", index),
-                    f"step {step.name} needs {name!r}, which is no step beside it",
-                    value=name,
-                    rule=f"there are: {', '.join(other for other in names if other != step.name) or 'no others'}",
-                    remedy=did_you_mean(name, names, otherwise="name one of these, or leave it out"),
-                )
+        check_needs(steps, at, self._checks)
 
     def _step(self, step: StepModel, at: KeyPath) -> Iterator[ParsedStep]:
         self._checks.column(step.name, (*at, "name"))
@@ -166,6 +137,7 @@ class StepParser:
 
     def _asking(self, step: StepModel, at: KeyPath) -> Iterator[ParsedStep]:
         """A prompt, and before it what makes the rows that it asks about."""
+        asks = any(getattr(step, key) is not None for key in _ASKING)
         if step.for_each_model:
             yield self._table(
                 SweepStep(name=f"{step.name}.models", column=MODEL_COLUMN, values=tuple(step.for_each_model)), at
@@ -174,17 +146,20 @@ class StepParser:
             aggregate = {name: _aggregate(said) for name, said in step.reduce.aggregate.items()}
             for name in (*step.reduce.by, *aggregate):
                 self._checks.column(name, (*at, "reduce"))
-            grouped = any(getattr(step, key) is not None for key in _ASKING)
-            name = f"{step.name}.rows" if grouped else step.name
-            yield self._table(_group(name, step.reduce, aggregate), at)
-            if not grouped:
-                self._check_no_levels(step, step.reduce, at)
+            name = f"{step.name}.rows" if asks else step.name
+            by = _columns_of(step, step.reduce)
+            yield self._table(_group(name, by, step.reduce, aggregate), at)
+            if not asks:
+                self._check_asks_nothing(step, step.reduce, at)
                 if not aggregate:
                     self._refuse((*at, "reduce"), f"step {step.name} computes nothing", "a prompt, or `aggregate`")
                 return
         yield self._question(step, at)
 
-    def _check_no_levels(self, step: StepModel, reduce: ReduceModel, at: KeyPath) -> None:
+    def _check_asks_nothing(self, step: StepModel, reduce: ReduceModel, at: KeyPath) -> None:
+        if step.for_each_model:
+            key = "for_each_model"
+            self._refuse((*at, key), f"step {step.name} asks nothing", f"{key} is said of a prompt")
         for key in ("max_input_tokens", "combine"):
             if getattr(reduce, key) is not None:
                 self._refuse((*at, "reduce", key), f"step {step.name} asks nothing", f"{key} is said of a prompt")
@@ -235,16 +210,22 @@ class StepParser:
         self._checks.refuse(at, what, rule=rule, remedy="correct it, or leave it out", value=value)
 
 
+def _columns_of(step: StepModel, reduce: ReduceModel) -> tuple[str, ...]:
+    """The columns that a group shares; of several models each is asked about a group of its own."""
+    is_of_model = bool(step.for_each_model) and MODEL_COLUMN not in reduce.by
+    return (*reduce.by, MODEL_COLUMN) if is_of_model else tuple(reduce.by)
+
+
 def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _group(name: str, reduce: ReduceModel, aggregate: Mapping[str, str]) -> GroupStep:
+def _group(name: str, by: tuple[str, ...], reduce: ReduceModel, aggregate: Mapping[str, str]) -> GroupStep:
     combine = reduce.combine
     written = [] if combine is None else combine.messages or [MessageModel(role="user", content=combine.text or "")]
     return GroupStep(
         name=name,
-        by=tuple(reduce.by),
+        by=by,
         aggregate=aggregate,
         max_input_tokens=reduce.max_input_tokens,
         combine=tuple(Message(role=message.role, content=message.content) for message in written),

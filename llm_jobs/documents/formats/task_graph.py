@@ -136,8 +136,8 @@ class _Translation:
         named = root.holding(PurePath(self.checks.source.file).stem)
         job_part = stated if stated.get("name") else stated.replaced({"name": named})
         job_part = job_part.replaced({"steps": _listed(steps, root)})
-        if self._outputs and job_part.get("output") is None:
-            job_part = job_part.replaced({"output": _listed(self._outputs, root)})
+        if self._outputs:
+            job_part = job_part.replaced({"output": _listed([*_stated(job_part.get("output")), *self._outputs], root)})
         made = root.replaced({"job": job_part})
         return Source(self.checks.source.file, made.value, made.lines)
 
@@ -310,6 +310,13 @@ def _takes_needs(step: Mapping[str, JsonValue]) -> bool:
     return not {"split", "for_each"} & step.keys() and not (
         "reduce" in step and not {"text", "messages", "prompt", "version"} & step.keys()
     )
+
+
+def _stated(outputs: Part | None) -> list[Part]:
+    """The destinations that stand beside the tasks: none, one, or a list."""
+    if outputs is None or outputs.value is None:
+        return []
+    return [each for _, each in outputs.members()] if isinstance(outputs.value, list) else [outputs]
 
 
 def _listed(parts: Sequence[Part], at: Part) -> Part:

@@ -128,7 +128,7 @@ class _Reader:
             self._check(message, index)
         rows = tuple(_row(message) for message in kind.messages)
         self.checks.columns(ParsedInput(kind="inline", rows=rows, at=at), ())
-        parameters = self._parameters(first)
+        parameters = self._parameters(first, at)
         step = self._prompt(first, parameters, at) if _is_plain(first) else self._task(first, parameters, at)
         return ParsedDocument(
             format="task_message",
@@ -157,10 +157,10 @@ class _Reader:
                 remedy="write the task under `task_type`, or remove it",
             )
 
-    def _parameters(self, message: TaskMessageModel) -> dict[str, JsonValue]:
+    def _parameters(self, message: TaskMessageModel, at: tuple[int, ...]) -> dict[str, JsonValue]:
         own = {key: getattr(message, key) for key in ("temperature", "max_tokens")}
         declared = {**message.parameters, **{key: value for key, value in own.items() if value is not None}}
-        self.checks.parameters(message.parameters, (0, "parameters"))
+        self.checks.parameters(message.parameters, (*at, "parameters"))
         self.checks.problems += unknown_parameters(self.checks.source.file, declared, self._choices.parameters)
         return overridden(declared, self._choices.parameters)
 
