@@ -141,7 +141,7 @@ def _change(plan: JobPlan, change: FieldCost) -> str:
 
 def _told(plan: JobPlan, difference: Difference) -> str:
     """Digests of tables tell nobody anything."""
-    if difference.effect != "rows":
+    if difference.effect != "rows" or not difference.path.startswith("input"):
         return difference.told()
     gone = "" if plan.rows.gone is None else f", {plan.rows.gone:,} gone"
     return f"{plan.rows.new:,} new, {plan.rows.changed:,} changed{gone}"

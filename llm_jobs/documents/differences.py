@@ -1,21 +1,21 @@
 """In what two jobs, or two calls, differ, and what of it makes another question. Pure: values in, values out.
 
 A path is written as a person would point: `steps[0].parameters.temperature`, `body.messages[1].content`. Steps are
-paired by name, those that were renamed in their order. Of tables only the digests are compared here.
+paired by name, those that were renamed in their order. The steps of a graph that ask no model are told by name:
+`steps.large.where`. Of tables only the digests are compared here.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from llm_jobs.documents.identity import TRANSPORT_FIELDS
 from llm_jobs.documents.job import Job
-from llm_jobs.documents.steps import PromptStep, Step
+from llm_jobs.documents.steps import CompoundStep, GraphStep, PromptStep, RequestStep, Step, TaskStep
+from llm_jobs.documents.text_changes import shown_text, text_change
 
 # calls:   every call of the step is another question.
 # rows:    another table; only rows that differ in what prompts read are other questions.
@@ -23,11 +23,6 @@ from llm_jobs.documents.steps import PromptStep, Step
 # job:     another job and result, of the same questions.
 # nothing: not identity; the same job.
 Effect = Literal["calls", "rows", "samples", "job", "nothing"]
-
-SHOWN_CHARACTERS = 60
-_CONTEXT = 12
-_WORDS = re.compile(r"\S+|\s+")
-_MOST_COMPARISONS = 40_000  # a tenth of a second at worst
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +98,7 @@ def _identity(old: Job, new: Job) -> Iterator[Difference]:
     for at, step in enumerate(old.steps):
         if at not in pairs:
             yield Difference(path=f"steps[{at}]", old=step.name, new=ABSENT, effect="job")
+    yield from _others(old, new)
     if old.input.identity() != new.input.identity():
         yield _input(old, new)
     if old.sample != new.sample:
@@ -111,6 +107,35 @@ def _identity(old: Job, new: Job) -> Iterator[Difference]:
         yield Difference(path="epoch", old=old.epoch, new=new.epoch)
     if old.run != new.run:
         yield Difference(path="run", old=old.run, new=new.run, effect="job")
+
+
+def _others(old: Job, new: Job) -> Iterator[Difference]:
+    """Of the steps that ask no model. What a task computes reaches the questions after it; the others choose rows."""
+    before, after = (dict(_not_asking(job.graph)) for job in (old, new))
+    for name in [*after, *(name for name in before if name not in after)]:
+        a, b = before.get(name), after.get(name)
+        effect: Effect = "calls" if isinstance(b or a, TaskStep) else "rows"
+        if a is None or b is None:
+            kinds = (ABSENT if each is None else str(each.identity()["kind"]) for each in (a, b))
+            yield Difference(path=f"steps.{name}", old=next(kinds), new=next(kinds), effect=effect)
+            continue
+        for path, x, y in _walk(_own_members(a), _own_members(b), f"steps.{name}"):
+            yield Difference(
+                path=path, old=x, new=y, effect="job" if path.startswith(f"steps.{name}.needs") else effect
+            )
+
+
+def _not_asking(graph: Iterable[GraphStep]) -> Iterator[tuple[str, GraphStep]]:
+    for step in graph:
+        if not isinstance(step, PromptStep | RequestStep):
+            yield step.name, step
+        if isinstance(step, CompoundStep):
+            yield from _not_asking(step.steps)
+
+
+def _own_members(step: GraphStep) -> dict[str, object]:
+    """What identifies a step, those within it left out."""
+    return {name: value for name, value in step.identity().items() if name != "steps"}
 
 
 def _input(old: Job, new: Job) -> Difference:
@@ -146,8 +171,10 @@ def _effect(path: str, old: Step, new: Step) -> Effect:
     """Whether a member of a step's identity reaches the model."""
     top, _, below = path.partition(".")
     top = top.partition("[")[0]
-    if top in ("name", "answer_pointer"):
+    if top in ("name", "answer_pointer", "needs"):
         return "job"
+    if top == "when":
+        return "rows"
     if top in ("parameters", "body") and below.partition(".")[0].partition("[")[0] in TRANSPORT_FIELDS:
         return "job"
     if top == "schema" and not (_sends_schema(old) or _sends_schema(new)):
@@ -206,48 +233,5 @@ def _same(old: object, new: object) -> bool:
     return old == new and isinstance(old, bool) == isinstance(new, bool)
 
 
-def text_change(old: str, new: str) -> str:
-    """Where two texts differ, word by word, with some characters around it: `…rate the [-review-]{+film+} from…`."""
-    start = _common_start(old, new)
-    start = start[: start.rfind(" ") + 1]
-    end = _common_start(old[len(start) :][::-1], new[len(start) :][::-1])[::-1]
-    end = end[end.find(" ") :] if " " in end else ""
-    between = _between(old[len(start) : len(old) - len(end)], new[len(start) : len(new) - len(end)])
-    return _around(start, first=True) + between + _around(end, last=True)
-
-
-def _common_start(old: str, new: str) -> str:
-    differs = (at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
-    return old[: next(differs, min(len(old), len(new)))]
-
-
-def _between(old: str, new: str) -> str:
-    words, others = _WORDS.findall(old), _WORDS.findall(new)
-    if len(words) * len(others) > _MOST_COMPARISONS:
-        return _replaced(old, new)
-    parts = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, words, others, autojunk=False).get_opcodes():
-        before, after = "".join(words[a:b]), "".join(others[c:d])
-        parts.append(_around(before) if kind == "equal" else _replaced(before, after))
-    return "".join(parts)
-
-
-def _replaced(old: str, new: str) -> str:
-    return (f"[-{_shown_text(old)}-]" if old else "") + (f"{{+{_shown_text(new)}+}}" if new else "")
-
-
-def _around(text: str, *, first: bool = False, last: bool = False) -> str:
-    """The ends of an unchanged stretch that touch a change."""
-    if len(text) <= 2 * _CONTEXT:
-        return text
-    head = "" if first else text[:_CONTEXT]
-    tail = "" if last else text[-_CONTEXT:]
-    return f"{head}…{tail}"
-
-
 def _shown(value: object) -> str:
-    return _shown_text(value if isinstance(value, str) else repr(value))
-
-
-def _shown_text(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return shown_text(value if isinstance(value, str) else repr(value))

@@ -16,12 +16,22 @@ from llm_jobs.documents.differences import (
     call_members,
     job_differences,
     paired_steps,
-    text_change,
 )
 from llm_jobs.documents.identity import CallIdentity
 from llm_jobs.documents.job import Input, Job, Policy
 from llm_jobs.documents.model_refs import Endpoint, ModelRef
-from llm_jobs.documents.steps import Message, PromptStep, RequestStep
+from llm_jobs.documents.steps import (
+    CompoundStep,
+    FilterStep,
+    GraphStep,
+    Message,
+    PromptStep,
+    RequestStep,
+    SplitStep,
+    TaskStep,
+    asking_steps,
+)
+from llm_jobs.documents.text_changes import text_change
 
 MODEL = ModelRef(name="m", provider="openai", upstream="m-1", base_url="http://a")
 STEP = PromptStep(name="said", model=MODEL, messages=(Message(role="user", content="Say {{ x }}"),))
@@ -143,3 +153,36 @@ def test_a_text_of_many_words_is_compared_at_once() -> None:
 )
 def test_values_are_shown_beside_each_other(old: object, new: object, shown: str) -> None:
     assert Difference(path="x", old=old, new=new).told() == shown
+
+
+GRAPH: tuple[GraphStep, ...] = (
+    FilterStep(name="large", where="x > 1"),
+    TaskStep(name="twice", task="expression", version="1", inputs={"value": "{{ x * 2 }}"}, outputs={"": {}}),
+    CompoundStep(name="turns", kind="loop", steps=(replace(STEP, needs=("a",), when="x > 1"),), at_most=2),
+)
+
+
+def graph_of(*changed: GraphStep) -> Job:
+    """The job with the steps of `GRAPH`, those of the same name changed."""
+    by_name = {step.name: step for step in (*GRAPH, *changed)}
+    return replace(JOB, steps=asking_steps(by_name.values()), graph=tuple(by_name.values()), hash="")
+
+
+@pytest.mark.parametrize(
+    ("step", "path", "effect"),
+    [
+        (replace(GRAPH[0], where="x > 2"), "steps.large.where", "rows"),
+        (replace(GRAPH[1], inputs={"value": "{{ x }}"}), "steps.twice.inputs.value", "calls"),
+        (replace(GRAPH[1], needs=()), "steps.twice.needs", "job"),
+        (replace(GRAPH[2], at_most=3), "steps.turns.at_most", "rows"),
+        (replace(GRAPH[2], steps=(replace(STEP, when="x > 1"),)), "steps[0].needs", "job"),
+        (replace(GRAPH[2], steps=(replace(STEP, needs=("a",)),)), "steps[0].when", "rows"),
+        (SplitStep(name="part", column="x"), "steps.part", "rows"),
+    ],
+)
+def test_each_member_of_a_graph_is_told(step: GraphStep, path: str, effect: str) -> None:
+    old, new = graph_of(), graph_of(step)
+    assert told(old, new) == {path: effect}
+    assert told(new, old) == {path: effect}
+    assert told(old, old) == {}
+    assert old.hash != new.hash
