@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, takewhile
 
 from llm_jobs.documents.differences import Difference, call_differences, call_members, job_differences, paired_steps
 from llm_jobs.documents.frozen import job_from_json
@@ -16,6 +16,7 @@ from llm_jobs.errors import RowError
 from llm_jobs.ledger.base import Submission, Trace
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.looking_back import table_before
+from llm_jobs.operations.nearest_rows import nearest_rows
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
 from llm_jobs.operations.walking import Visit, WalkedRow, walk
@@ -44,6 +45,8 @@ class Wanted:
     steps: Sequence[PreparedStep]
     row: WalkedRow
     visit: Visit
+    columns: Collection[str] | None = None  # of the table, where the row is one of it; None: those that no step makes
+    known: dict[str, Mapping[int, WalkedRow]] = field(default_factory=dict)  # by job: what was found for the row before
 
 
 def nearest(services: Services, wanted: Wanted, jobs: Sequence[Submission]) -> Nearest | None:
@@ -61,9 +64,9 @@ def nearest(services: Services, wanted: Wanted, jobs: Sequence[Submission]) -> N
 
 def _recorded(services: Services, wanted: Wanted, submission: Submission, old: Job) -> Nearest | None:
     pair = paired_steps(old, wanted.job)[wanted.visit.step]
-    if pair is None or (walked := _walked(services, wanted, submission, old)) is None:
+    if pair is None or (walked := _walked(services, wanted, submission, old, pair)) is None:
         return None
-    visit = next((visit for visit in reversed(walked.visits) if visit.step == pair), None)
+    visit = _same_visit(wanted, walked, pair)
     if visit is None or visit.call.call_hash == wanted.visit.call.call_hash:
         return None
     traces = services.ledger.traces(visit.call.call_hash)
@@ -97,11 +100,27 @@ def _renewal(call: Call) -> int:
     return call.recency.renewal if call.recency else 0
 
 
-def _walked(services: Services, wanted: Wanted, submission: Submission, old: Job) -> WalkedRow | None:
+def _same_visit(wanted: Wanted, walked: WalkedRow, step: int) -> Visit | None:
+    """The call of the same turn, where a step was asked several times; the last where there were fewer turns."""
+    turn = sum(visit.step == wanted.visit.step for visit in takewhile(_is_not(wanted.visit), wanted.row.visits))
+    visits = [visit for visit in walked.visits if visit.step == step]
+    return visits[min(turn, len(visits) - 1)] if visits else None
+
+
+def _is_not(visit: Visit) -> Callable[[Visit], bool]:
+    return lambda other: other is not visit
+
+
+def _walked(services: Services, wanted: Wanted, submission: Submission, old: Job, step: int) -> WalkedRow | None:
     """The counterpart of the row in another job, taken as far as that one has answers."""
+    if (known := wanted.known.get(submission.job_hash)) is not None:
+        return known.get(step)
     with table_before(services, submission, old) as table:
         if table is None:
             return None
+        if old.graph:
+            known = wanted.known[submission.job_hash] = nearest_rows(services, old, table, wanted.row)
+            return known.get(step)
         found = _counterpart(wanted.row, chain.from_iterable(table.batches()))
     if found is None:
         return None
@@ -141,7 +160,14 @@ def _because(wanted: Wanted, old: Job, before: WalkedRow, visit: Visit) -> Itera
         if name in before.values and before.values[name] == value:
             continue
         if _matters(wanted, name, before.values.get(name)):
-            yield f"the answer of steps[{made[name]}]" if name in made else f"input.rows[{row.number}].{name}"
+            yield f"the answer of steps[{made[name]}]" if name in made else _place(wanted, name)
+
+
+def _place(wanted: Wanted, column: str) -> str:
+    """Where a column comes from that is no answer: the table, or a step that computes."""
+    if wanted.columns is not None and column not in wanted.columns:
+        return f"the column {column}"
+    return f"input.rows[{wanted.row.number}].{column}"
 
 
 def _matters(wanted: Wanted, column: str, value: JsonValue) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -38,6 +38,7 @@ from llm_jobs.sources.tables import Table
 # at this moment. failed: asked before, and no answer came. new: never asked.
 CallState = Literal["answered", "cut off", "in flight", "failed", "new"]
 Row = Mapping[str, JsonValue]
+Columns = Collection[str] | None
 
 _CALL_HASH = re.compile(f"[0-9a-f]{{{HASH_LENGTH}}}")
 
@@ -95,7 +96,7 @@ def why_row(
 
 def _why(services: Services, job: Job, found: Named, row: str, *, sample: int, against: str | None) -> RowWhy:
     steps = prepared_steps(services, job)
-    walked = _found(services, job, steps, found.path, row, sample)
+    walked, columns = _found(services, job, steps, found.path, row, sample)
     jobs = _jobs_before(services, job, found, against)
     old = job_from_json(jobs[0].job) if jobs else None
     return RowWhy(
@@ -103,7 +104,7 @@ def _why(services: Services, job: Job, found: Named, row: str, *, sample: int, a
         job_name=job.name,
         row=walked.number,
         sample=walked.sample,
-        calls=tuple(_calls(services, job, steps, walked, jobs)),
+        calls=tuple(_calls(services, job, steps, walked, columns, jobs)),
         problem=walked.problem,
         before=jobs[0].job_hash if jobs else None,
         changes=() if old is None else job_differences(old, job),
@@ -112,7 +113,8 @@ def _why(services: Services, job: Job, found: Named, row: str, *, sample: int, a
 
 def _found(
     services: Services, job: Job, steps: Sequence[PreparedStep], document: Path | None, row: str, sample: int
-) -> WalkedRow:
+) -> tuple[WalkedRow, Columns]:
+    """The row, and the columns that it has of the table, as far as that is not told by its steps."""
     if sample >= job.sample:
         raise NotFound(f"the job asks for {job.sample} answers per row, counted from 0; there is no sample {sample}")
     with planned_table(services, job, document=document) as table:
@@ -122,18 +124,18 @@ def _found(
         if _CALL_HASH.fullmatch(row):
             for walked in walk(services.ledger, steps, rows, samples=job.sample):
                 if any(visit.call.call_hash == row for visit in walked.visits):
-                    return walked
+                    return walked, None
             raise NotFound(f"no row of job {job.hash} ({job.name}) needs the call {row}")
         column, is_key, text = row.partition("=")
         for number, values in rows:
             if _text(values.get(column)) == text if is_key else number == _number(row):
-                return list(walk(services.ledger, steps, [(number, values)], samples=sample + 1))[-1]
+                return list(walk(services.ledger, steps, [(number, values)], samples=sample + 1))[-1], None
         raise NotFound(f"the table of job {job.hash} ({job.name}) has {table.rows} rows from 0 on, and none is {row!r}")
 
 
 def _found_in_graph(
     services: Services, job: Job, table: Table, steps: Sequence[PreparedStep], row: str, sample: int
-) -> WalkedRow:
+) -> tuple[WalkedRow, Columns]:
     """A row of the graph's first table that asks something, or, by the hash of a call, of any."""
     column, is_key, text = row.partition("=")
     by_hash = _CALL_HASH.fullmatch(row) is not None
@@ -141,14 +143,17 @@ def _found_in_graph(
     for each in chain.from_iterable(dry_rows(services, job, table, steps)):
         if isinstance(each, Hidden):
             continue
-        walked = each.walked
+        walked, columns = each.walked, table.schema.names if each.table == 0 else ()
+        if each.table == first:
+            walked.number //= job.sample
         if by_hash:
-            if any(visit.call.call_hash == row for visit in walked.visits):
-                return walked
-        elif each.table == first and walked.sample == sample:
-            number = walked.number // job.sample
-            if _text(walked.values.get(column)) == text if is_key else number == _number(row):
-                return walked
+            is_it = any(visit.call.call_hash == row for visit in walked.visits)
+        elif is_key:
+            is_it = each.table == first and walked.sample == sample and _text(walked.values.get(column)) == text
+        else:
+            is_it = each.table == first and walked.sample == sample and walked.number == _number(row)
+        if is_it:
+            return walked, columns
     raise NotFound(f"no row of job {job.hash} ({job.name}) is {row!r}, as far as its graph is answered")
 
 
@@ -181,13 +186,20 @@ def _jobs_before(services: Services, job: Job, found: Named, against: str | None
 
 
 def _calls(
-    services: Services, job: Job, steps: Sequence[PreparedStep], row: WalkedRow, jobs: Sequence[Submission]
+    services: Services,
+    job: Job,
+    steps: Sequence[PreparedStep],
+    row: WalkedRow,
+    columns: Columns,
+    jobs: Sequence[Submission],
 ) -> Iterator[CallWhy]:
+    known: dict[str, Mapping[int, WalkedRow]] = {}
     for visit in row.visits:
         traces = services.ledger.traces(visit.call.call_hash)
         near = None
-        if visit.answer is None and not job.graph:  # rows of a graph's tables have no counterparts that are known
-            near = nearest(services, Wanted(job=job, steps=steps, row=row, visit=visit), jobs)
+        if visit.answer is None:
+            wanted = Wanted(job=job, steps=steps, row=row, visit=visit, columns=columns, known=known)
+            near = nearest(services, wanted, jobs)
         yield CallWhy(
             call_hash=visit.call.call_hash,
             step=visit.step,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from random import Random
 from typing import Any
@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from llm_jobs.documents.frozen import job_from_json
+from llm_jobs.documents.job import Job
 from llm_jobs.errors import DocumentError
+from llm_jobs.operations.dry_run import DryRow, Hidden, dry_rows
 from llm_jobs.operations.examine import examine_named
 from llm_jobs.operations.plan import JobPlan, plan_named
+from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.preflight import check_environment
-from llm_jobs.operations.so_far import answered_so_far, is_answered
+from llm_jobs.operations.services import Services
+from llm_jobs.operations.so_far import answered_so_far, is_answered, prepared_steps
 from llm_jobs.operations.why import why_row
 from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.operations.spoken import MODEL
@@ -153,3 +157,75 @@ def test_why_tells_of_a_row_of_a_graph_what_is_answered_and_what_is_new(house: H
         [why] = why_row(services, "2", str(path))
     assert [(call.step_name, call.state) for call in why.calls] == [("short", "answered"), ("mood", "new")]
     assert "steps[1].messages[0].content" in {change.path for change in why.changes}
+
+
+def why(house: House, value: Mapping[str, Any], row: str) -> list[tuple[str, str, tuple[str, ...], tuple[str, ...]]]:
+    """Of each call of a row that would be asked: its step, its state, in what it differs from the nearest recorded
+    call, and because of what."""
+    path = house.write("job.json", value)
+    with house.entry.open_services() as services:
+        [found] = why_row(services, row, str(path))
+    return [
+        (call.step_name, call.state, tuple(each.path for each in near.differences), near.because)
+        for call in found.calls
+        if (near := call.nearest) is not None
+    ]
+
+
+def test_why_finds_the_nearest_call_of_a_graphs_row_where_its_step_was_changed(house: House) -> None:
+    run(house, document(*GRAPH))
+    value = document(*GRAPH[:3], {**MOOD, "text": "temper of {{ part }}"}, *GRAPH[4:])
+    assert why(house, value, "2") == [
+        ("mood", "new", ("body.messages[0].content",), ("steps[1].messages[0].content",)),
+    ]
+
+
+def test_why_finds_the_row_with_the_same_key_wherever_it_stands(house: House) -> None:
+    steps = (SHORT | {"text": "shorten {{ text }}"}, {"name": "all", "reduce": {"aggregate": {"n": "count"}}})
+    run(house, document(*steps))
+    rows = [{**ROWS[2], "text": "another"}, ROWS[0]]
+    assert why(house, document(*steps, rows=rows), "0") == [
+        ("short", "new", ("body.messages[0].content",), ("input.rows[0].text",))
+    ]
+    with house.entry.open_services() as services:
+        [found] = why_row(services, "0", str(house.folder / "job.json"))
+    near = found.calls[0].nearest
+    assert near is not None
+    assert near.differences[0].old == "shorten four"
+
+
+def test_why_names_the_answer_that_made_a_later_question_another(house: House) -> None:
+    before = (
+        {"name": "short", "text": "shorten {{ text }}"},
+        {"name": "long", "text": "lengthen {{ short }}"},
+        PER_KIND,
+    )
+    run(house, document(*before))
+    after = ({"name": "short", "text": "cut {{ text }}"}, *before[1:])
+    path = house.write("other.json", document(*after[:1], PER_KIND, name="other"))
+    house.answer(path)  # so that the first answer is known
+    assert why(house, document(*after), "id=2") == [
+        ("long", "new", ("body.messages[0].content",), ("the answer of steps[0]",))
+    ]
+
+
+def test_why_finds_a_group_by_the_columns_that_it_goes_by(house: House) -> None:
+    steps = (SHORT | {"text": "shorten {{ text }}"}, PER_KIND)
+    run(house, document(*steps))
+    value = document(steps[0], {**PER_KIND, "text": "put together: " + str(PER_KIND["text"])})
+    [job] = house.accept(house.write("job.json", value))
+    with house.entry.open_services() as services:
+        rows = [each for batch in dry(services, job) for each in batch if isinstance(each, DryRow) and each.table == 1]
+    wanted = next(each.walked for each in rows if each.walked.values["kind"] == "b").visits[-1].call.call_hash
+    assert why(house, value, wanted) == [
+        ("per_kind", "new", ("body.messages[0].content",), ("steps[1].messages[0].content",))
+    ]
+
+
+def test_why_of_a_graph_says_where_nothing_like_it_was_recorded(house: House) -> None:
+    assert why(house, document(*GRAPH), "0") == []
+
+
+def dry(services: Services, job: Job) -> Iterator[list[DryRow | Hidden]]:
+    with planned_table(services, job, document=None) as table:
+        yield from dry_rows(services, job, table, prepared_steps(services, job))
