@@ -5,7 +5,7 @@ Reads whatever shape it finds; what is no job is validation's to refuse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from llm_jobs.documents.parts import Part
 from llm_jobs.documents.text import KeyPath
@@ -13,7 +13,7 @@ from llm_jobs.documents.text import KeyPath
 LISTS = ("prompts", "steps", "phases")
 _INNER = ("steps", "first_of")
 _OTHER_KINDS = ("task", "filter", "split", "for_each", "first_of", "steps")
-_ASKING = ("text", "messages", "prompt", "version")
+ASKING = ("text", "messages", "prompt", "version")  # a step that says one of these asks a model
 # Parameters that have a key of their own beside `parameters`.
 OWN = ("temperature", "max_tokens")
 
@@ -31,9 +31,15 @@ def asking(job: Part) -> Iterator[tuple[KeyPath, Part]]:
     for at, step in every_step(job):
         keys = step.value if isinstance(step.value, dict) else {}
         is_other = at[0] == "steps" and any(key in keys for key in _OTHER_KINDS)
-        only_computes = "reduce" in keys and not any(key in keys for key in _ASKING)
+        only_computes = "reduce" in keys and not any(key in keys for key in ASKING)
         if not is_other and not only_computes and (at[0] != "phases" or "prompt" in keys):
             yield at, step
+
+
+def may_need(step: Mapping[str, object]) -> bool:
+    """Whether a step of these keys may say what it needs. One that makes rows comes after all that is before it."""
+    only_computes = "reduce" in step and not any(key in step for key in ASKING)
+    return not only_computes and "split" not in step and "for_each" not in step
 
 
 def with_parameter(job: Part, at: KeyPath, name: str, part: Part) -> Part:

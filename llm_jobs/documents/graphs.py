@@ -40,11 +40,14 @@ def in_order(needs: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def cycle_of(needs: Mapping[str, Iterable[str]]) -> list[str]:
-    """Nodes that wait for each other, in their order, the first also at the end; none where there are none."""
+    """Nodes that wait for each other, each before one that it needs, from the first of `needs` on and with that one at
+    the end again; none where there are none."""
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
-        return list(reversed(error.args[1]))
+        circle = list(reversed(error.args[1]))[1:]
+        first = circle.index(next(name for name in needs if name in circle))
+        return [*circle[first:], *circle[: first + 1]]
     return []
 
 

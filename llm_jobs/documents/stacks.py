@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import Field
 
+from llm_jobs.documents.asked import LISTS
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
@@ -25,9 +26,8 @@ from llm_jobs.documents.text import Source
 from llm_jobs.documents.validation import raise_if_any, validate
 from llm_jobs.documents.variables import Variables, is_read_by_name
 
-BODY = ("model", "models", "fallback", "on_status", "prompts", "steps", "phases")
 _MODELS = ("model", "models", "fallback")
-_ASKING = ("prompts", "steps", "phases")
+BODY = (*_MODELS, "on_status", *LISTS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ def read_stack(source: Source) -> StackModel:
     raise_if_any(problems)
     assert model is not None
     checks = Checks(source)
-    written = [key for key in _ASKING if getattr(model, key) is not None]
+    written = [key for key in LISTS if getattr(model, key) is not None]
     if len(written) != 1:
         checks.refuse(
             (written[1],) if written else (),
@@ -150,7 +150,7 @@ def _stated(parameters: Part | None, checks: Checks) -> dict[str, JsonValue]:
 
 def check_single(job: Part, checks: Checks) -> None:
     """Refuse steps beside a stack."""
-    for key in _ASKING:
+    for key in LISTS:
         if job.get(key) is not None:
             checks.refuse(
                 ("job", key),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from llm_jobs.documents.formats.pipeline_of_jobs import cycle_in
+from llm_jobs.documents.graphs import cycle_of
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.operations.deferred import Deferrals, Deferred, in_force, newest_waiting
@@ -61,7 +61,7 @@ class Standing:
         if not any(name in each.needs for each in self.every) and name not in needs:
             return []
         graph = {each.name: list(each.needs) for each in newest_waiting(self.every) if each.tie is None}
-        path = cycle_in({name: needs, **{key: value for key, value in graph.items() if key != name}})
+        path = cycle_of({name: needs, **{key: value for key, value in graph.items() if key != name}})
         return path if name in path else []
 
     def _wait(self, each: Deferred, need: str) -> Wait | None:

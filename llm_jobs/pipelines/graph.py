@@ -10,11 +10,11 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
+from llm_jobs.documents.asked import ASKING, may_need
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.pipelines.outputs import output_of
-from llm_jobs.pipelines.task_graphs import may_need
 from llm_jobs.tasks.base import OWN
 from llm_jobs.tasks.registry import Tasks
 
@@ -111,7 +111,7 @@ class Graph:
     def _column(self, step: Step, output: str) -> str | None:
         name = str(step["name"])
         if "task" not in step:
-            is_text = "split" in step or any(key in step for key in ("text", "messages", "prompt", "version"))
+            is_text = "split" in step or any(key in step for key in ASKING)
             return name if output == name or (is_text and output in ("text", "answer")) else None
         task = self._tasks.get(str(step["task"]))
         found = output_of(task, output)

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from llm_jobs.documents.asked import ASKING
 from llm_jobs.documents.json_value import JsonValue
 
 Step = Mapping[str, JsonValue]
 _SHAPES = {"task": "[{}]", "filter": "{{{}}}", "rows": "{{{{{}}}}}", "prompt": "({})"}
-_ASKING = ("text", "messages", "prompt", "version")
 
 
 def mermaid(steps: Sequence[Step]) -> str:
@@ -81,7 +81,7 @@ def _shape(step: Step) -> str:
         return _SHAPES["task"]
     if "filter" in step:
         return _SHAPES["filter"]
-    return _SHAPES["rows" if is_table(step) and not set(_ASKING) & step.keys() else "prompt"]
+    return _SHAPES["rows" if is_table(step) and not set(ASKING) & step.keys() else "prompt"]
 
 
 def _label(step: Step) -> str:

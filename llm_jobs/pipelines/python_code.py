@@ -13,9 +13,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from llm_jobs.documents.asked import may_need
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError, Problem
-from llm_jobs.pipelines.task_graphs import may_need
 
 Step = Mapping[str, JsonValue]
 NAME = "graph"

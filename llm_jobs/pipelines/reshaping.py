@@ -200,8 +200,7 @@ def _aggregates(step: GroupStep, table: pa.Table) -> dict[int, Row]:
         function, column = aggregation(text)
         wanted.append(([], "count_all") if column is None else (column, AGGREGATIONS[function]))
     found = table.group_by(_GROUP, use_threads=False).aggregate(wanted)
-    columns = [found.column(at + 1).to_pylist() for at in range(len(wanted))]
-    numbers = found.column(0).to_pylist() if found.column_names[0] == _GROUP else found.column(_GROUP).to_pylist()
+    numbers, *columns = (column.to_pylist() for column in found.columns)
     names = list(step.aggregate)
     return {
         number: dict(zip(names, values, strict=True))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 
 from llm_jobs.documents.expressions import Expression, compile_expression
+from llm_jobs.documents.graphs import cycle_of
 from llm_jobs.documents.steps import (
     CompoundStep,
     FilterStep,
@@ -123,10 +123,8 @@ def _expression(text: str | None, step: str) -> Expression | None:
 
 def _check_order(needs: Mapping[int, Iterable[int]], names: Mapping[int, str]) -> None:
     """Raise DocumentError where steps wait for each other, naming them in their order."""
-    try:
-        TopologicalSorter(needs).prepare()
-    except CycleError as error:
-        raise DocumentError([_cycle([names[index] for index in reversed(error.args[1])])]) from None
+    if cycle := cycle_of({names[index]: [names[other] for other in needed] for index, needed in needs.items()}):
+        raise DocumentError([_cycle(cycle)])
 
 
 def _cycle(path: Sequence[str]) -> Problem:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from llm_jobs.documents.asked import may_need
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.pipelines.outputs import reference
 
@@ -19,7 +20,6 @@ OUTPUT = "output"  # what the one output of a step is called
 
 _KINDS = ("filter", "split", "for_each")
 _OWN_KEYS = ("name", "needs", "when", "purpose")
-_ASKING = ("text", "messages", "prompt", "version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,6 @@ def _item(step: Step) -> Item:
     if inner := _inner(step):
         item["subgraph"] = task_graph(inner)
     return item
-
-
-def may_need(step: Step) -> bool:
-    """Whether a step may say what it needs; one that makes rows comes after all that is before it."""
-    return not {"split", "for_each"} & step.keys() and ("reduce" not in step or bool(set(_ASKING) & step.keys()))
 
 
 def _type(step: Step) -> str:

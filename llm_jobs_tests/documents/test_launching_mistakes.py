@@ -53,6 +53,12 @@ def test_one_name_stands_for_a_list_and_a_window_may_reach_to_the_end_of_the_day
     assert (rules.depends_on, rules.windows[0].end_s, rules.on_partial) == (("collect",), 86_400, "wait")
 
 
+def test_a_semicolon_within_a_text_ends_no_query() -> None:
+    check = "SELECT COUNT(*) FROM t WHERE state = 'new;seen'"
+    rules = rules_of(f'  conditions: [{{type: data_available, check: "{check};"}}]\n')
+    assert rules.data[0].check == check
+
+
 def trigger(members: str) -> str:
     return f"  triggers: [{{{members}}}]\n"
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_jobs.documents.formats.pipeline_of_jobs import ParsedPipeline, cycle_in
+from llm_jobs.documents.formats.pipeline_of_jobs import ParsedPipeline
+from llm_jobs.documents.graphs import cycle_of
 from llm_jobs.documents.parsing import parse_document, read_pipeline
 from llm_jobs.errors import DocumentError
 from llm_jobs_tests.reference.stage import block
@@ -102,7 +103,7 @@ def test_a_mistaken_first_key_is_led_to_the_right_one() -> None:
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=20))
 def test_a_cycle_is_found_exactly_where_there_is_no_order(edges: list[tuple[int, int]]) -> None:
     graph = {str(node): [str(after) for before, after in edges if before == node] for node in range(8)}
-    path = cycle_in(graph)
+    path = cycle_of(graph)
     assert all(after in graph[before] for before, after in pairwise(path))
     assert bool(path) == (_ordered(graph) is None)
     assert not path or path[0] == path[-1]

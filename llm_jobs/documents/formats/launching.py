@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.launch_rules import DataAvailable, LaunchRules, TimeWindow, Trigger
 from llm_jobs.documents.models import JobModel
+from llm_jobs.documents.sql_text import is_one_statement
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.triggers import ConditionModel, TriggerModel
 
@@ -15,7 +16,6 @@ DEFAULT_CONNECTION = "default"
 _DAY_S = 24 * 3600
 _TIME = re.compile(r"([01][0-9]|2[0-4]):([0-5][0-9])(?::([0-5][0-9]))?")
 _ENDPOINT = re.compile(r"/[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
-_QUERY = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
 # The keys of each type, those that it needs first.
 _Keys = Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]
 TRIGGER_KEYS: _Keys = {"file_created": (("path",), ()), "webhook": (("endpoint",), ())}
@@ -127,7 +127,7 @@ def _seconds(text: str, at: KeyPath, checks: Checks) -> int | None:
 
 def _data(condition: ConditionModel, at: KeyPath, checks: Checks) -> DataAvailable:
     check = (condition.check or "").strip().removesuffix(";").rstrip()
-    if not _QUERY.match(check) or ";" in check:
+    if not is_one_statement(check):
         checks.refuse(
             (*at, "check"),
             "the check is not one query",

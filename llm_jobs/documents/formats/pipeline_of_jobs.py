@@ -6,7 +6,7 @@ names mean is found when the pipeline is submitted, and each job is read when it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from llm_jobs.documents.checks import Checks
+from llm_jobs.documents.graphs import cycle_of
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import KeyPath, Source
 from llm_jobs.documents.triggers import Names
@@ -114,7 +115,7 @@ def _check_ids(jobs: Sequence[PipelineJob], checks: Checks) -> None:
 
 def _check_cycles(jobs: Sequence[PipelineJob], checks: Checks) -> None:
     needs = {job.id: job.needs for job in jobs}
-    if path := cycle_in(needs):
+    if path := cycle_of(needs):
         at = next(job.at for job in jobs if job.id == path[0])
         checks.refuse(
             (*at, "depends_on"),
@@ -122,23 +123,3 @@ def _check_cycles(jobs: Sequence[PipelineJob], checks: Checks) -> None:
             rule="a job comes after others, and never after itself",
             remedy="remove one of these dependencies",
         )
-
-
-def cycle_in(needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """The ids of one cycle, each before what it needs, the first again at the end; empty where there is none."""
-    finished: set[str] = set()
-    for start in needs:
-        path: list[str] = []
-        walks = [iter((start,))]
-        while walks:
-            here = next(walks[-1], None)
-            if here is None:
-                walks.pop()
-                if path:
-                    finished.add(path.pop())
-            elif here in path:
-                return [*path[path.index(here) :], here]
-            elif here not in finished:
-                path.append(here)
-                walks.append(iter(needs.get(here, ())))
-    return []

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from llm_jobs.documents.asked import ASKING
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.formats.needs import check_needs
@@ -38,7 +39,6 @@ KINDS: Mapping[str, frozenset[str]] = {
     "steps": frozenset({"steps", "loop", "needs", "when"}),
 }
 PROMPT_KEYS = frozenset(PromptModel.model_fields) | {"prompt", "needs", "when", "for_each_model", "reduce"}
-_ASKING = ("text", "messages", "prompt", "version")
 _OF_PHASES = ("name", "version", "model", "temperature", "max_tokens", "parameters")  # said of the prompt
 MODEL_COLUMN = "model"
 
@@ -137,7 +137,7 @@ class StepParser:
 
     def _asking(self, step: StepModel, at: KeyPath) -> Iterator[ParsedStep]:
         """A prompt, and before it what makes the rows that it asks about."""
-        asks = any(getattr(step, key) is not None for key in _ASKING)
+        asks = any(getattr(step, key) is not None for key in ASKING)
         if step.for_each_model:
             yield self._table(
                 SweepStep(name=f"{step.name}.models", column=MODEL_COLUMN, values=tuple(step.for_each_model)), at

@@ -17,16 +17,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
+from llm_jobs.documents.asked import may_need
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.choices import Choices
 from llm_jobs.documents.formats import job
+from llm_jobs.documents.formats.task_flows import flows_of, refuse_flows
 from llm_jobs.documents.graph_models import (
     DataflowModel,
-    DependencyModel,
     TaskGraphModel,
     TaskItemModel,
 )
-from llm_jobs.documents.graphs import ordered_or_refused, refuse_unknown, step_names
+from llm_jobs.documents.graphs import ordered_or_refused, step_names
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
 from llm_jobs.documents.parsed import Flow, ParsedCompound, ParsedDocument, ParsedStep, ParsedTask
@@ -34,7 +35,6 @@ from llm_jobs.documents.parts import Part, part_of
 from llm_jobs.documents.text import NO_CHILDREN, KeyPath, Lines, Source
 from llm_jobs.documents.validation import raise_if_any, validate
 
-ALL = "*"
 KINDS = ("prompt", "filter", "split", "for_each", "reduce", "compound", "loop", "first_of")
 SAVING: Mapping[str, str] = {"save_to_database": "database", "save_to_file": "file", "save_to_api": "api"}
 TABLES = frozenset({"split", "for_each", "reduce", "for_each_model"})  # keys of steps that make other rows
@@ -172,12 +172,7 @@ class _Translation:
     ) -> list[Part]:
         """The steps of one graph, in order. `offered`: what flows into the step that holds it."""
         ids = [item.id for item in items]
-        flows: dict[str, dict[str, list[Flow]]] = {identifier: {} for identifier in ids}
-        needs: dict[str, set[str]] = {identifier: set() for identifier in ids}
-        for target, name, flow in (*self._dataflows(dataflows, ids, flows_at), *self._dependencies(items, ids, at)):
-            needs[target].add(flow.source)
-            if ALL not in (name, flow.output):
-                flows[target].setdefault(name, []).append(flow)
+        flows, needs = flows_of(items, dataflows, at=at, flows_at=flows_at, checks=self.checks)
         places = {identifier: index for index, identifier in enumerate(ids)}
         parts: list[Part] = []
         in_table: set[str] = set()
@@ -194,36 +189,12 @@ class _Translation:
             keys = step.value if isinstance(step.value, dict) else {}
             if TABLES & keys.keys():
                 in_table.clear()
-            if _takes_needs(keys) and not item.sequential:
+            if may_need(keys) and not item.sequential:
                 needed = [self._names[*at, other] for other in ids if other in needs[identifier] & in_table]
                 step = step.replaced({"needs": step.holding(list(needed))})
             in_table.add(identifier)
             parts.append(step)
         return parts
-
-    def _dataflows(
-        self, dataflows: Sequence[DataflowModel], ids: Sequence[str], at: KeyPath
-    ) -> Iterator[tuple[str, str, Flow]]:
-        for index, flow in enumerate(dataflows):
-            here = (*at, index)
-            ends = (("sourceTaskId", flow.source), ("targetTaskId", flow.target))
-            unknown = [(key, name) for key, name in ends if name not in ids]
-            for key, name in unknown:
-                refuse_unknown(name, ids, (*here, key), self.checks, kind="task")
-            if not unknown:
-                yield flow.target, flow.name, Flow(source=flow.source, output=flow.output, at=here)
-
-    def _dependencies(
-        self, items: Sequence[TaskItemModel], ids: Sequence[str], at: KeyPath
-    ) -> Iterator[tuple[str, str, Flow]]:
-        for index, item in enumerate(items):
-            for name, said in item.dependencies.items():
-                for depended in [said] if isinstance(said, DependencyModel) else said:
-                    here = (*at, index, "dependencies", name)
-                    if depended.id in ids:
-                        yield item.id, name, Flow(source=depended.id, output=depended.output, at=here)
-                    else:
-                        refuse_unknown(depended.id, ids, here, self.checks, kind="task")
 
     def _step(
         self,
@@ -252,24 +223,11 @@ class _Translation:
             made = head.replaced({_STEPS.get(kind, "steps"): _listed(steps, whole)})
             return made.put(("loop",), said.holding(keys)) if keys else made
         if kind in KINDS:
-            self._check_flows(name, given)
+            refuse_flows(name, given, self.checks)
             return head.merged(said.without("name"))
         self.flows[name], self.offered[name] = given, offered
         task = whole.holding(re.sub(r"Compound(Task)?$", "", item.type))
         return head.replaced({"task": task, "inputs": said})
-
-    def _check_flows(self, name: str, given: Mapping[str, tuple[Flow, ...]]) -> None:
-        """Steps of the kinds of a YAML job read columns by their names; a flow into one can name it so only."""
-        for target, flows in given.items():
-            for flow in flows:
-                if target != flow.source:
-                    self.checks.refuse(
-                        flow.at,
-                        f"{flow.source} flows into {target!r} of {name}, which has no such input",
-                        value=target,
-                        rule="a step that is no registered task reads columns in its own text",
-                        remedy=f"write {{{{ {flow.source} }}}} there, and '*' as the flow's input",
-                    )
 
     def _save(
         self, item: TaskItemModel, at: KeyPath, destination: str, needs: Mapping[str, set[str]], identifier: str
@@ -303,13 +261,6 @@ def _inner(item: TaskItemModel) -> Iterator[tuple[Sequence[TaskItemModel], KeyPa
         yield item.subgraph.tasks or item.subgraph.nodes, ("subgraph", "tasks" if item.subgraph.tasks else "nodes")
     elif item.subtasks:
         yield item.subtasks, ("subtasks",)
-
-
-def _takes_needs(step: Mapping[str, JsonValue]) -> bool:
-    """Whether a step of these keys may say what it needs. One that makes rows comes after all that is before it."""
-    return not {"split", "for_each"} & step.keys() and not (
-        "reduce" in step and not {"text", "messages", "prompt", "version"} & step.keys()
-    )
 
 
 def _stated(outputs: Part | None) -> list[Part]:
