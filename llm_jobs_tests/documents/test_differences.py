@@ -155,28 +155,26 @@ def test_values_are_shown_beside_each_other(old: object, new: object, shown: str
     assert Difference(path="x", old=old, new=new).told() == shown
 
 
-GRAPH: tuple[GraphStep, ...] = (
-    FilterStep(name="large", where="x > 1"),
-    TaskStep(name="twice", task="expression", version="1", inputs={"value": "{{ x * 2 }}"}, outputs={"": {}}),
-    CompoundStep(name="turns", kind="loop", steps=(replace(STEP, needs=("a",), when="x > 1"),), at_most=2),
-)
+LARGE = FilterStep(name="large", where="x > 1")
+TWICE = TaskStep(name="twice", task="expression", version="1", inputs={"value": "{{ x * 2 }}"}, outputs={"": {}})
+TURNS = CompoundStep(name="turns", kind="loop", steps=(replace(STEP, needs=("a",), when="x > 1"),), at_most=2)
 
 
 def graph_of(*changed: GraphStep) -> Job:
-    """The job with the steps of `GRAPH`, those of the same name changed."""
-    by_name = {step.name: step for step in (*GRAPH, *changed)}
+    """The job with these steps, those of the same name changed."""
+    by_name = {step.name: step for step in (LARGE, TWICE, TURNS, *changed)}
     return replace(JOB, steps=asking_steps(by_name.values()), graph=tuple(by_name.values()), hash="")
 
 
 @pytest.mark.parametrize(
     ("step", "path", "effect"),
     [
-        (replace(GRAPH[0], where="x > 2"), "steps.large.where", "rows"),
-        (replace(GRAPH[1], inputs={"value": "{{ x }}"}), "steps.twice.inputs.value", "calls"),
-        (replace(GRAPH[1], needs=()), "steps.twice.needs", "job"),
-        (replace(GRAPH[2], at_most=3), "steps.turns.at_most", "rows"),
-        (replace(GRAPH[2], steps=(replace(STEP, when="x > 1"),)), "steps[0].needs", "job"),
-        (replace(GRAPH[2], steps=(replace(STEP, needs=("a",)),)), "steps[0].when", "rows"),
+        (replace(LARGE, where="x > 2"), "steps.large.where", "rows"),
+        (replace(TWICE, inputs={"value": "{{ x }}"}), "steps.twice.inputs.value", "calls"),
+        (replace(TWICE, needs=()), "steps.twice.needs", "job"),
+        (replace(TURNS, at_most=3), "steps.turns.at_most", "rows"),
+        (replace(TURNS, steps=(replace(STEP, when="x > 1"),)), "steps[0].needs", "job"),
+        (replace(TURNS, steps=(replace(STEP, needs=("a",)),)), "steps[0].when", "rows"),
         (SplitStep(name="part", column="x"), "steps.part", "rows"),
     ],
 )
