@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
@@ -91,7 +92,7 @@ class _Pusher:
         group = {"instance": f"{self._host}:{os.getpid()}"}
         try:
             push_to_gateway(self._url, job=JOB, registry=self._registry, grouping_key=group, timeout=TIMEOUT_S)
-        except OSError as error:
+        except (OSError, HTTPException, ValueError) as error:
             if not self._silent:
                 LOG.warning("metrics were not pushed to %s: %s", _without_password(self._url), error)
             self._silent = True
@@ -108,7 +109,7 @@ class _Pusher:
                     instance = quote(group["labels"]["instance"], safe="")
                     path = f"{self._url}/metrics/job/{JOB}/instance/{instance}"
                     urlopen(Request(path, method="DELETE"), timeout=TIMEOUT_S).close()
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, HTTPException, ValueError, LookupError, TypeError, AttributeError) as error:
             LOG.debug("the groups of ended processes stay in the gateway: %s", error)
 
     def _is_past(self, group: Mapping[str, object], after_s: float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http.client import HTTPException, InvalidURL
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
@@ -31,7 +32,7 @@ def post(url: str, members: Mapping[str, object], headers: Mapping[str, str], *,
         error.close()
         is_final = error.code < 500 and error.code not in _TRANSIENT_STATUSES
         raise (MessageRefused if is_final else MessageNotSent)(f"{named} answered {error.code}") from None
-    except OSError as error:
-        raise MessageNotSent(f"{named}: {type(error).__name__}") from None
-    except ValueError as error:
+    except (ValueError, InvalidURL) as error:
         raise MessageRefused(f"{named} is no address: {type(error).__name__}") from None
+    except (OSError, HTTPException) as error:
+        raise MessageNotSent(f"{named}: {type(error).__name__}") from None

@@ -133,7 +133,7 @@ def record_all(
 ) -> list[list[Accepted]]:
     """The same of several documents: of all, or of none where it raises."""
     for job in [job for document in documents for job in document.jobs]:
-        check_channels(services.settings, services.environment, job)
+        check_channels(services, job)
         check_connections(services, job.policy.launch)
     return [_recorded(services, document, origin, as_of_ns, details or {}) for document in documents]
 

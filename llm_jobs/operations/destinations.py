@@ -6,7 +6,6 @@ is delivered. Nothing here connects.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +16,10 @@ from llm_jobs.documents.destinations import ApiOutput, DatabaseOutput, FileOutpu
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.text import KeyPath, dotted
 from llm_jobs.errors import DocumentError, SetupError
+from llm_jobs.operations.model_keys import REFERENCE, refuse_model_keys
 from llm_jobs.operations.services import Services
 from llm_jobs.settings import Settings
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TELLING = {"file": "path", "database": "connection", "api": "endpoint"}  # the key that says where
 _ANY_RESULT = Subject(name="name", job_hash="0" * 32, epoch_ns=0, document="document")
 
@@ -70,8 +69,10 @@ def roots_of(settings: Settings) -> tuple[Path, ...]:
 
 
 def connection_of(services: Services, output: DatabaseOutput) -> str:
-    """The URL of a database with its credentials. Raises SetupError."""
+    """The URL of a database with its credentials. Raises SetupError, and DocumentError for a credential that is the key
+    of a model."""
     settings = services.settings
+    refuse_model_keys(services, [output.connection], place=output.place)
     url = resolve_connection(
         output.connection,
         environment=services.environment,
@@ -88,8 +89,11 @@ def connection_of(services: Services, output: DatabaseOutput) -> str:
 
 
 def credentials_of(services: Services, output: ApiOutput) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The headers of a request with their secrets filled in, and the secrets. Raises SetupError."""
+    """The headers of a request with their secrets filled in, and the secrets. Raises SetupError, and DocumentError for
+    the key of a model."""
     check_host(output.endpoint, allowed=services.settings.allowed_hosts)
+    named = [*output.headers.values(), *([f"${{{output.bearer}}}"] if output.bearer else [])]
+    refuse_model_keys(services, named, place=output.place)
     secrets: list[str] = []
 
     def value(name: str) -> str:
@@ -98,7 +102,7 @@ def credentials_of(services: Services, output: ApiOutput) -> tuple[dict[str, str
         secrets.append(found)
         return found
 
-    headers = {name: _REFERENCE.sub(lambda match: value(match[1]), text) for name, text in output.headers.items()}
+    headers = {name: REFERENCE.sub(lambda match: value(match[1]), text) for name, text in output.headers.items()}
     if output.bearer is not None:
         headers["Authorization"] = f"Bearer {value(output.bearer)}"
     for name, text in headers.items():

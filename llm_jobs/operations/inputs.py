@@ -7,7 +7,6 @@ same command after a kill goes on with the same rows, and after the result it re
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.documents.variables import credential_name
 from llm_jobs.errors import DocumentError
+from llm_jobs.operations.model_keys import refuse_model_keys
 from llm_jobs.operations.paths import find_database, find_inputs
 from llm_jobs.operations.result_tables import result_table
 from llm_jobs.operations.services import Services
@@ -28,7 +28,6 @@ from llm_jobs.sources.many_files import described_files
 
 LOOKED_BACK = 8  # jobs of one document
 ASKED_OF_SERVERS = ("query", "api")
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def resolved_input(services: Services, document: ParsedDocument, path: Path) -> Input:
@@ -121,13 +120,9 @@ def _check_api(services: Services, document: ParsedDocument, api: ApiSource) -> 
 
 
 def _refuse_keys(services: Services, document: ParsedDocument, at: KeyPath, text: str) -> None:
-    """A model's key goes to that model's hosts and to no other server."""
-    keys = services.catalogue.key_names() & set(REFERENCE.findall(text))
-    if keys:
-        problem = document.problem(
-            at,
-            f"{', '.join(sorted(keys))} is the key of a model and would be sent to another server",
-            rule="a model's key goes only to the hosts that the model catalogue lists for it",
-            remedy="name another variable, which holds the credential of this server",
-        )
-        raise DocumentError([problem])
+    try:
+        refuse_model_keys(services, [text], place=text)
+    except DocumentError as error:
+        raise DocumentError(
+            [document.problem(at, each.what, rule=each.rule, remedy=each.remedy) for each in error.problems]
+        ) from None

@@ -167,6 +167,10 @@ def linked_report(services: Services, job_hash: str) -> str | None:
     except (LlmJobsError, OSError) as error:
         LOG.warning("no page was made about the result of job %s: %s", job_hash, error)
         return None
+    except Exception as error:
+        # Pages are made of what strangers wrote, and no run fails for one.
+        LOG.error("the page about the result of job %s met a defect", job_hash, exc_info=error)
+        return None
 
 
 def _kept(content: BinaryIO, target: Path, digest: str) -> bool:

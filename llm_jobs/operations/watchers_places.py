@@ -16,6 +16,8 @@ from llm_jobs.documents.watched import Channel, Watching
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.observability.channels import missing_setting
 from llm_jobs.operations.keep import short_name
+from llm_jobs.operations.model_keys import refuse_model_keys
+from llm_jobs.operations.services import Services
 from llm_jobs.settings import Settings
 
 
@@ -50,16 +52,18 @@ def check_log(settings: Settings, document: ParsedDocument) -> None:
         raise DocumentError([problem])
 
 
-def check_channels(settings: Settings, environment: Mapping[str, str], job: Job) -> None:
+def check_channels(services: Services, job: Job) -> None:
     """Raise SetupError where the environment lacks what an alert of the job needs, or the job names a host that
-    documents may not name."""
+    documents may not name, DocumentError where an alert would carry the key of a model."""
     watching = job.policy.watching
     if watching is None:
         return
     for channel in watching.channels:
-        _check_channel(channel, environment, job)
+        _check_channel(channel, services.environment, job)
+        named = [channel.url or "", f"${{{channel.api_key}}}" if channel.api_key else ""]
+        refuse_model_keys(services, named, place=f"an alert by {channel.action}")
     for url in _written_urls(watching):
-        check_host(url, allowed=settings.allowed_hosts)
+        check_host(url, allowed=services.settings.allowed_hosts)
 
 
 def _check_channel(channel: Channel, environment: Mapping[str, str], job: Job) -> None:

@@ -16,7 +16,7 @@ from llm_jobs.observability.channels import Channels, missing_setting
 from llm_jobs.observability.messages import Message, Subject, alert_message, end_message
 from llm_jobs_tests.observability.facts import JOB
 from llm_jobs_tests.servers.certificates import Authority
-from llm_jobs_tests.servers.hooks import hook
+from llm_jobs_tests.servers.hooks import babbling, hook
 from llm_jobs_tests.servers.mail import PASSWORD, USER, mail_server
 from llm_jobs_tests.servers.prometheus import free_port
 
@@ -181,10 +181,17 @@ def test_a_server_that_is_not_there_may_come_back(url: str) -> None:
     assert type(caught.value) is MessageNotSent
 
 
-@pytest.mark.parametrize("url", ["no address", "http://[", "ftp//x"])
+@pytest.mark.parametrize("url", ["no address", "http://[", "ftp//x", "http://127.0.0.1:9/services/a secret"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(MessageRefused, match="LLM_JOBS_SLACK_WEBHOOK_URL"):
+    with pytest.raises(MessageRefused, match="LLM_JOBS_SLACK_WEBHOOK_URL") as caught:
         Channels({"LLM_JOBS_SLACK_WEBHOOK_URL": url})(MESSAGE, SLACK)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_speaks_no_http_is_tried_again() -> None:
+    with babbling() as url, pytest.raises(MessageNotSent, match="LLM_JOBS_SLACK_WEBHOOK_URL: BadStatusLine") as caught:
+        Channels({"LLM_JOBS_SLACK_WEBHOOK_URL": url})(MESSAGE, SLACK)
+    assert type(caught.value) is MessageNotSent
 
 
 @pytest.mark.parametrize(

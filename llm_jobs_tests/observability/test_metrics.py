@@ -34,6 +34,7 @@ from llm_jobs.observability.listeners import listening
 from llm_jobs.observability.metrics import registry_of
 from llm_jobs.observability.telemetry import Telemetry
 from llm_jobs_tests.observability.facts import CALL, JOB, MODEL, failed, recorded, sent
+from llm_jobs_tests.servers.hooks import babbling
 from llm_jobs_tests.servers.prometheus import free_port, patiently, prometheus, push_gateway
 
 PAGE = Path(__file__).parents[2] / "docs" / "telemetry.md"
@@ -149,6 +150,12 @@ def test_a_gateway_that_is_not_there_stops_nothing_and_is_told_of_once(caplog: p
     assert len(warnings) == 1
     assert "were not pushed" in warnings[0]
     assert "secret-word" not in caplog.text
+
+
+def test_a_gateway_that_speaks_no_http_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with babbling() as url, pushed(registry_of(Counts()), url=url, every_s=0.01):
+        patiently(lambda: caplog.records, what="the warning")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_several_processes_take_the_ports_of_a_range_and_one_too_many_goes_on_without(

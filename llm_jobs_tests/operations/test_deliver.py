@@ -234,6 +234,21 @@ def test_the_password_of_a_database_is_in_no_file_and_no_error(here: Delivering)
         ({**DATABASE, "connection": "home/ledger.db"}, SetupError, "the database of llm-jobs itself"),
         ({**DATABASE, "connection": "home/limits.db"}, SetupError, "the database of llm-jobs itself"),
         ({**DATABASE, "connection": "postgresql://h/d"}, SetupError, "LLM_JOBS_ALLOWED_HOSTS"),
+        (
+            {"destination": "api", "endpoint": "http://listed/r", "auth": {"bearer": "OPENAI_API_KEY"}},
+            DocumentError,
+            "OPENAI_API_KEY is the key of a model",
+        ),
+        (
+            {"destination": "api", "endpoint": "http://listed/r", "headers": {"X-Key": "${OPENAI_API_KEY}"}},
+            DocumentError,
+            "OPENAI_API_KEY is the key of a model",
+        ),
+        (
+            {**DATABASE, "connection": "postgresql://ann:${OPENAI_API_KEY}@listed/d"},
+            DocumentError,
+            "OPENAI_API_KEY is the key of a model",
+        ),
         ({"destination": "api", "endpoint": "http://127.0.0.1:9/r"}, SetupError, "LLM_JOBS_ALLOWED_HOSTS"),
         (
             {"destination": "api", "endpoint": "http://listed/r", "auth": "bearer_token"},
@@ -245,7 +260,7 @@ def test_the_password_of_a_database_is_in_no_file_and_no_error(here: Delivering)
 def test_a_result_that_could_not_be_delivered_is_never_asked_for(
     here: Delivering, output: dict[str, object], error: type[Exception], message: str
 ) -> None:
-    here.house.variables["LLM_JOBS_ALLOWED_HOSTS"] = "listed"
+    here.house.variables.update(LLM_JOBS_ALLOWED_HOSTS="listed", OPENAI_API_KEY="sk-0123456789abcdef")
     with pytest.raises(error, match=message) as refusal:
         here.answer(output)
     assert "reviews.yaml:1: " in str(refusal.value)

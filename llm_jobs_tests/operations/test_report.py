@@ -96,6 +96,17 @@ def test_a_page_that_cannot_be_made_is_told_and_stops_nothing(tmp_path: Path, ca
     assert f"no page was made about the result of job {report.job_hash}" in caplog.text
 
 
+def test_a_result_that_no_page_can_be_made_of_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    house = House(tmp_path)
+    [report] = house.answer(house.write("few.json", job("few", MANY[:2])))
+    result = Path(str(report.result))
+    result.chmod(0o644)
+    result.write_bytes(b"no Parquet")
+    with house.entry.open_services() as services:
+        assert linked_report(services, report.job_hash) is None
+    assert f"the page about the result of job {report.job_hash} met a defect" in caplog.text
+
+
 def test_two_at_once_keep_one_page(tmp_path: Path) -> None:
     house = House(tmp_path)
     [report] = house.answer(house.write("few.json", job("few", MANY[:2])))

@@ -245,6 +245,16 @@ def test_an_alert_that_could_not_be_sent_refuses_the_job_when_it_is_submitted(
     assert house.invoke("validate", str(path)).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "alert", [{"url": "http://listed/x", "api_key": "${OPENAI_API_KEY}"}, {"url": "${OPENAI_API_KEY}"}]
+)
+def test_an_alert_that_would_carry_the_key_of_a_model_is_refused(tmp_path: Path, alert: dict[str, Any]) -> None:
+    house = House(tmp_path, {"OPENAI_API_KEY": "sk-0123456789abcdef", "LLM_JOBS_ALLOWED_HOSTS": "listed"})
+    path = house.write("job.yaml", watched(alerts=[{"condition": "rows > 1", "action": "webhook", **alert}]))
+    with pytest.raises(DocumentError, match="OPENAI_API_KEY is the key of a model"):
+        house.accept(path)
+
+
 def test_a_document_in_the_inbox_waits_there_until_its_alerts_can_be_sent(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.write("job.yaml", watched(alerts=[{"condition": "rows > 1", **TO_SLACK}]))

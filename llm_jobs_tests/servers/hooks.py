@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,3 +54,22 @@ def hook(*, statuses: Sequence[int] = ()) -> Iterator[Hook]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def babbling() -> Iterator[str]:
+    """The address of a server that answers every request with what is no HTTP."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(b"hello there\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
