@@ -9,9 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_jobs.documents.caching import cache_from
+from llm_jobs.documents.content import content_from
 from llm_jobs.documents.destinations import output_error_from, outputs_from
 from llm_jobs.documents.failures import failures_from
-from llm_jobs.documents.job import Budget, FollowUp, Input, Job, Policy, Schedule
+from llm_jobs.documents.job import Budget, FollowUp, ImageFiles, Input, Job, Policy, Schedule
 from llm_jobs.documents.launch_rules import launch_rules_from
 from llm_jobs.documents.model_refs import Candidate, Endpoint, ModelChoice, ModelRef
 from llm_jobs.documents.steps import (
@@ -58,6 +59,8 @@ def job_from_json(text: bytes) -> Job:
     members["steps"] = asking_steps(graph) or tuple(_step(step) for step in members["steps"])
     members["input"] = Input(**input_members(members["input"]))
     members["policy"] = _policy(members["policy"])
+    if (images := members.get("images")) is not None:
+        members["images"] = ImageFiles(**images)
     return Job(**members)
 
 
@@ -84,7 +87,7 @@ def _graph_step(members: dict[str, Any]) -> GraphStep:
         if members.get(name) is not None:
             members[name] = tuple(members[name])
     if made is GroupStep:
-        members["combine"] = tuple(Message(**message) for message in members.get("combine", ()))
+        members["combine"] = tuple(_message(message) for message in members.get("combine", ()))
     return made(**members)
 
 
@@ -93,7 +96,7 @@ def _step(members: dict[str, Any]) -> Step:
     if members.get("needs") is not None:
         members["needs"] = tuple(members["needs"])
     if members.pop("kind") == "prompt":
-        members["messages"] = tuple(Message(**message) for message in members["messages"])
+        members["messages"] = tuple(_message(message) for message in members["messages"])
         if (choice := members.get("choice")) is not None:
             candidates = tuple(_candidate(candidate) for candidate in choice["candidates"])
             members["choice"] = ModelChoice(**{**choice, "candidates": candidates})
@@ -101,6 +104,10 @@ def _step(members: dict[str, Any]) -> Step:
     if members["endpoint"] is not None:
         members["endpoint"] = Endpoint(**members["endpoint"])
     return RequestStep(**members)
+
+
+def _message(members: Mapping[str, Any]) -> Message:
+    return Message(role=members["role"], content=content_from(members["content"]))
 
 
 def _candidate(members: Mapping[str, Any]) -> Candidate:

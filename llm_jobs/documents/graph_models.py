@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field
 
-from llm_jobs.documents.step_models import Fallback, MessageModel, Models
+from llm_jobs.documents.message_models import MessageModel
+from llm_jobs.documents.step_models import Fallback, Models
 from llm_jobs.documents.strict import Model
 
 

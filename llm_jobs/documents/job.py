@@ -140,6 +140,15 @@ class Policy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImageFiles:
+    """The image files that a job's messages name. `digest`: of the bytes of those that its table names, in order; what
+    an earlier step's answer names is found when it is asked. `folder`: where relative names are looked for first."""
+
+    digest: str
+    folder: str  # never identity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """What to ask, of which model, about which rows, plus policy. `hash` is its identity and partition key."""
 
@@ -151,6 +160,7 @@ class Job:
     sample: int = 1  # answers asked for per row and step
     epoch: str | None = None
     run: int = 1  # of a job that may not read every answer: counted up once every row of the run before is answered
+    images: ImageFiles | None = None  # of a job whose messages name files of images
     hash: str = ""
 
     def __post_init__(self) -> None:
@@ -184,4 +194,6 @@ def job_hash(job: Job) -> str:
         members["epoch"] = job.epoch
     if job.run != 1:
         members["run"] = job.run
+    if job.images is not None:
+        members["images"] = job.images.digest
     return hash_of(members)

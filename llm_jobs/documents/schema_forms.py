@@ -57,6 +57,7 @@ SHORT_FORMS: Mapping[str, Callable[[Schema], Schema]] = {
     "recipients": _or(_TEXT),
     "auth": _or({"const": "bearer_token"}),
     "data": _or(_TEXT),
+    "MessageModel.content": _or(_TEXT),
     "command": _or(_TEXT),
     "AskAgainModel.max_tokens": _instead(
         {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?x$"}]}

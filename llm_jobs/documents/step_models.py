@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from llm_jobs.documents.cache_models import CacheModel
 from llm_jobs.documents.job import AnswerStatus, Mode
+from llm_jobs.documents.message_models import MessageModel
 from llm_jobs.documents.steps import Operation
 from llm_jobs.documents.strict import Model
 
@@ -94,11 +95,6 @@ Aggregation = Literal["count", "distinct", "first", "last", "list", "max", "mean
 OnStatus = dict[AnswerStatus, Annotated[list[RuleModel], BeforeValidator(_rules), Field(min_length=1)]]
 
 
-class MessageModel(Model):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str
-
-
 class PromptModel(Model):
     """One prompt: from the library by name and version, or in line by text or messages."""
 
@@ -137,6 +133,8 @@ class CombineModel(Model):
     def _is_one(self) -> Self:
         if (self.text is None) == (self.messages is None):
             raise PydanticCustomError("combine", "says not one of text and messages")
+        if any(message.text is None for message in self.messages or ()):
+            raise PydanticCustomError("combine", "is about answers, which are texts: write each content as one text")
         return self
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from llm_jobs.documents.content import Content, content_json
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Endpoint, ModelChoice, ModelRef
 
@@ -18,7 +19,10 @@ Operation = Literal["chat", "responses", "embeddings"]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
     role: str
-    content: str  # a Jinja2 template where the step is templated, else the text itself
+    content: Content  # its texts are Jinja2 templates where the step is templated, else the texts themselves
+
+    def identity(self) -> dict[str, JsonValue]:
+        return {"role": self.role, "content": content_json(self.content)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +53,7 @@ class PromptStep:
             "kind": "prompt",
             "name": self.name,
             "operation": self.operation,
-            "messages": [{"role": message.role, "content": message.content} for message in self.messages],
+            "messages": [message.identity() for message in self.messages],
         }
         if self.choice is None:
             members |= {"model": self.model.identity(), "parameters": dict(self.parameters)}
@@ -199,7 +203,7 @@ class GroupStep:
         if self.max_input_tokens is not None:
             members["max_input_tokens"] = self.max_input_tokens
         if self.combine:
-            members["combine"] = [{"role": message.role, "content": message.content} for message in self.combine]
+            members["combine"] = [message.identity() for message in self.combine]
         return members
 
 

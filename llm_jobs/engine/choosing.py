@@ -12,6 +12,7 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 
+from llm_jobs.documents.content import content_json
 from llm_jobs.documents.identity import canonical_json
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Candidate, ModelChoice
@@ -41,7 +42,7 @@ def _weighted(step: PromptStep, choice: ModelChoice, weights: Sequence[Weight]) 
 
     def order(rendered: object, sample: int) -> Sequence[int]:
         messages: Sequence[Message] = rendered  # type: ignore[assignment]
-        turns = [[message.role, message.content] for message in messages]
+        turns = [[message.role, content_json(message.content)] for message in messages]
         question = canonical_json({**rest, "messages": turns, "sample": sample})
         scores = [score(question, key, weight() if stated is None else stated) for key, stated, weight in shares]
         return sorted(range(len(shares)), key=lambda place: (-scores[place], shares[place][0]))

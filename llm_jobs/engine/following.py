@@ -294,7 +294,9 @@ class FollowedStep(PreparedStep):
         if body is None:
             return None
         old = asked.call.request
-        request = Request(endpoint=old.endpoint, model=old.model, body=body, answer_pointer=old.answer_pointer)
+        request = Request(
+            endpoint=old.endpoint, model=old.model, body=body, answer_pointer=old.answer_pointer, images=old.images
+        )
         call = asked.model.asker.call(request, asked.sample + draw * self._samples, asked.call.provider)
         return replace(asked, call=call, draw=draw)
 

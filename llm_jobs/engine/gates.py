@@ -176,7 +176,7 @@ class ModelGate:
             prompt += usage.prompt_tokens or 0
             completion += usage.completion_tokens or 0
             self._learned_of(lane, call).learn(
-                len(call.request.json()), input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
+                call.request.size(), input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
             )
         return Cost(prompt, completion)
 
@@ -188,7 +188,7 @@ class ModelGate:
 
     def _expected(self, lane: Lane, call: Call, limits: Limits) -> Cost:
         longest = self._output_limit(call.request)
-        prompt, completion = self._learned_of(lane, call).estimate(len(call.request.json()), longest)
+        prompt, completion = self._learned_of(lane, call).estimate(call.request.size(), longest)
         cost = Cost(prompt, completion)
         most, most_written = limits.tokens_per_minute, limits.output_tokens_per_minute
         fits = (most is None or prompt + completion <= most) and (most_written is None or completion <= most_written)

@@ -18,7 +18,6 @@ from llm_jobs.engine.graph import GraphRow, GraphStream
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import RowError
-from llm_jobs.providers.tokens import request_bytes
 
 ROWS = "rows"  # what a template calls the rows of its group
 BYTES_PER_TOKEN = 3  # of JSON: English has four and more, Chinese some three; it may not change, for parts hang on it
@@ -75,7 +74,7 @@ class Levels:
 
 
 def _tokens(step: PreparedStep, values: Mapping[str, JsonValue]) -> int:
-    return math.ceil(request_bytes(step.first.request(step.render(values)).body) / BYTES_PER_TOKEN)
+    return math.ceil(step.first.request(step.render(values)).size() / BYTES_PER_TOKEN)
 
 
 def _parts(rows: Rows, fits: Callable[[Rows], bool], too_long: Callable[[int], RowError]) -> list[Rows]:

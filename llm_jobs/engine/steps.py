@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Self
 
+from llm_jobs.documents.content import images_of
 from llm_jobs.documents.formats.batch import OPERATION_OF_URL
 from llm_jobs.documents.identity import CallIdentity
 from llm_jobs.documents.json_value import JsonValue
@@ -19,6 +20,7 @@ from llm_jobs.documents.steps import Message, PromptStep, RequestStep, Step
 from llm_jobs.engine.calls import Call, Check, Price, Recency
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.errors import RowError
+from llm_jobs.prompts.images import FindImage, no_images, with_images
 from llm_jobs.prompts.rendering import compile_messages, compile_value
 from llm_jobs.providers.base import Provider, Request
 from llm_jobs.results.outputs import Outputs
@@ -36,6 +38,7 @@ class Means:
     gate: ModelGate
     price: Price
     weight: Callable[[], float] = lambda: 1.0  # the catalogue's, as it stands now
+    find_image: FindImage = no_images
 
 
 class Asker:
@@ -104,7 +107,8 @@ class PreparedStep:
         self.declared = isinstance(step, PromptStep) and step.schema is not None
         self.epoch = epoch
         self._since = since
-        self.render = _renderer(step)
+        self._find_image = means.find_image
+        self.render = _renderer(step, means.find_image)
         self.first = self.asker(first_candidate(step), means)
 
     def call(self, row: Row, sample: int) -> Call:
@@ -115,7 +119,7 @@ class PreparedStep:
     def about(self, messages: Sequence[Message]) -> Self:
         """The same step with other templates for its messages."""
         other = copy(self)
-        other.render = compile_messages(messages, templated=True)
+        other.render = _messages(messages, self._find_image, templated=True)
         return other
 
     def asker(self, candidate: Candidate, means: Means) -> Asker:
@@ -134,8 +138,19 @@ def first_candidate(step: Step) -> Candidate:
     return Candidate(model=step.model, parameters=step.parameters if isinstance(step, PromptStep) else {})
 
 
-def _renderer(step: Step) -> Callable[[Row], Rendered]:
-    return compile_messages(step.messages, templated=step.templated) if isinstance(step, PromptStep) else _as_it_is
+def _renderer(step: Step, find_image: FindImage) -> Callable[[Row], Rendered]:
+    if not isinstance(step, PromptStep):
+        return _as_it_is
+    return _messages(step.messages, find_image, templated=step.templated)
+
+
+def _messages(
+    messages: Sequence[Message], find_image: FindImage, *, templated: bool
+) -> Callable[[Row], tuple[Message, ...]]:
+    render = compile_messages(messages, templated=templated)
+    if not any(images_of(message.content) for message in messages):
+        return render
+    return lambda row: with_images(render(row), find_image)
 
 
 def _as_it_is(row: Row) -> Rendered:
@@ -159,7 +174,12 @@ def _prompt_requests(step: PromptStep, candidate: Candidate, provider: Provider)
         body = provider.body(model, step.operation, messages, parameters, schema)  # type: ignore[arg-type]
         return Request(endpoint=endpoint, model=model, body=body)
 
-    return build
+    def build_with_images(messages: Rendered) -> Request:
+        body = provider.body(model, step.operation, messages, parameters, schema)  # type: ignore[arg-type]
+        images = tuple(image for message in messages for image in images_of(message.content))  # type: ignore[attr-defined]
+        return Request(endpoint=endpoint, model=model, body=body, images=images)
+
+    return build_with_images if any(images_of(message.content) for message in step.messages) else build
 
 
 def _made_requests(step: RequestStep, endpoint: Endpoint) -> Callable[[Rendered], Request]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -69,13 +69,16 @@ class RowStream:
         stops_at_bad_rows: bool = False,
         look_up: LookUp | None = None,
         failing: Failing | None = None,
+        look_ahead: Callable[[Sequence[Row]], None] | None = None,
     ) -> None:
         """`stops_at_bad_rows`: a row that cannot be asked ends the job with its RowError. `look_up` finds what was said
         before to the calls of steps with rules or an ordered list of models, successes and others. `failing` says
-        what rows that fail do to the job; without it they do nothing."""
+        what rows that fail do to the job; without it they do nothing. `look_ahead` is given rows before they are
+        rendered, in a thread: what it reads is not waited for in the event loop."""
         self._look_up = look_up
         self._stops_at_bad_rows = stops_at_bad_rows
         self._failing = failing
+        self._look_ahead = look_ahead
         self._failure: BaseException | None = None
         self._steps = steps
         self._samples = samples
@@ -96,7 +99,10 @@ class RowStream:
         try:
             while more or self._open:
                 while more and self._reads_on():
-                    more = self._feed(rows)
+                    turn = list(islice(rows, ROWS_PER_TURN))
+                    if self._look_ahead is not None:
+                        await asyncio.to_thread(self._look_ahead, turn)
+                    more = self._feed(turn)
                     await asyncio.sleep(0)
                 if self._undone and self._fresh < ROWS_PER_WAKE:
                     await self._wake.wait()
@@ -119,8 +125,8 @@ class RowStream:
     def _reads_on(self) -> bool:
         return len(self._open) < OPEN_ROWS and self._undone < self._undone_limit and self._failure is None
 
-    def _feed(self, rows: Iterator[Row]) -> bool:
-        for row in (turn := list(islice(rows, ROWS_PER_TURN))):
+    def _feed(self, turn: Sequence[Row]) -> bool:
+        for row in turn:
             for sample in range(self._samples):
                 self._begin(dict(row), sample)
         return len(turn) == ROWS_PER_TURN

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from llm_jobs.documents.content import shown_content
 from llm_jobs.documents.identity import hash_of
 from llm_jobs.ledger.base import ModelVersion
 from llm_jobs.operations.models import set_at
@@ -19,7 +20,7 @@ def prompt_library(services: Services) -> Inventory:
     for name in services.library.names():
         for version in services.library.versions(name):
             prompt = services.library.get(name, version)
-            text = "\n".join(f"{message.role}: {message.content}" for message in prompt.messages)
+            text = "\n".join(f"{message.role}: {shown_content(message.content)}" for message in prompt.messages)
             rows.append({"prompt": name, "version": version, "model": prompt.model or "", "text": text})
     return Inventory(digest=hash_of(rows), rows=rows)
 

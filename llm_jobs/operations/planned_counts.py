@@ -17,7 +17,7 @@ from llm_jobs.errors import RowError
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.forecasts import Asked, Learned
 from llm_jobs.operations.walking import Visit, WalkedRow
-from llm_jobs.providers.tokens import output_limit, request_bytes
+from llm_jobs.providers.tokens import output_limit
 
 # Why a call would be asked. first: there is no job to compare with; fields: the row is the same and the question is
 # not; rows: the row is new or edited; samples: more answers are asked for; again: nothing changed, it has no answer.
@@ -166,7 +166,7 @@ class Counted:
         self._size(counts, call)
 
     def _size(self, counts: StepCounts, call: Call) -> None:
-        size = request_bytes(call.request.body)
+        size = call.request.size()
         counts.request_bytes += size
         limit = output_limit(call.request.body)
         counts.unlimited |= limit is None
@@ -182,7 +182,7 @@ class Counted:
             counts.worst_cost_usd = None  # the answers before may be of any length
             sizes = [size for size, _, _ in counts.learned.samples] or [counts.request_bytes] * (counts.new == 1)
             if not sizes and (made := _made_up(steps, index, row)) is not None:
-                sizes = [request_bytes(made.request.body)]
+                sizes = [made.request.size()]
                 counts.output_limit = output_limit(made.request.body)
                 counts.unlimited = counts.output_limit is None
             counts.request_bytes += counts.unknown * (sum(sizes) // len(sizes) if sizes else 0)
@@ -206,7 +206,7 @@ def learn(learned: Learned, visit: Visit) -> None:
     assert visit.answer is not None
     facts = visit.answer.facts
     if facts.prompt_tokens is not None and facts.completion_tokens is not None:
-        size = request_bytes(visit.call.request.body)
+        size = visit.call.request.size()
         learned.learn(size, facts.prompt_tokens, facts.completion_tokens, facts.cached_tokens)
     if facts.latency_s is not None:
         learned.took(facts.latency_s)

@@ -33,6 +33,7 @@ from llm_jobs.ledger.base import ResultRecord, Spend, Submission
 from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
+from llm_jobs.operations.images import find_image, image_finder, look_ahead
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.records import JobReport, status_of
@@ -76,6 +77,7 @@ class Production:
         self._submission = submission
         self._job = job
         self._emit = listener
+        self._images = image_finder(services, job)
         self._epoch_ns = services.clock.now_ns()
         self._tally = Tally(services.random)
         self._sheet = _Sheet(preview=[])
@@ -142,6 +144,7 @@ class Production:
             gate=session.gate(model),
             price=partial(services.pricing.cost_usd, model),
             weight=partial(services.weight, model),
+            find_image=find_image(self._images),
         )
 
     def _stream(self, steps: list[PreparedStep]) -> RowStream:
@@ -156,6 +159,7 @@ class Production:
             "stops_at_bad_rows": self._job.policy.on_input_error == "fail",
             "look_up": self._session.recorder.look_back,
             "failing": self._failing(),
+            "look_ahead": look_ahead(self._job, self._images),
         }
 
     def _failing(self) -> Failing | None:

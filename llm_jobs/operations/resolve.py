@@ -28,6 +28,7 @@ from llm_jobs.operations.columns import check_names, known_columns, missing_colu
 from llm_jobs.operations.destinations import check_outputs
 from llm_jobs.operations.flows import wired
 from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
+from llm_jobs.operations.images import check_urls, image_files
 from llm_jobs.operations.inputs import resolved_input
 from llm_jobs.operations.model_digest import with_digest
 from llm_jobs.operations.placing import broken_template, not_found, placed, placed_column, schema_place
@@ -48,11 +49,13 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
     document = wired(services, document)
     graph, on_status = _steps(services, document)
     policy = replace(document.policy, on_status=on_status)
+    source = resolved_input(services, document, path)
     job = Job(
         name=document.name,
         steps=asking_steps(graph),
         graph=graph if is_graph(graph) else (),
-        input=resolved_input(services, document, path),
+        input=source,
+        images=image_files(services, graph, source, path),
         policy=replace(policy, concurrency=concurrency) if concurrency else policy,
         sample=document.sample,
         epoch=document.epoch,
@@ -191,6 +194,7 @@ def _prompt_step(
         needs=parsed.needs,
         when=parsed.when,
     )
+    check_urls(document, parsed, step)
     return step, rules
 
 

@@ -8,7 +8,11 @@ script (J12) reads `{"configuration": ..., "prompt": ...}` from its standard inp
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
+from llm_jobs.documents.content import content_json
+from llm_jobs.documents.message_models import MessageModel
 from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ScriptRef
 from llm_jobs.documents.steps import Message, RequestStep
@@ -34,9 +38,16 @@ def written_prompt(services: Services, document: ParsedDocument, prompt: ParsedP
         raise DocumentError([problem]) from None
     try:
         members = json.loads(text)
-        return tuple(Message(role=each["role"], content=each["content"]) for each in members["messages"])
+        return tuple(_message(each) for each in members["messages"])
     except (ValueError, TypeError, KeyError):
         return (Message(role="user", content=text.removesuffix("\n")),)
+
+
+def _message(printed: Mapping[str, Any]) -> Message:
+    """One message of a script. Raises ValueError, TypeError or KeyError for what is none."""
+    if isinstance(printed["content"], list):
+        return MessageModel.model_validate(printed).message()
+    return Message(role=printed["role"], content=printed["content"])
 
 
 def made_request(
@@ -50,8 +61,8 @@ def made_request(
     assert prompt.command is not None
     given = {
         "configuration": {"LLM_name": model.upstream, **prompt.parameters},
-        "prompt": messages[-1].content,
-        "messages": [{"role": message.role, "content": message.content} for message in messages],
+        "prompt": content_json(messages[-1].content),
+        "messages": [message.identity() for message in messages],
     }
     printed = _printed(services, document, prompt, prompt.command, json.dumps(given).encode())
     command = parse_command(printed, script=prompt.command.script, catalogue=services.catalogue)

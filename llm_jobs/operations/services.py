@@ -32,6 +32,7 @@ from llm_jobs.providers.registry import open_provider
 from llm_jobs.results.base import ResultStore
 from llm_jobs.results.opening import open_store
 from llm_jobs.settings import Settings
+from llm_jobs.sources.images import ImageMemory
 from llm_jobs.sources.reach import Reach
 from llm_jobs.tasks.base import Surroundings
 from llm_jobs.tasks.provider import KIND, TaskProvider
@@ -57,6 +58,7 @@ class Services:
     library: PromptLibrary
     stacks: StackLibrary
     tasks: Tasks = field(default_factory=Tasks)
+    images: ImageMemory = field(default_factory=ImageMemory, repr=False)
     asks_servers: bool = True  # False: local models stay without their digest, for nothing is asked while reading
 
     @property

@@ -24,6 +24,7 @@ from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Answer, Submission
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.dry_run import DryRow, dry_rows
+from llm_jobs.operations.images import find_image, image_finder
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
@@ -85,6 +86,7 @@ def is_answered(services: Services, submission: Submission) -> bool:
 def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
     """The job's steps, ready to make calls and to read answers; none can be sent."""
     providers: dict[str, Provider] = {}
+    images = find_image(image_finder(services, job))
 
     def means(model: ModelRef) -> Means:
         if model.provider not in providers:
@@ -94,6 +96,7 @@ def prepared_steps(services: Services, job: Job) -> list[PreparedStep]:
             gate=ModelGate(),
             price=lambda usage: None,
             weight=partial(services.weight, model),
+            find_image=images,
         )
 
     since = readable(services, job)

@@ -10,6 +10,7 @@ from graphlib import TopologicalSorter
 
 import dagster as dg
 
+from llm_jobs.documents.content import shown_content
 from llm_jobs.documents.identity import hash_of
 from llm_jobs.documents.steps import GraphStep, PromptStep, TaskStep, asking_steps
 from llm_jobs.operations.outlines import Outline, sources_of
@@ -105,6 +106,6 @@ def _spec(
 
 def _told(step: GraphStep) -> str:
     if isinstance(step, PromptStep):
-        text = str(step.messages[-1].content) if step.messages else ""
+        text = shown_content(step.messages[-1].content) if step.messages else ""
         return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
     return f"The task `{step.task}`." if isinstance(step, TaskStep) else f"The step `{step.name}`."

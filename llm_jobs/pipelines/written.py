@@ -119,7 +119,7 @@ def _reduce(step: GroupStep) -> dict[str, JsonValue]:
     if step.max_input_tokens is not None:
         made["max_input_tokens"] = step.max_input_tokens
     if step.combine:
-        made["combine"] = {"messages": [{"role": each.role, "content": each.content} for each in step.combine]}
+        made["combine"] = {"messages": [each.identity() for each in step.combine]}
     return made
 
 
@@ -132,10 +132,11 @@ def _prompt(step: PromptStep, usual: Usual) -> Step:
     if not step.templated:
         raise DocumentError([_unwritten(f"the literal text of prompt {step.name}", "prompts that are templates")])
     made: Step = {"name": step.name}
-    if [message.role for message in step.messages] == ["user"] and step.messages[0].content:
-        made["text"] = step.messages[0].content
+    text = step.messages[0].content if [message.role for message in step.messages] == ["user"] else ""
+    if isinstance(text, str) and text:
+        made["text"] = text
     else:
-        made["messages"] = [{"role": message.role, "content": message.content} for message in step.messages]
+        made["messages"] = [message.identity() for message in step.messages]
     made |= _model(step.model, usual) if step.choice is None else _choice(step.choice)
     if step.parameters:
         made["parameters"] = dict(step.parameters)

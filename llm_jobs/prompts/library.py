@@ -15,7 +15,7 @@ from pydantic import Field
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.json_value import JsonValue
-from llm_jobs.documents.step_models import MessageModel
+from llm_jobs.documents.message_models import MessageModel
 from llm_jobs.documents.steps import Message
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import Source
@@ -106,4 +106,4 @@ def _messages(model: _PromptFile, source: Source) -> tuple[Message, ...]:
     raise_if_any(checks.problems)
     if model.text is not None:
         return (Message(role="user", content=model.text),)
-    return tuple(Message(role=message.role, content=message.content) for message in model.messages or ())
+    return tuple(message.message() for message in model.messages or ())

@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import meta, nodes
 from jinja2.exceptions import SecurityError, TemplateError, TemplateSyntaxError, UndefinedError
 
+from llm_jobs.documents.content import Content, Image, ImagePart, Part, TextPart, content_texts, with_texts
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.sandbox import BUDGET, MAX_STEPS, MAX_TEXT_CHARS, EmptyValue, PromptEnvironment, printed
 from llm_jobs.documents.steps import Message
@@ -44,13 +45,32 @@ def compile_messages(messages: Sequence[Message], *, templated: bool) -> Callabl
     is no template; the function raises RenderError.
     """
     given = tuple(messages)
-    if not templated or not any(_is_template(message.content) for message in given):
+    if not templated or not any(_is_template(text) for message in given for text in content_texts(message.content)):
         return lambda row: given
     fills = [
-        (message.role, compile_text(message.content, where=f"message {number} ({message.role})"))
+        (message.role, _compile_content(message.content, where=f"message {number} ({message.role})"))
         for number, message in enumerate(given, 1)
     ]
     return lambda row: tuple([Message(role=role, content=fill(row)) for role, fill in fills])
+
+
+def _compile_content(content: Content, *, where: str) -> Callable[[Row], Content]:
+    if isinstance(content, str):
+        return compile_text(content, where=where)
+    fills = [_compile_part(part, where=f"{where}, part {number}") for number, part in enumerate(content, 1)]
+    return lambda row: tuple([fill(row) for fill in fills])
+
+
+def _compile_part(part: Part, *, where: str) -> Callable[[Row], Part]:
+    if isinstance(part, Image):
+        return lambda row: part
+    (text,) = content_texts((part,))
+    fill, detail = compile_text(text, where=where), None if isinstance(part, TextPart) else part.detail
+    if isinstance(part, TextPart):
+        return lambda row: TextPart(text=fill(row))
+    if part.file is not None:
+        return lambda row: ImagePart(file=fill(row), detail=detail)
+    return lambda row: ImagePart(url=fill(row), detail=detail)
 
 
 def compile_value(value: JsonValue, *, templated: bool) -> Callable[[Row], JsonValue]:
@@ -71,8 +91,9 @@ def undefined_names(messages: Sequence[Message]) -> set[str]:
     """
     names: set[str] = set()
     for number, message in enumerate(messages, 1):
-        if _is_template(message.content):
-            names |= _undeclared(message.content, f"message {number} ({message.role})")
+        for text in content_texts(message.content):
+            if _is_template(text):
+                names |= _undeclared(text, f"message {number} ({message.role})")
     return names - _ENVIRONMENT.globals.keys() - {WHOLE_ROW}
 
 
@@ -109,15 +130,18 @@ def bind_parameters(
     bound = [
         Message(
             role=message.role,
-            content="".join(
-                f"{{% set {name} = {_literal(value)} %}}" for name, value in sorted(parameters.items()) if name in names
-            )
-            + message.content,
+            content=with_texts(message.content, functools.partial(_bound, parameters=parameters, of=names)),
         )
         for message, names in zip(messages, wanted, strict=True)
     ]
     used = set().union(*wanted) if wanted else set()
     return tuple(bound), {name: value for name, value in parameters.items() if name not in used}
+
+
+def _bound(text: str, *, parameters: Mapping[str, JsonValue], of: set[str]) -> str:
+    """`text` after those of `parameters` that its message names."""
+    told = [f"{{% set {name} = {_literal(value)} %}}" for name, value in sorted(parameters.items()) if name in of]
+    return "".join(told) + text
 
 
 def _literal(value: JsonValue) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llm_jobs.documents.content import content_texts
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
@@ -15,6 +16,7 @@ from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.providers.answers import compact, count, objects_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage
 from llm_jobs.providers.http_provider import HttpProvider
+from llm_jobs.providers.image_parts import anthropic_content
 
 _VERSION = "2026-10-21"  # of the API, as the vendor's SDK 2 speaks it; part of every call's identity
 _STATUS: Mapping[str, ReplyStatus] = {
@@ -86,10 +88,10 @@ def _split(messages: Sequence[Message]) -> tuple[list[str], list[JsonValue]]:
     roles = ["system" if message.role == "developer" else message.role for message in messages]
     leading = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
     turns: list[JsonValue] = [
-        {"role": role, "content": message.content}
+        {"role": role, "content": anthropic_content(message.content)}
         for role, message in zip(roles[leading:], messages[leading:], strict=True)
     ]
-    return [message.content for message in messages[:leading]], turns
+    return [text for message in messages[:leading] for text in content_texts(message.content)], turns
 
 
 def _usage(usage: Any) -> Usage:

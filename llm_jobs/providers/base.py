@@ -13,11 +13,13 @@ from typing import Literal, Protocol, runtime_checkable
 
 import orjson
 
+from llm_jobs.documents.content import Image, ImagePart
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.values import value
 
+BYTES_PER_TOKEN = 4  # of English text, in the vendors' words
 ReplyStatus = Literal["succeeded", "truncated", "refused", "filtered", "empty"]
 
 
@@ -29,6 +31,7 @@ class Request:
     model: ModelRef
     body: Mapping[str, JsonValue]
     answer_pointer: str | None = None
+    images: tuple[ImagePart | Image, ...] = ()  # of the body, which holds references where their bytes will stand
     _json: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     def json(self) -> bytes:
@@ -36,6 +39,11 @@ class Request:
         if self._json is None:
             self._json = orjson.dumps(self.body)  # type: ignore[misc] # kept, not changed
         return self._json
+
+    def size(self) -> int:
+        """What tokens are estimated by: the bytes of the JSON, and of each image as many as text of its tokens has."""
+        size = len(self.json())
+        return size + BYTES_PER_TOKEN * sum(image.tokens for image in self.images) if self.images else size
 
 
 @value

@@ -6,6 +6,7 @@ Invariant: what was prepared with a key is kept no longer than the `Scrubber` th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,7 @@ from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import PermanentError
 from llm_jobs.providers.base import Answered, Reply, Request
+from llm_jobs.providers.image_parts import with_bytes
 from llm_jobs.providers.secrets import Access, KeyRing
 from llm_jobs.providers.vendors import origin_of
 
@@ -94,18 +96,19 @@ class HttpProvider:
             self._prepared.clear()
             self._scrubber = scrubber
         key = self._keys.key(access, target.origin)
+        prepared = self._prepared.get((target, key)) or self._prepare(target, key)
         return await self.channel().send(
-            self._prepared.get((target, key)) or self._prepare(target, key),
-            payload=self.payload(request),
+            prepared,
+            payload=await asyncio.to_thread(self.payload, request) if request.images else self.payload(request),
             timeout_s=timeout_s,
             scrubber=scrubber,
         )
 
     def payload(self, request: Request) -> bytes:
-        """The bytes of a request body, members in their order."""
-        body = request.body
+        """The bytes of a request body, members in their order. Reads the images where there are any, which blocks."""
+        body = with_bytes(request.body, request.images) if request.images else request.body
         try:
-            if _NOT_SENT.isdisjoint(body):
+            if not request.images and _NOT_SENT.isdisjoint(body):
                 return request.json()
             return orjson.dumps({name: value for name, value in body.items() if name not in _NOT_SENT})
         except TypeError as error:

@@ -14,6 +14,7 @@ from llm_jobs.errors import CallError, DocumentError, NotFound, Problem, SetupEr
 from llm_jobs.providers.answers import compact, count, member, object_at, status_by, text_or_none, whole_object
 from llm_jobs.providers.base import Reply, ReplyStatus, Request, Usage
 from llm_jobs.providers.http_provider import HttpProvider
+from llm_jobs.providers.image_parts import ollama_turn
 from llm_jobs.providers.openai_format import single_text
 from llm_jobs.providers.vendors import origin_of
 
@@ -59,7 +60,7 @@ class OllamaProvider(HttpProvider):
         if operation == "embeddings":
             body["input"] = single_text(messages)
         else:
-            body["messages"] = [{"role": message.role, "content": message.content} for message in messages]
+            body["messages"] = [{"role": message.role, **ollama_turn(message.content)} for message in messages]
             body["stream"] = False
         options: dict[str, JsonValue] = {}
         for name, value in parameters.items():

@@ -25,6 +25,7 @@ from llm_jobs.providers.answers import (
     whole_object,
 )
 from llm_jobs.providers.base import Reply, ReplyStatus, Usage
+from llm_jobs.providers.image_parts import chat_content, responses_content
 
 PATHS: Mapping[Operation, str] = {
     "chat": "/chat/completions",
@@ -46,7 +47,8 @@ def openai_body(
     """The body of a request for rendered messages; parameters as they are."""
     if operation == "embeddings":
         return {"input": single_text(messages), "model": upstream, **parameters}
-    turns: list[JsonValue] = [{"role": message.role, "content": message.content} for message in messages]
+    shaped = responses_content if operation == "responses" else chat_content
+    turns: list[JsonValue] = [{"role": message.role, "content": shaped(message.content)} for message in messages]
     if operation == "responses":
         body: dict[str, JsonValue] = {"input": turns, "model": upstream, **parameters}
         if schema is not None:
@@ -61,10 +63,12 @@ def openai_body(
 
 def single_text(messages: Sequence[Message]) -> str:
     """The one text that an embedding is asked for."""
-    if len(messages) == 1:
-        return messages[0].content
+    if len(messages) == 1 and isinstance(text := messages[0].content, str):
+        return text
     rule = "an embedding has one text: one prompt or one message"
-    problem = Problem(what=f"{len(messages)} messages for an embedding", rule=rule, remedy="write a single text")
+    problem = Problem(
+        what=f"{len(messages)} messages, or one in parts, for an embedding", rule=rule, remedy="write a single text"
+    )
     raise DocumentError([problem])
 
 

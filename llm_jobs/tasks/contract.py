@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from llm_jobs.documents.content import shown_content
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.steps import TaskStep
 from llm_jobs.isolation.workers import Workers
@@ -70,7 +71,10 @@ class TaskContract:
         if isinstance(self.task, PromptTask):
             messages = self.task.asked(self.task.example)
             assert messages
-            assert all(str(value) in "".join(each.content for each in messages) for value in self.task.example.values())
+            assert all(
+                str(value) in "".join(shown_content(each.content) for each in messages)
+                for value in self.task.example.values()
+            )
             return
         outputs, columns = self._answered(tmp_path), self._columns()
         assert columns.values(outputs).keys() >= {field.name for field in columns.fields}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.documents.choices import read_parameters
+from llm_jobs.documents.content import shown_content
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedTask, every_step
 from llm_jobs.documents.parsing import parse_document
 from llm_jobs.documents.stacks import StackText
@@ -71,7 +72,7 @@ def problems_of(job: str = JOB, *parameters: str, stack: str = STACK, **options:
 def text(document: ParsedDocument) -> str:
     messages = prompts(document)["sentiment"].messages
     assert messages is not None
-    return messages[0].content
+    return shown_content(messages[0].content)
 
 
 def test_the_steps_of_the_stack_are_the_job_s() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
+from llm_jobs.documents.content import content_json
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
@@ -49,7 +50,7 @@ class ScriptedProvider:
         parameters: Mapping[str, JsonValue],
         schema: Mapping[str, JsonValue] | None,
     ) -> dict[str, JsonValue]:
-        return {"model": model.upstream, "prompt": messages[-1].content, **parameters}
+        return {"model": model.upstream, "prompt": content_json(messages[-1].content), **parameters}
 
     async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
         prompt = str(request.body["prompt"])
@@ -102,7 +103,7 @@ class ScriptedEmbeddings(ScriptedProvider):
         parameters: Mapping[str, JsonValue],
         schema: Mapping[str, JsonValue] | None,
     ) -> dict[str, JsonValue]:
-        return {"input": messages[-1].content, "model": model.upstream}
+        return {"input": content_json(messages[-1].content), "model": model.upstream}
 
     async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
         asked = request.body["input"]

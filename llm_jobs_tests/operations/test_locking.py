@@ -10,6 +10,7 @@ import pytest
 
 from llm_jobs import JobExecutor
 from llm_jobs.clock import SetClock
+from llm_jobs.documents.content import shown_content
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.steps import PromptStep
@@ -78,7 +79,7 @@ def read(house: House, name: str = "locked.yaml", overrides: Overrides = NO_OVER
 
 
 def texts(job: Job) -> list[str]:
-    return [step.messages[0].content for step in job.steps if isinstance(step, PromptStep)]
+    return [shown_content(step.messages[0].content) for step in job.steps if isinstance(step, PromptStep)]
 
 
 def test_without_a_lock_a_new_version_is_another_job(house: House) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_jobs.documents.content import shown_content
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.sandbox import MAX_TEXT_CHARS
 from llm_jobs.documents.steps import Message
@@ -42,7 +43,7 @@ def user(text: str) -> Message:
 
 def rendered(template: str, row: Mapping[str, Any] = ROW) -> str:
     (message,) = compile_messages([user(template)], templated=True)(row)
-    return message.content
+    return shown_content(message.content)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,7 @@ LITERALS = st.recursive(
 @given(LITERALS)
 def test_a_bound_parameter_prints_as_a_column_of_that_value_would(value: JsonValue) -> None:
     (bound,), _ = bind_parameters([user("{{ x }}")], {"x": value})
-    assert rendered(bound.content, {}) == rendered("{{ x }}", {"x": value})
+    assert rendered(shown_content(bound.content), {}) == rendered("{{ x }}", {"x": value})
 
 
 def test_a_typical_prompt_costs_microseconds_per_row() -> None:

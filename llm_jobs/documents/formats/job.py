@@ -148,7 +148,9 @@ class _JobParser:
         assert prompt.messages is not None
         if prompt.operation == "embeddings" and len(prompt.messages) > 1:
             self._refuse_second(at, "messages", "embeddings are made of one text, not of several messages")
-        return tuple(Message(role=message.role, content=message.content) for message in prompt.messages)
+        if prompt.operation == "embeddings" and any(each.text is None for each in prompt.messages):
+            self._refuse_second(at, "messages", "embeddings are made of one text, not of parts")
+        return tuple(message.message() for message in prompt.messages)
 
     def _refuse_second(self, at: KeyPath, key: str, what: str) -> None:
         self.checks.refuse(

@@ -15,6 +15,7 @@ from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.expressions import compile_expression
 from llm_jobs.documents.formats.needs import check_needs
 from llm_jobs.documents.json_value import JsonValue
+from llm_jobs.documents.message_models import MessageModel
 from llm_jobs.documents.models import JobModel
 from llm_jobs.documents.parsed import (
     ParsedChoice,
@@ -24,8 +25,8 @@ from llm_jobs.documents.parsed import (
     ParsedTableStep,
     ParsedTask,
 )
-from llm_jobs.documents.step_models import Aggregation, MessageModel, PhaseModel, PromptModel, ReduceModel, StepModel
-from llm_jobs.documents.steps import FilterStep, GroupStep, Message, SplitStep, SweepStep
+from llm_jobs.documents.step_models import Aggregation, PhaseModel, PromptModel, ReduceModel, StepModel
+from llm_jobs.documents.steps import FilterStep, GroupStep, SplitStep, SweepStep
 from llm_jobs.documents.text import KeyPath
 from llm_jobs.errors import DocumentError
 
@@ -222,13 +223,17 @@ def _tuple(names: list[str] | None) -> tuple[str, ...] | None:
 
 def _group(name: str, by: tuple[str, ...], reduce: ReduceModel, aggregate: Mapping[str, str]) -> GroupStep:
     combine = reduce.combine
-    written = [] if combine is None else combine.messages or [MessageModel(role="user", content=combine.text or "")]
+    written = (
+        []
+        if combine is None
+        else combine.messages or [MessageModel.model_validate({"role": "user", "content": combine.text or ""})]
+    )
     return GroupStep(
         name=name,
         by=by,
         aggregate=aggregate,
         max_input_tokens=reduce.max_input_tokens,
-        combine=tuple(Message(role=message.role, content=message.content) for message in written),
+        combine=tuple(message.message() for message in written),
     )
 
 

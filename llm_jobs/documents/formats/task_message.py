@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import PurePath
 
 from llm_jobs.documents.checks import Checks
 from llm_jobs.documents.choices import Choices, not_for, overridden, per_model, unknown_parameters
+from llm_jobs.documents.content import content_texts, with_texts
 from llm_jobs.documents.formats.asking import models_of
 from llm_jobs.documents.graph_models import TaskMessageModel
 from llm_jobs.documents.identity import canonical_json
@@ -209,7 +211,7 @@ def _is_plain(message: TaskMessageModel) -> bool:
 def _asking(message: TaskMessageModel) -> dict[str, JsonValue]:
     """What messages of one job have in common: how they ask, and the shape of what they ask."""
     members: dict[str, JsonValue] = message.model_dump(exclude={"id", "prompt", "messages", "payload"})
-    roles: list[JsonValue] = [each.role for each in message.messages or ()]
+    roles: list[JsonValue] = [each.identity() for each in _templates(message)]
     return {**members, "roles": roles, "keys": sorted(_row(message))}  # type: ignore[dict-item]
 
 
@@ -218,12 +220,14 @@ def _row(message: TaskMessageModel) -> Mapping[str, JsonValue]:
     if message.prompt is not None:
         row["prompt"] = message.prompt
     if message.messages is not None:
-        row["messages"] = [each.content for each in message.messages]
+        row["messages"] = [text for each in message.messages for text in content_texts(each.message().content)]
     return {**row, **message.payload}
 
 
 def _templates(message: TaskMessageModel) -> Iterator[Message]:
     if message.messages is None:
         yield Message(role="user", content="{{ prompt }}")
-    for number, each in enumerate(message.messages or ()):
-        yield Message(role=each.role, content=f"{{{{ messages[{number}] }}}}")
+    places = count()  # of texts, one after the other through all messages
+    for each in message.messages or ():
+        content = with_texts(each.message().content, lambda _: f"{{{{ messages[{next(places)}] }}}}")
+        yield Message(role=each.role, content=content)
