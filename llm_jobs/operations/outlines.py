@@ -23,11 +23,13 @@ from llm_jobs.pipelines.stages import stages_of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
-    """The steps of a document's one job, and what people are told of them: `purposes` by the step's name."""
+    """The steps of a document's one job, and what people are told of them: `purposes` by the step's name.
+    `uses_batches`: whether a step is asked in a vendor's batches."""
 
     name: str
     steps: tuple[GraphStep, ...]
     purposes: Mapping[str, str]
+    uses_batches: bool = False
 
 
 def outline_of(services: Services, path: Path, text: bytes, overrides: Overrides = NO_OVERRIDES) -> Outline:
@@ -42,7 +44,13 @@ def outline_of(services: Services, path: Path, text: bytes, overrides: Overrides
         for step in every_step(document.steps)
         if isinstance(step, ParsedPrompt) and step.purpose
     }
-    return Outline(name=document.name, steps=resolved_graph(services, document), purposes=purposes)
+    steps = resolved_graph(services, document)
+    return Outline(
+        name=document.name,
+        steps=steps,
+        purposes=purposes,
+        uses_batches=any(document.policy.mode_of(step.name) == "batch" for step in asking_steps(steps)),
+    )
 
 
 def _several(path: Path, parsed: Sequence[ParsedDocument]) -> Problem:

@@ -18,6 +18,7 @@ from llm_jobs.operations.outlines import outline_of
 from llm_jobs.orchestration.hosted import reading
 from llm_jobs.orchestration.partitions_written import BackfillField, PartitionsField
 from llm_jobs.orchestration.step_assets import StepWork, loading_overrides, step_assets
+from llm_jobs.orchestration.step_batches import batches_sensor_of
 from llm_jobs.orchestration.step_specs import Saying, StepAsset, step_specs
 
 EXAMPLE = """\
@@ -77,21 +78,20 @@ class LlmJob(dg.Component, dg.Resolvable):
     assets: dict[str, StepAsset] = field(default_factory=dict)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """One asset per step of the outermost level, made by one operation. Raises DocumentError."""
+        """One asset per step of the outermost level, made by one operation; for vendors' batches, a sensor. Raises
+        DocumentError."""
         work = self._work(context)
         with reading(work.home) as services:
             outline = outline_of(services, work.path, work.read(), loading_overrides(work, self.partitions_def))
-        return dg.Definitions(
-            assets=[
-                step_assets(
-                    outline,
-                    step_specs(outline, self._saying()),
-                    work,
-                    partitions_def=self.partitions_def,
-                    backfill_policy=self.backfill_policy,
-                )
-            ]
+        assets = step_assets(
+            outline,
+            step_specs(outline, self._saying()),
+            work,
+            partitions_def=self.partitions_def,
+            backfill_policy=self.backfill_policy,
         )
+        sensors = [batches_sensor_of(assets, work.home)] if outline.uses_batches else []
+        return dg.Definitions(assets=[assets], sensors=sensors)
 
     def _work(self, context: dg.ComponentLoadContext) -> StepWork:
         folder = context.path if context.path.is_dir() else context.path.parent

@@ -19,12 +19,16 @@ IN_MEMORY = "sqlite://"
 @contextmanager
 def hosted(home: Path | None) -> Iterator[tuple[Services, Listener]]:
     """Services over `home` (None: as the command line finds it), and who is told of what happens."""
-    environment, settings, folder = _found(home)
-    with (
-        telemetry_of(environment) as listener,
-        open_services(settings, environment=environment, working_directory=folder) as services,
-    ):
+    with telemetry_of(os.environ) as listener, unheard(home) as services:
         yield services, listener
+
+
+@contextmanager
+def unheard(home: Path | None) -> Iterator[Services]:
+    """Services over `home` for a look that nobody is told of."""
+    environment, settings, folder = _found(home)
+    with open_services(settings, environment=environment, working_directory=folder) as services:
+        yield services
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from llm_jobs.orchestration.bound import BoundUseCases
 from llm_jobs.orchestration.hosted import hosted
 from llm_jobs.orchestration.pools import Pools
 from llm_jobs.orchestration.slices import Slice, first_slice, slice_of
+from llm_jobs.orchestration.step_batches import go_on
 from llm_jobs.orchestration.step_outcomes import Outcomes
 from llm_jobs.orchestration.step_specs import dagster_name, every_row_answered, providers_of_steps
 
@@ -85,6 +86,7 @@ def step_assets(
     )
     def answer_steps(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         claimed = providers if len(providers) > 1 else []
+        go_on(context)
         with hosted(work.home) as (services, listener):
             outcomes = _answered(context, services, listener, work, steps, claimed)
         yield from outcomes.told()

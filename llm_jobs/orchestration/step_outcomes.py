@@ -18,6 +18,7 @@ from llm_jobs.operations.services import Services
 from llm_jobs.operations.step_rows import StepRows, step_rows
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.slices import Slice
+from llm_jobs.orchestration.step_batches import mark_waiting
 from llm_jobs.orchestration.step_specs import EVERY_ROW_ANSWERED
 
 MOST_REASONS = 20
@@ -68,7 +69,7 @@ class Outcomes:
         rows = step_rows(self.services, job) if report.result else {}
         self.ends[report.job_hash] = _Ended(report=report, rows=rows, page=page)
         self.context.log.info(_in_words(report))
-        if report.status in ("failed", "waiting"):
+        if report.status == "failed":
             reason = report.error or "no row was answered"
             self.failures += [f"{_name(part, report)}: {reason}" for part in self._parts_of(report.job_hash)]
 
@@ -81,11 +82,19 @@ class Outcomes:
         self.failures += [f"{each.destination}: {each.error}" for each in reports if each.status == "failed"]
 
     def told(self) -> Iterator[dg.MaterializeResult[None]]:
-        """The results of the run. Raises Failure, which Dagster does not retry, if a partition has none."""
+        """The results of the run; where jobs wait for a batch, what there is without them. Raises Failure, which
+        Dagster does not retry, if a partition has none."""
+        waiting = [end.report for end in self.ends.values() if end.report.status == "waiting"]
+        if waiting:
+            mark_waiting(self.context, [report.job_hash for report in waiting])
+            self._tell_waiting(waiting)
         if self.failures:
             self._tell_made()
             listed = "\n".join(self.failures[:MOST_REASONS])
             raise dg.Failure(f"{len(self.failures)} failed:\n{listed}", allow_retries=False)
+        if waiting:
+            self._tell_made()
+            return
         for key in self.steps:  # Dagster takes what comes first first
             if key in self.context.selected_asset_keys:
                 yield self._result(key)
@@ -113,6 +122,14 @@ class Outcomes:
                 severity=dg.AssetCheckSeverity.WARN,
                 metadata={"failed rows": failed, "rows": rows},
             )
+
+    def _tell_waiting(self, waiting: Sequence[JobReport]) -> None:
+        for report in waiting:
+            told = {"job": report.name, "waits for": report.error or "what it has asked for"}
+            for part in self._parts_of(report.job_hash):
+                for key in sorted(self.context.selected_asset_keys):
+                    name = part.key if part else None
+                    self.context.log_event(dg.AssetObservation(key, partition=name, metadata=told))
 
     def _tell_made(self) -> None:
         """Materialisations of what was answered, in a run that fails, and of each step that has rows its check."""
