@@ -72,6 +72,7 @@ class LlmJob(dg.Component, dg.Resolvable):
     group_name: str | None = None
     owners: list[str] | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    op_tags: dict[str, Any] = field(default_factory=dict)
     deps: list[str] = field(default_factory=list)
     partitions_def: PartitionsField = None
     backfill_policy: BackfillField = None
@@ -89,6 +90,7 @@ class LlmJob(dg.Component, dg.Resolvable):
             work,
             partitions_def=self.partitions_def,
             backfill_policy=self.backfill_policy,
+            op_tags=self.op_tags,
         )
         sensors = [batches_sensor_of(assets, work.home)] if outline.uses_batches else []
         return dg.Definitions(assets=[assets], sensors=sensors)

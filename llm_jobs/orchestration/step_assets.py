@@ -70,6 +70,7 @@ def step_assets(
     *,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     backfill_policy: dg.BackfillPolicy | None,
+    op_tags: Mapping[str, Any],
 ) -> dg.AssetsDefinition:
     """The assets `specs` (by step). The pool is that of their provider; of several, slots are claimed at run time."""
     providers = providers_of_steps(outline.steps)
@@ -82,6 +83,7 @@ def step_assets(
         partitions_def=partitions_def,
         backfill_policy=backfill_policy,
         can_subset=True,
+        op_tags=op_tags,
         pool=providers[0] if len(providers) == 1 else None,
     )
     def answer_steps(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:

@@ -61,6 +61,14 @@ def test_the_component_of_the_page_runs(sandbox: DefsFolderSandbox, instance: dg
     )
 
 
+def test_what_the_page_says_of_automation_and_of_the_process_is_so(sandbox: DefsFolderSandbox) -> None:
+    path = scaffolded(sandbox, "automated/defs.yaml")
+    with sandbox.load_component_and_build_defs(path) as (_, definitions):
+        [made] = [each for each in definitions.resolve_asset_graph().assets_defs if each.is_executable]
+    assert made.op.tags["dagster-k8s/config"]
+    assert {spec.automation_condition for spec in made.specs} == {dg.AutomationCondition.eager()}
+
+
 def test_a_day_of_the_page_asks_its_file(sandbox: DefsFolderSandbox, instance: dg.DagsterInstance) -> None:
     path = scaffolded(sandbox, "daily/defs.yaml")
     (path / "reviews").mkdir()
