@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.steps import CompoundStep, RowStep
@@ -13,16 +13,18 @@ from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.staged import column_names
 from llm_jobs.pipelines.stages import Stage, stages_of
-from llm_jobs.results.unanswered import unanswered_rows
+from llm_jobs.results.unanswered import column_types, unanswered_rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepRows:
-    """Of one step: the rows of its table, those of them that it has no answer for, and the table's path."""
+    """Of one step: the rows of its table, those of them that it has no answer for, the table's path, and its columns
+    with their Arrow types."""
 
     rows: int
     unanswered: int
     path: str
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,5 +97,5 @@ def _of_stage(services: Services, stage: Stage, path: str, rows: int) -> dict[st
     columns = {step.name: column_names(step) for step in stage.steps}
     lacking = unanswered_rows(services.store, path, columns)
     names = [*([stage.made_by.name] if stage.made_by else []), *columns]
-    place = services.store.locate(path)
-    return {name: StepRows(rows=rows, unanswered=lacking.get(name, 0), path=place) for name in names}
+    place, types = services.store.locate(path), column_types(services.store, path)
+    return {name: StepRows(rows=rows, unanswered=lacking.get(name, 0), path=place, columns=types) for name in names}

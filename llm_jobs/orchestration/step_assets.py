@@ -25,7 +25,7 @@ from llm_jobs.orchestration.hosted import hosted
 from llm_jobs.orchestration.pools import Pools
 from llm_jobs.orchestration.slices import Slice, first_slice, slice_of
 from llm_jobs.orchestration.step_batches import go_on
-from llm_jobs.orchestration.step_outcomes import Outcomes
+from llm_jobs.orchestration.step_outcomes import Outcomes, StepResult
 from llm_jobs.orchestration.step_specs import dagster_name, every_row_answered, providers_of_steps
 
 ORIGIN = "dagster"
@@ -86,7 +86,7 @@ def step_assets(
         op_tags=op_tags,
         pool=providers[0] if len(providers) == 1 else None,
     )
-    def answer_steps(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
+    def answer_steps(context: dg.AssetExecutionContext) -> Iterator[StepResult]:
         claimed = providers if len(providers) > 1 else []
         go_on(context)
         with hosted(work.home) as (services, listener):
@@ -105,7 +105,8 @@ def _answered(
     claimed: Sequence[str],
 ) -> Outcomes:
     """Run the jobs of the run's partitions together, deliver what is whole, and keep what became of each."""
-    chosen = {steps[key] for key in context.selected_asset_keys}
+    checked = {check.asset_key for check in context.selected_asset_check_keys}  # one may be executed alone
+    chosen = {steps[key] for key in context.selected_asset_keys | checked}
     jobs = {part: work.submit(services, part, chosen) for part in parts_of(context)}
     check_environment(services, list(jobs.values()))
     use_cases = BoundUseCases(services=services)
@@ -116,7 +117,7 @@ def _answered(
     with Pools(sleep=time.sleep).held(context.instance, run_id, names=claimed), reports as told:
         for report in told:
             outcomes.ended(report, use_cases.job_page(report.job_hash) if report.result else None)
-    if chosen == set(steps.values()):
+    if context.selected_asset_keys == set(steps):
         for job_hash in outcomes.answered():
             outcomes.delivered(use_cases.deliver(job_hash, listener=listener, again=False))
     return outcomes

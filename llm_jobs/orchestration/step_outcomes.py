@@ -22,6 +22,10 @@ from llm_jobs.orchestration.step_batches import mark_waiting
 from llm_jobs.orchestration.step_specs import EVERY_ROW_ANSWERED
 
 MOST_REASONS = 20
+_OF_TABLE = {"dagster/row_count", "rows answered", "rows failed", "path", "preview", "sample request"}
+
+
+StepResult = dg.MaterializeResult[None] | dg.AssetCheckResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +44,10 @@ class _Ended:
         return self.is_answered or (own is not None and own.unanswered < own.rows)
 
     def metadata(self, step: str) -> dict[str, Any]:
-        """Of one step's asset: the run's figures, and the step's own rows."""
-        told = evidence.result_metadata(self.report) | {"job hash": self.report.job_hash}
+        """Of one step's asset: its own rows and table, and what the job came to, which all its steps share."""
+        told = evidence.result_metadata(self.report)
+        told = {name if name in _OF_TABLE else f"job {name}".replace("job job", "job"): told[name] for name in told}
+        told["job hash"] = self.report.job_hash
         if self.page is not None:
             told["report"] = dg.MetadataValue.path(self.page)
         own = self.rows.get(step)
@@ -49,6 +55,8 @@ class _Ended:
             told["dagster/row_count"] = own.rows
             told |= {"rows answered": own.rows - own.unanswered, "rows failed": own.unanswered}
             told["path"] = dg.MetadataValue.path(own.path)
+            columns = [dg.TableColumn(name, kind) for name, kind in own.columns.items()]
+            told["dagster/column_schema"] = dg.TableSchema(columns=columns)
         return told
 
 
@@ -81,7 +89,7 @@ class Outcomes:
         """Keep the deliveries that failed."""
         self.failures += [f"{each.destination}: {each.error}" for each in reports if each.status == "failed"]
 
-    def told(self) -> Iterator[dg.MaterializeResult[None]]:
+    def told(self) -> Iterator[StepResult]:
         """The results of the run; where jobs wait for a batch, what there is without them. Raises Failure, which
         Dagster does not retry, if a partition has none."""
         waiting = [end.report for end in self.ends.values() if end.report.status == "waiting"]
@@ -95,9 +103,11 @@ class Outcomes:
         if waiting:
             self._tell_made()
             return
-        for key in self.steps:  # Dagster takes what comes first first
+        for key, step in self.steps.items():  # Dagster takes what comes first first
             if key in self.context.selected_asset_keys:
                 yield self._result(key)
+            else:
+                yield from self._checks(key, step)  # a check that is executed alone
 
     def _result(self, key: dg.AssetKey) -> dg.MaterializeResult[None]:
         step = self.steps[key]

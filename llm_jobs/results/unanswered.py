@@ -1,4 +1,4 @@
-"""How many rows of a stored table each step failed. Streams: one batch of the columns that are asked about."""
+"""What is told of a stored table: its columns, and how many rows each step failed. Streams: one batch of columns."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from llm_jobs.results.base import ResultStore
 
 STATUS = "llm_status"
 SUCCEEDED = "succeeded"
+
+
+def column_types(store: ResultStore, path: str) -> dict[str, str]:
+    """The columns of a table with their Arrow types. Raises NotFound."""
+    with store.open(path) as stream:
+        return {column.name: str(column.type) for column in pq.read_schema(stream)}
 
 
 def unanswered_rows(store: ResultStore, path: str, columns: Mapping[str, Sequence[str]]) -> dict[str, int]:

@@ -166,7 +166,9 @@ def test_a_run_answers_every_step_and_a_second_one_asks_nothing(
     assert first.success
     assert server.stats()["total"] == 6
     shown = told(first)["reviews/reply"]
-    assert (shown["dagster/row_count"], shown["rows failed"], shown["calls sent in this run"]) == (3, 0, 6)
+    assert (shown["dagster/row_count"], shown["rows failed"], shown["job calls sent in this run"]) == (3, 0, 6)
+    columns = [column.name for column in shown["dagster/column_schema"].columns]
+    assert columns[:3] == ["review", "mood", "reply"]
     assert Path(shown["path"]).is_file()
     assert Path(shown["report"]).is_file()
     assert materialized(definitions, instance).success
@@ -199,6 +201,22 @@ def test_a_row_that_fails_is_shown_by_the_check_of_its_step(
     assert {key: each.passed for key, each in checks.items()} == {"reviews/mood": False, "reviews/reply": True}
     assert checks["reviews/mood"].check_name == EVERY_ROW_ANSWERED
     assert checks["reviews/mood"].metadata["failed rows"].value == 1
+
+
+def test_a_check_that_is_executed_alone_counts_and_materializes_nothing(
+    sandbox: DefsFolderSandbox, server: ReplayServer, instance: dg.DagsterInstance
+) -> None:
+    definitions = loaded(sandbox, {"document": SEQUENCE})
+    assert materialized(definitions, instance).success
+    sent = server.stats()["total"]
+    [assets] = definitions.resolve_asset_graph().assets_defs
+    selection = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["reviews", "mood"]), EVERY_ROW_ANSWERED))
+    result = dg.materialize([assets], instance=instance, selection=selection)
+    assert [(each.check_name, each.passed) for each in result.get_asset_check_evaluations()] == [
+        (EVERY_ROW_ANSWERED, True)
+    ]
+    assert told(result) == {}
+    assert server.stats()["total"] == sent
 
 
 def test_a_job_without_an_answer_fails_the_run_with_its_reason(
