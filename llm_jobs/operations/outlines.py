@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_jobs.documents.job import Job
+from llm_jobs.documents.job import Job, Schedule
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, every_step
 from llm_jobs.documents.steps import GraphStep, RowStep, asking_steps
 from llm_jobs.errors import DocumentError, Problem
@@ -24,12 +24,13 @@ from llm_jobs.pipelines.stages import stages_of
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outline:
     """The steps of a document's one job, and what people are told of them: `purposes` by the step's name.
-    `uses_batches`: whether a step is asked in a vendor's batches."""
+    `uses_batches`: whether a step is asked in a vendor's batches; `schedule`: as the document states it."""
 
     name: str
     steps: tuple[GraphStep, ...]
     purposes: Mapping[str, str]
     uses_batches: bool = False
+    schedule: Schedule | None = None
 
 
 def outline_of(services: Services, path: Path, text: bytes, overrides: Overrides = NO_OVERRIDES) -> Outline:
@@ -50,6 +51,7 @@ def outline_of(services: Services, path: Path, text: bytes, overrides: Overrides
         steps=steps,
         purposes=purposes,
         uses_batches=any(document.policy.mode_of(step.name) == "batch" for step in asking_steps(steps)),
+        schedule=document.policy.schedule,
     )
 
 

@@ -19,6 +19,7 @@ from llm_jobs.orchestration.hosted import reading
 from llm_jobs.orchestration.partitions_written import BackfillField, PartitionsField
 from llm_jobs.orchestration.step_assets import StepWork, loading_overrides, step_assets
 from llm_jobs.orchestration.step_batches import batches_sensor_of
+from llm_jobs.orchestration.step_schedules import schedule_of
 from llm_jobs.orchestration.step_specs import Saying, StepAsset, step_specs
 
 EXAMPLE = """\
@@ -79,8 +80,8 @@ class LlmJob(dg.Component, dg.Resolvable):
     assets: dict[str, StepAsset] = field(default_factory=dict)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        """One asset per step of the outermost level, made by one operation; for vendors' batches, a sensor. Raises
-        DocumentError."""
+        """One asset per step of the outermost level, made by one operation; for vendors' batches, a sensor; and the
+        schedule that the document states. Raises DocumentError."""
         work = self._work(context)
         with reading(work.home) as services:
             outline = outline_of(services, work.path, work.read(), loading_overrides(work, self.partitions_def))
@@ -93,7 +94,9 @@ class LlmJob(dg.Component, dg.Resolvable):
             op_tags=self.op_tags,
         )
         sensors = [batches_sensor_of(assets, work.home)] if outline.uses_batches else []
-        return dg.Definitions(assets=[assets], sensors=sensors)
+        stated = outline.schedule
+        schedules = [] if stated is None else [schedule_of(assets, stated, self.partitions_def)]
+        return dg.Definitions(assets=[assets], sensors=sensors, schedules=schedules)
 
     def _work(self, context: dg.ComponentLoadContext) -> StepWork:
         folder = context.path if context.path.is_dir() else context.path.parent
