@@ -31,8 +31,10 @@ job:
       - {{review: Makes the best coffee.}}
       - {{review: The seal cracked after a week.}}
   prompts:
-    - {{name: sentiment, text: "Good or bad, in one word: {{{{ review }}}}"}}
-    - {{name: reply, text: "Answer this review, which is {{{{ sentiment }}}}: {{{{ review }}}}"}}
+    - {{name: sentiment, purpose: How the writer feels., text: "Good or bad, in one word: {{{{ review }}}}"}}
+    - name: reply
+      purpose: What the writer is told.
+      text: "Answer this review, which is {{{{ sentiment }}}}: {{{{ review }}}}"
 """
 
 
@@ -51,33 +53,46 @@ def _as_written(context: dg.ResolutionContext, value: Any) -> Any:
     return value
 
 
+def _told(description: str) -> Any:
+    """What people and their editors are told of an attribute."""
+    return dg.Resolver.default(description=description)
+
+
+_DOCUMENT = dg.Resolver(
+    _as_written, model_field_type=dict[str, Any] | None, description="The document's content, in place of `path`."
+)
+
+
 @dg.scaffold_with(LlmJobScaffolder)
 @dataclass(kw_only=True)
 class LlmJob(dg.Component, dg.Resolvable):
     """A job document; each of its steps is an asset.
 
-    `path` (relative to the folder of `defs.yaml`) or `document` says the job. `home`: the home folder with ledger,
-    prompts and models, relative to the project. `parameters`, `input` and `profile` are what the command line takes;
-    with partitions, `{partition_key}`, `{partition_start}` and `{partition_end}` in them are filled for each.
+    `path` or `document` says the job. With partitions, `{partition_key}`, `{partition_start}` and `{partition_end}` in
+    `parameters` and `input` are filled for each.
     """
 
-    path: str | None = None
-    document: Annotated[Mapping[str, Any] | None, dg.Resolver(_as_written, model_field_type=dict[str, Any] | None)] = (
+    path: Annotated[str | None, _told("The document, relative to the folder of `defs.yaml`.")] = None
+    document: Annotated[Mapping[str, Any] | None, _DOCUMENT] = None
+    home: Annotated[str | None, _told("The home folder with ledger, prompts and models, relative to the project.")] = (
         None
     )
-    home: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
-    input: str | None = None
-    profile: str | None = None
-    asset_prefix: str | list[str] | None = None
-    group_name: str | None = None
-    owners: list[str] | None = None
-    tags: dict[str, str] = field(default_factory=dict)
-    op_tags: dict[str, Any] = field(default_factory=dict)
-    deps: list[str] = field(default_factory=list)
+    parameters: Annotated[dict[str, Any], _told("Of a template, by name, as `--param` says them.")] = field(
+        default_factory=dict
+    )
+    input: Annotated[str | None, _told("The table in place of the document's, relative to `defs.yaml`.")] = None
+    profile: Annotated[str | None, _told("The document's profile.")] = None
+    asset_prefix: Annotated[str | list[str] | None, _told("Of the assets' keys; else the job's name.")] = None
+    group_name: Annotated[str | None, _told("Of every asset; else the job's name.")] = None
+    owners: Annotated[list[str] | None, _told("Of every asset.")] = None
+    tags: Annotated[dict[str, str], _told("Of every asset.")] = field(default_factory=dict)
+    op_tags: Annotated[dict[str, Any], _told("Of the operation that makes the assets.")] = field(default_factory=dict)
+    deps: Annotated[list[str], _told("The assets that the first steps come after.")] = field(default_factory=list)
     partitions_def: PartitionsField = None
     backfill_policy: BackfillField = None
-    assets: dict[str, StepAsset] = field(default_factory=dict)
+    assets: Annotated[dict[str, StepAsset], _told("By step, what is said of its asset in place of the document.")] = (
+        field(default_factory=dict)
+    )
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """One asset per step of the outermost level, made by one operation; for vendors' batches, a sensor; and the

@@ -286,6 +286,13 @@ def test_what_cannot_be_loaded_says_why(
     assert reason in str(raised.value.__cause__)
 
 
+def test_every_attribute_tells_editors_what_it_is() -> None:
+    model = LlmJob.get_model_cls()
+    assert model is not None
+    properties = model.model_json_schema()["properties"]
+    assert [name for name, told in properties.items() if not told.get("description")] == []
+
+
 def test_what_is_scaffolded_loads_and_runs_without_a_key(
     sandbox: DefsFolderSandbox, server: ReplayServer, instance: dg.DagsterInstance
 ) -> None:
