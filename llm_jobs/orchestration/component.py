@@ -20,7 +20,7 @@ from llm_jobs.orchestration.partitions_written import BackfillField, PartitionsF
 from llm_jobs.orchestration.step_assets import StepWork, loading_overrides, step_assets
 from llm_jobs.orchestration.step_batches import batches_sensor_of
 from llm_jobs.orchestration.step_schedules import schedule_of
-from llm_jobs.orchestration.step_specs import Saying, StepAsset, step_specs
+from llm_jobs.orchestration.step_specs import Saying, StepAsset, name_of, step_specs
 
 EXAMPLE = """\
 job:
@@ -100,17 +100,19 @@ class LlmJob(dg.Component, dg.Resolvable):
         work = self._work(context)
         with reading(work.home) as services:
             outline = outline_of(services, work.path, work.read(), loading_overrides(work, self.partitions_def))
+        name = name_of(outline, self._saying())
         assets = step_assets(
             outline,
             step_specs(outline, self._saying()),
             work,
+            name=name,
             partitions_def=self.partitions_def,
             backfill_policy=self.backfill_policy,
             op_tags=self.op_tags,
         )
-        sensors = [batches_sensor_of(assets, work.home)] if outline.uses_batches else []
+        sensors = [batches_sensor_of(name, assets, work.home)] if outline.uses_batches else []
         stated = outline.schedule
-        schedules = [] if stated is None else [schedule_of(assets, stated, self.partitions_def)]
+        schedules = [] if stated is None else [schedule_of(name, assets, stated, self.partitions_def)]
         return dg.Definitions(assets=[assets], sensors=sensors, schedules=schedules)
 
     def _work(self, context: dg.ComponentLoadContext) -> StepWork:

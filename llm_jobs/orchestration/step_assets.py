@@ -26,7 +26,7 @@ from llm_jobs.orchestration.pools import Pools
 from llm_jobs.orchestration.slices import Slice, first_slice, slice_of
 from llm_jobs.orchestration.step_batches import go_on
 from llm_jobs.orchestration.step_outcomes import Outcomes, StepResult
-from llm_jobs.orchestration.step_specs import dagster_name, every_row_answered, providers_of_steps
+from llm_jobs.orchestration.step_specs import every_row_answered, providers_of_steps
 
 ORIGIN = "dagster"
 
@@ -68,6 +68,7 @@ def step_assets(
     specs: Mapping[str, dg.AssetSpec],
     work: StepWork,
     *,
+    name: str,
     partitions_def: dg.PartitionsDefinition[Any] | None,
     backfill_policy: dg.BackfillPolicy | None,
     op_tags: Mapping[str, Any],
@@ -77,7 +78,7 @@ def step_assets(
     steps = {spec.key: name for name, spec in specs.items()}
 
     @dg.multi_asset(
-        name=dagster_name("__".join([*next(iter(specs.values())).key.path[:-1], "steps"])),
+        name=f"{name}__steps",
         specs=list(specs.values()),
         check_specs=[every_row_answered(spec) for spec in specs.values()],
         partitions_def=partitions_def,

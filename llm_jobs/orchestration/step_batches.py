@@ -36,12 +36,12 @@ def go_on(context: dg.AssetExecutionContext) -> None:
         context.instance.add_run_tags(before, {WAITING_TAG: OVER})
 
 
-def batches_sensor_of(assets: dg.AssetsDefinition, home: Path | None) -> dg.SensorDefinition:
+def batches_sensor_of(name: str, assets: dg.AssetsDefinition, home: Path | None) -> dg.SensorDefinition:
     """A sensor that polls the vendors, and materialises again what waited for batches that have ended."""
     op_name = assets.op.name
 
     @dg.sensor(
-        name=f"{op_name}_batches",
+        name=f"{name}_batches",
         description="Asks vendors how far the batches of this job are, and materializes its steps when they ended.",
         asset_selection=dg.AssetSelection.assets(*assets.keys),
         minimum_interval_seconds=POLL_INTERVAL_S,

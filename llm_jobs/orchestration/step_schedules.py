@@ -11,18 +11,18 @@ from llm_jobs.documents.job import Schedule
 
 
 def schedule_of(
-    assets: dg.AssetsDefinition, stated: Schedule, partitions_def: dg.PartitionsDefinition[Any] | None
+    name: str, assets: dg.AssetsDefinition, stated: Schedule, partitions_def: dg.PartitionsDefinition[Any] | None
 ) -> dg.ScheduleDefinition:
     """A Dagster schedule, switched on where the document says so. Raises ValueError for partitions that are no times:
     a tick has none of their keys."""
     if partitions_def is not None and not isinstance(partitions_def, dg.TimeWindowPartitionsDefinition):
         raise ValueError(
-            f"{assets.op.name}: the document states a schedule, and its assets have partitions that are no windows of "
+            f"{name}: the document states a schedule, and its assets have partitions that are no windows of "
             "time; a tick cannot tell which to materialize. Remove `schedule` and write one in Python"
         )
 
     @dg.schedule(
-        name=f"{assets.op.name}_schedule",
+        name=f"{name}_schedule",
         target=dg.AssetSelection.assets(*assets.keys),
         cron_schedule=stated.cron,
         execution_timezone=stated.timezone,

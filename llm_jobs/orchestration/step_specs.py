@@ -74,6 +74,12 @@ def every_row_answered(spec: dg.AssetSpec) -> dg.AssetCheckSpec:
     return dg.AssetCheckSpec(EVERY_ROW_ANSWERED, asset=spec.key, description="No row failed in this step.")
 
 
+def name_of(outline: Outline, saying: Saying) -> str:
+    """What the operation of a job's steps, its schedule and its sensor are named after: several jobs may share a
+    prefix, and one document may have several."""
+    return dagster_name("__".join([*(saying.prefix or ()), outline.name]))
+
+
 def dagster_name(text: str) -> str:
     """`text` as Dagster takes names: letters, digits and underscores."""
     return re.sub(r"\W", "_", text, flags=re.ASCII)

@@ -135,6 +135,17 @@ def test_the_steps_of_a_graph_have_its_lineage_and_a_table_comes_of_all_that_end
     assert specs(definitions)["geo/towns/all"].kinds == {"table"}
 
 
+def test_jobs_that_share_a_prefix_stand_side_by_side(
+    sandbox: DefsFolderSandbox, server: ReplayServer, instance: dg.DagsterInstance
+) -> None:
+    other = json.loads(json.dumps(SEQUENCE).replace('"reviews"', '"letters"').replace("mood", "tone"))
+    other["job"]["prompts"][1]["name"] = "answer"
+    both = [loaded(sandbox, {"document": each, "asset_prefix": "shop"}) for each in (SEQUENCE, other)]
+    definitions = dg.Definitions.merge(*both)
+    assert set(specs(definitions)) == {"shop/mood", "shop/reply", "shop/tone", "shop/answer"}
+    assert materialized(definitions, instance).success
+
+
 def test_loading_reads_no_ledger_and_asks_nobody(
     sandbox: DefsFolderSandbox, server: ReplayServer, tmp_path: Path
 ) -> None:

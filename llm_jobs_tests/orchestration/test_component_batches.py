@@ -47,7 +47,7 @@ def sandbox() -> Iterator[DefsFolderSandbox]:
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> SensorExecutionData:
     """What comes of a tick of the component's sensor."""
-    sensor = definitions.resolve_sensor_def("reviews__steps_batches")
+    sensor = definitions.resolve_sensor_def("reviews_batches")
     with dg.build_sensor_context(instance=instance, definitions=definitions) as context:
         return sensor.evaluate_tick(context)
 

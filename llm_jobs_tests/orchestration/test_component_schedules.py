@@ -35,7 +35,7 @@ def document(**schedule: Any) -> dict[str, Any]:
 
 
 def schedule(definitions: dg.Definitions) -> dg.ScheduleDefinition:
-    found = definitions.resolve_schedule_def("reviews__steps_schedule")
+    found = definitions.resolve_schedule_def("reviews_schedule")
     assert isinstance(found, dg.ScheduleDefinition)
     return found
 
