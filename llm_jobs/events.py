@@ -34,6 +34,17 @@ class JobStarted:
     job_hash: str
     name: str
     rows: int | None  # None while the size of the input is unknown
+    tables: int = 1  # that its steps go over, each made of the one before; `rows` are those of the first
+
+
+@dataclass(frozen=True, slots=True)
+class TableStarted:
+    """A table after a job's first is gone over, which is the number `table` of so many, counted from 1."""
+
+    job_hash: str
+    table: int
+    tables: int
+    rows: int | None  # None where nobody knows before the rows are made
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,15 @@ class QuotaWaited:
 
 @positional_value
 class RowCompleted:
+    job_hash: str
+    status: str
+    reused: bool
+
+
+@positional_value
+class TableRowCompleted:
+    """A row of a table after the first: what counts a job's rows counts those of one table."""
+
     job_hash: str
     status: str
     reused: bool
@@ -273,6 +293,7 @@ class JobBroken:
 
 Event = (
     JobStarted
+    | TableStarted
     | InputRowsUnreadable
     | CallIntended
     | CallWaiting
@@ -283,6 +304,7 @@ Event = (
     | CallReused
     | QuotaWaited
     | RowCompleted
+    | TableRowCompleted
     | ConcurrencyChanged
     | QuotaPaused
     | ModelCooled

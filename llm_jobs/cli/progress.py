@@ -97,8 +97,9 @@ class Pace:
             return "starting"
         then, now = self._window(now_s)
         done = f"{progress.rows_done:,} of {number(progress.rows_expected, 'row')}"
+        table = f", table {progress.table[0]} of {progress.table[1]}" if progress.table else ""
         parts = [
-            done if progress.size_known else number(progress.rows_done, "row"),
+            (done if progress.size_known else number(progress.rows_done, "row")) + table,
             f"{_rate(now.rows - then.rows, then, now):,.0f} rows/s",
             f"{_rate(now.tokens - then.tokens, then, now):,.0f} tokens/s",
         ]

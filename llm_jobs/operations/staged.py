@@ -13,11 +13,11 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from llm_jobs.documents.steps import PromptStep, RequestStep, RowStep, TaskStep, asking_steps
+from llm_jobs.documents.steps import PromptStep, RequestStep, RowStep, SweepStep, TableStep, TaskStep, asking_steps
 from llm_jobs.engine.graph import Work
 from llm_jobs.engine.levels import stream_of
 from llm_jobs.engine.steps import PreparedStep, Row
-from llm_jobs.events import JobStarted, Listener, RowCompleted
+from llm_jobs.events import Event, JobStarted, Listener, RowCompleted, TableRowCompleted, TableStarted
 from llm_jobs.ledger.base import Spend
 from llm_jobs.operations.columns import needed_names
 from llm_jobs.operations.computing import TaskWork
@@ -43,8 +43,10 @@ class StagedProduction(Production):
         table = await asyncio.to_thread(self._open_table)
         self._tables: list[dict[str, object]] = []
         self._asking = {}
-        self._emit(JobStarted(self._job.hash, self._job.name, table.rows * self._job.sample))
         stages = stages_of(self._job.graph)
+        asked = [number for number, stage in enumerate(stages) if stage.steps or number == len(stages) - 1]
+        known: int | None = table.rows * self._job.sample
+        self._emit(JobStarted(self._job.hash, self._job.name, known, tables=len(asked)))
         first = next((number for number, stage in enumerate(stages) if stage.steps), len(stages) - 1)
         fields: Fields = list(table.schema)
         rows: Iterator[Any] = rows_of(table)
@@ -53,12 +55,17 @@ class StagedProduction(Production):
                 if stage.made_by is not None:
                     made = reshaped(stage.made_by, fields, rows, whole=reads_rows(stage))
                     fields = reshaped_schema(stage.made_by, fields)
+                    known = _rows_made(stage.made_by, known)
                     rows = await asyncio.to_thread(_begun, made)
                 is_last = number == len(stages) - 1
                 if stage.steps or is_last:
                     samples = self._job.sample if number == first else 1
-                    emit = self._emit if number == first else _without_rows(self._emit)
+                    emit = self._emit if number == first else _of_table(self._emit)
+                    if number:
+                        started = TableStarted(self._job.hash, asked.index(number) + 1, len(asked), known)
+                        self._emit(started)
                     stored, fields = await self._stage(stage, fields, rows, samples, emit, is_last=is_last)
+                    known = None if self._job.policy.failures.strategy == "skip" else stored.rows
                     if not is_last:
                         stream = opened.enter_context(self._services.store.open(stored.path))
                         rows = self._next_rows(stored_rows(stream))
@@ -133,11 +140,18 @@ def _begun(rows: Iterator[Row]) -> Iterator[Row]:
     return iter(()) if first is None else chain([first], rows)
 
 
-def _without_rows(emit: Listener) -> Listener:
-    """What counts a job's rows is told those of one table."""
+def _rows_made(step: TableStep, rows: int | None) -> int | None:
+    """How many rows a step makes of so many; None where that is told by their values."""
+    return rows * len(step.values) if isinstance(step, SweepStep) and rows is not None else None
 
-    def tell(event: object) -> None:
-        if not isinstance(event, RowCompleted):
-            emit(event)  # type: ignore[arg-type]
+
+def _of_table(emit: Listener) -> Listener:
+    """What counts a job's rows is told those of one table; those of the others are another kind of event."""
+
+    def tell(event: Event) -> None:
+        if isinstance(event, RowCompleted):
+            emit(TableRowCompleted(event.job_hash, event.status, event.reused))
+        else:
+            emit(event)
 
     return tell

@@ -7,7 +7,17 @@ from typing import get_args
 import pytest
 
 from llm_jobs.cli.progress import WAITS, Pace, watching
-from llm_jobs.events import BudgetReached, CallWaiting, JobStarted, RowCompleted, WaitReason
+from llm_jobs.engine.stream import DROPPED
+from llm_jobs.events import (
+    BudgetReached,
+    CallWaiting,
+    JobFinished,
+    JobStarted,
+    RowCompleted,
+    TableRowCompleted,
+    TableStarted,
+    WaitReason,
+)
 from llm_jobs.observability.progress import Progress
 from llm_jobs.operations.records import JobReport
 from llm_jobs_tests.observability.facts import recorded
@@ -120,3 +130,40 @@ def test_elsewhere_than_on_a_terminal_each_job_is_a_plain_line(
         tell(report(), heard.append)
     assert heard == [report()]
     assert capsys.readouterr() == ("", told)
+
+
+def rows(progress: Progress, event: type[RowCompleted] | type[TableRowCompleted], times: int) -> None:
+    for _ in range(times):
+        progress(event("a" * 32, "succeeded", False))
+
+
+def test_a_job_of_several_tables_tells_a_total_only_once_the_last_table_is_known() -> None:
+    progress = Progress()
+    pace = Pace(progress, started_s=0.0)
+    progress(JobStarted("a" * 32, "graph", 4, tables=3))
+    rows(progress, RowCompleted, 4)
+    assert (progress.percent, pace.line(1.0)) == (None, "4 rows, table 1 of 3 · 4 rows/s · 0 tokens/s · $0")
+    progress(TableStarted("a" * 32, 2, 3, None))
+    rows(progress, TableRowCompleted, 6)
+    assert (progress.percent, pace.line(2.0)) == (None, "10 rows, table 2 of 3 · 5 rows/s · 0 tokens/s · $0")
+    progress(TableStarted("a" * 32, 3, 3, 10))
+    rows(progress, TableRowCompleted, 5)
+    assert progress.percent == 75.0
+    assert pace.line(3.0).startswith("15 of 20 rows, table 3 of 3 · ")
+
+
+def test_a_job_whose_last_table_is_not_known_has_as_many_rows_as_were_done() -> None:
+    progress = Progress()
+    progress(JobStarted("a" * 32, "graph", 4, tables=2))
+    rows(progress, RowCompleted, 4)
+    progress(TableStarted("a" * 32, 2, 2, None))
+    rows(progress, TableRowCompleted, 2)
+    assert not progress.size_known
+    progress(JobFinished("a" * 32, "graph", "done", 2, 2, 0))
+    assert (progress.percent, progress.rows_done, progress.rows_expected) == (100.0, 6, 6)
+
+
+def test_a_row_that_a_filter_leaves_out_is_done_and_did_not_fail() -> None:
+    progress = Progress()
+    progress(RowCompleted("a" * 32, DROPPED, False))
+    assert (progress.rows_done, progress.rows_failed) == (1, 0)

@@ -95,7 +95,7 @@ def test_no_prompt_and_no_answer_is_in_a_line(form: LogFormat) -> None:
 
 def test_lines_for_people_hold_no_control_characters_of_names() -> None:
     text = written(JobStarted(JOB, "re\x1b[31mviews\n", 4), form="text")
-    assert text.endswith(' info job_started job_hash="' + JOB + '" name="re\\u001b[31mviews\\n" rows=4\n')
+    assert text.endswith(' info job_started job_hash="' + JOB + '" name="re\\u001b[31mviews\\n" rows=4 tables=1\n')
 
 
 def test_what_others_log_has_the_same_form_and_no_secret() -> None:

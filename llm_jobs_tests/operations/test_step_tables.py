@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from llm_jobs.events import Event, JobStarted, TableStarted
+from llm_jobs.observability.progress import Progress
+from llm_jobs.operations.run import run_jobs
 from llm_jobs.operations.verify import verify_job
 from llm_jobs_tests.cli.house import House, facts
 from llm_jobs_tests.operations.spoken import MODEL, answered
@@ -74,3 +77,38 @@ def test_a_table_beside_the_result_that_is_gone_is_damage(house: House) -> None:
     answered(house, JOB)
     kept(house).unlink()
     assert "the file is missing" in house.invoke("verify").output
+
+
+SPLIT = {"name": "words", "task": "split_paragraphs", "inputs": {"text": "{{ text }}"}}
+WORD = {"name": "word", "split": "words"}
+TWICE = {"name": "twice", "text": "{{ word }}", "for_each_model": [MODEL, "openai/gpt-4.1"]}
+ALL = {"name": "all", "reduce": {"by": ["id"], "aggregate": {"n": "count"}}}
+
+
+def test_progress_counts_the_rows_of_every_table_and_learns_how_many_there_are(house: House) -> None:
+    rows = [{"id": 1, "text": "one\n\ntwo"}, {"id": 2, "text": "three"}]
+    document = {"name": "tables", "model": MODEL, "input": {"rows": rows}, "steps": [SPLIT, WORD, TWICE, ALL]}
+    progress, told = Progress(), []
+
+    def listen(event: Event) -> None:
+        progress(event)
+        if isinstance(event, JobStarted | TableStarted):
+            told.append((progress.table, event.rows))
+
+    [job] = house.accept(house.write("job.json", {"job": document}))
+    with house.entry.open_services() as services:
+        [report] = run_jobs(services, [job.hash], listener=listen)
+    assert report.status == "done"
+    # Two texts; two models for each of three words, which nobody knows before they are split; a row per id.
+    assert told == [((1, 3), 2), ((2, 3), None), ((3, 3), None)]
+    assert (progress.rows_done, progress.rows_expected, progress.percent) == (2 + 6 + 2, 10, 100.0)
+
+
+def test_a_sweep_over_a_known_table_has_a_known_size(house: House) -> None:
+    steps = [{**TWICE, "text": "{{ text }}"}]
+    rows = [{"text": "one"}, {"text": "two"}]
+    [job] = house.accept(house.write("job.json", {"job": {"name": "swept", "input": {"rows": rows}, "steps": steps}}))
+    told: list[Event] = []
+    with house.entry.open_services() as services:
+        list(run_jobs(services, [job.hash], listener=told.append))
+    assert [event for event in told if isinstance(event, TableStarted)] == [TableStarted(job.hash, 1, 1, 4)]
