@@ -85,6 +85,7 @@ def parse_document(
         return batch.parse(name, content, choices)
     source = _read(name, decode(name, content, max_bytes=max_bytes))
     if pipeline_of_jobs.is_pipeline(source):
+        pipeline_of_jobs.parse(source)  # what is wrong with it comes first
         raise DocumentError([_no_single_job(source)])
     return _PARSERS[_format(source)](source, choices)
 

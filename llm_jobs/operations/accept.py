@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llm_jobs.documents.destinations import delivery_key
@@ -17,12 +17,14 @@ from llm_jobs.documents.job import Job
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.parsing import parse_document
+from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.conditions import check_connections
 from llm_jobs.operations.inputs import dated
 from llm_jobs.operations.keep import keep, short_name
 from llm_jobs.operations.locking import check_models, lock_of, lock_path, under_lock
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
+from llm_jobs.operations.placing import setup_error
 from llm_jobs.operations.recency import run_due
 from llm_jobs.operations.resolve import resolve
 from llm_jobs.operations.services import Services
@@ -39,13 +41,14 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadDocument:
-    """A document that was found good: its file's name, its text, the jobs that it describes, and the lock that it was
-    read under."""
+    """A document that was found good: its file's name, its text, the jobs that it describes, the lock that it was
+    read under, and what each job was before it was resolved, with the lines of its text."""
 
     name: str
     text: bytes
     jobs: tuple[Job, ...]
     lock: bytes | None = None
+    parsed: tuple[ParsedDocument, ...] = field(default=(), compare=False, repr=False)
 
 
 OUTPUTS = "outputs"  # a submission's detail: the keys of its destinations, so that nobody has to read the job for them
@@ -80,7 +83,7 @@ def read_document(
     asked = tuple(run_due(services, dated(services, job, document_name=path.name, as_of_ns=as_of_ns)) for job in jobs)
     kept = kept_text(services, path.name, text, overrides.parameters)
     lock_text = lock_path(locked_beside).read_bytes() if lock is not None and locked_beside is not None else None
-    return ReadDocument(name=path.name, text=kept, jobs=asked, lock=lock_text)
+    return ReadDocument(name=path.name, text=kept, jobs=asked, lock=lock_text, parsed=tuple(parsed))
 
 
 def parsed_documents(
@@ -109,6 +112,24 @@ def accept(
     return record(services, read, origin=origin, as_of_ns=as_of_ns)
 
 
+def check_watchers(services: Services, document: ReadDocument) -> None:
+    """Raise SetupError where an alert of the document could not be sent, or a condition names a connection that is not
+    there."""
+    for job, parsed in zip(document.jobs, document.parsed, strict=True):
+        key = "alerts"
+        try:
+            check_channels(services, job)
+            key = "conditions"
+            check_connections(services, job.policy.launch)
+        except SetupError as error:
+            raise setup_error(parsed, ("job", key), error) from None
+        except DocumentError as error:
+            told = [
+                parsed.problem(("job", key), each.what, rule=each.rule, remedy=each.remedy) for each in error.problems
+            ]
+            raise DocumentError(told) from None
+
+
 def record(
     services: Services,
     document: ReadDocument,
@@ -132,9 +153,8 @@ def record_all(
     details: Mapping[str, JsonValue] | None = None,
 ) -> list[list[Accepted]]:
     """The same of several documents: of all, or of none where it raises."""
-    for job in [job for document in documents for job in document.jobs]:
-        check_channels(services, job)
-        check_connections(services, job.policy.launch)
+    for document in documents:
+        check_watchers(services, document)
     return [_recorded(services, document, origin, as_of_ns, details or {}) for document in documents]
 
 

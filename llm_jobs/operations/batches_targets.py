@@ -13,9 +13,11 @@ from typing import Any
 from llm_jobs.documents.identity import hash_of
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.model_refs import Endpoint, ModelRef
+from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.steps import Step
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.ledger.batch_records import BatchState
+from llm_jobs.operations.placing import key_of
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Request
 from llm_jobs.providers.batches import PRICE_FACTORS, BatchEndpoint, BatchTarget, Ticket
@@ -72,7 +74,8 @@ def check_providers(job: Job, steps: Sequence[Step]) -> None:
             key="mode",
             value="batch",
             rule="a batch is made of prompts that come one after the other",
-            remedy="leave it online, or make the steps that should be cheap a job of their own",
+            remedy="leave it online, or make the steps that should be cheap a job of their own, whose result another "
+            "job reads with `input: {result_of: NAME}`",
         )
         raise DocumentError([problem])
     without = sorted({model.provider for step in steps for model in step.models} - PRICE_FACTORS.keys())
@@ -85,6 +88,19 @@ def check_providers(job: Job, steps: Sequence[Step]) -> None:
             remedy="leave it online, or choose another model",
         )
         raise DocumentError([problem])
+
+
+def check_modes(document: ParsedDocument, job: Job) -> None:
+    """Raise DocumentError, with its place, where the document asks for batches that cannot be made."""
+    try:
+        check_providers(job, [step for step in job.steps if job.policy.mode_of(step.name) == "batch"])
+    except DocumentError as error:
+        at = key_of(document, "mode", value="batch")
+        told = [
+            document.problem(at, each.what, value="batch", rule=each.rule, remedy=each.remedy)
+            for each in error.problems
+        ]
+        raise DocumentError(told) from None
 
 
 def target_of(request: Request) -> BatchTarget:

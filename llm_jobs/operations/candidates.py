@@ -11,7 +11,7 @@ from llm_jobs.documents.model_refs import Candidate, ModelChoice
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt
 from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.operations.model_digest import with_digest
-from llm_jobs.operations.placing import not_found
+from llm_jobs.operations.placing import key_place, not_found
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.entries import CatalogueEntry
 
@@ -90,8 +90,10 @@ class Asking:
             raise DocumentError([not_found(self.document, self.parsed, error)]) from None
 
     def _placed(self, problem: Problem) -> Problem:
-        placed = self.document.problem(self.parsed.at, problem.what, rule=problem.rule, remedy=problem.remedy)
-        return replace(placed, key=problem.key, value=problem.value)
+        place = key_place(self.services, self.document, self.parsed, (problem.key or "").partition(".")[0])
+        source, at = place or (self.document.source, self.parsed.at)
+        placed = source.problem(at, problem.what, rule=problem.rule, remedy=problem.remedy)
+        return replace(placed, key=placed.key if place else problem.key, value=problem.value)
 
 
 def _distinct(asking: Asking, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -14,9 +14,10 @@ from llm_jobs.deliveries.subject import Subject
 from llm_jobs.documents.connections import check_host, resolve_connection
 from llm_jobs.documents.destinations import ApiOutput, DatabaseOutput, FileOutput, Output
 from llm_jobs.documents.parsed import ParsedDocument
-from llm_jobs.documents.text import KeyPath, dotted
+from llm_jobs.documents.text import KeyPath
 from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.operations.model_keys import REFERENCE, refuse_model_keys
+from llm_jobs.operations.placing import setup_error
 from llm_jobs.operations.services import Services
 from llm_jobs.settings import Settings
 
@@ -36,8 +37,7 @@ def check_outputs(services: Services, document: ParsedDocument) -> None:
             ]
             raise DocumentError(problems) from None
         except SetupError as error:
-            source = document.source
-            raise SetupError(f"{source.file}:{source.line_of(at)}: {error} (key {dotted(at)})") from None
+            raise setup_error(document, at, error) from None
 
 
 def _stated(document: ParsedDocument) -> Iterator[tuple[KeyPath, Output]]:

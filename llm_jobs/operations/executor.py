@@ -22,7 +22,8 @@ from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import DocumentError, LlmJobsError, NotFound, Problem
 from llm_jobs.events import Event, Listener, broadcast
 from llm_jobs.observability.progress import Progress
-from llm_jobs.operations.named import accept_named
+from llm_jobs.operations.accept import record
+from llm_jobs.operations.named import check_starts_at_once, read_named
 from llm_jobs.operations.overrides import Overrides
 from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.records import JobReport
@@ -75,9 +76,13 @@ class JobExecutor:
         input: str | os.PathLike[str] | None = None,  # the word of the command line
         epoch: str | None = None,
         concurrency: int | None = None,
+        ignore_conditions: bool = False,
     ) -> None:
-        """`home`: the home folder, else as the command line finds it. The rest is what `llm-jobs run` takes."""
+        """`home`: the home folder, else as the command line finds it. `ignore_conditions`: start at once, whatever the
+        `conditions` and `depends_on` of the document say; without it, such a document is refused, for nothing here
+        waits. The rest is what `llm-jobs run` takes."""
         self._named = os.fspath(name_or_path)
+        self._ignore_conditions = ignore_conditions
         self._home = home
         self._overrides = Overrides(
             models=() if model is None else (model,),
@@ -115,9 +120,13 @@ class JobExecutor:
 
     def _accepted(self, services: Services) -> str:
         """The hash of the job, submitted."""
-        [jobs] = accept_named(services, [self._named], self._overrides, origin="python")
-        check_environment(services, jobs)
-        return jobs[0].hash
+        read = read_named(services, self._named, self._overrides)
+        if not self._ignore_conditions:
+            check_starts_at_once(read)
+        if read.document is not None:
+            record(services, read.document, origin="python")
+        check_environment(services, read.jobs)
+        return read.jobs[0].hash
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Services, Listener]]:

@@ -10,17 +10,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from llm_jobs.documents.connections import check_host, is_name
+from llm_jobs.documents.connections import check_host, resolve_connection
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.identity import hash_of, rows_digest
 from llm_jobs.documents.job import Input, Job
 from llm_jobs.documents.parsed import ParsedDocument
 from llm_jobs.documents.table_sources import ApiSource, QuerySource
 from llm_jobs.documents.text import KeyPath
-from llm_jobs.documents.variables import credential_name
-from llm_jobs.errors import DocumentError
+from llm_jobs.errors import DocumentError, SetupError
 from llm_jobs.operations.model_keys import refuse_model_keys
 from llm_jobs.operations.paths import find_database, find_inputs
+from llm_jobs.operations.placing import setup_error
 from llm_jobs.operations.result_tables import result_table
 from llm_jobs.operations.services import Services
 from llm_jobs.sources.freeze import find_frozen
@@ -106,14 +106,25 @@ def _placed(services: Services, document: ParsedDocument, query: QuerySource, pa
     file = find_database(services.settings, document, query.connection, path=path)
     if file is not None:
         return replace(query, file=file)
-    if not is_name(query.connection) and credential_name(query.connection) is None:
-        check_host(query.connection, allowed=services.settings.allowed_hosts)
+    try:
+        resolve_connection(
+            query.connection,
+            environment=services.environment,
+            home=services.settings.home,
+            allowed_hosts=services.settings.allowed_hosts,
+            roots=services.settings.allowed_roots,
+        )
+    except SetupError as error:
+        raise setup_error(document, at, error) from None
     return query
 
 
 def _check_api(services: Services, document: ParsedDocument, api: ApiSource) -> None:
     at = document.input.at
-    check_host(api.endpoint, allowed=services.settings.allowed_hosts)
+    try:
+        check_host(api.endpoint, allowed=services.settings.allowed_hosts)
+    except SetupError as error:
+        raise setup_error(document, (*at, "endpoint"), error) from None
     _refuse_keys(services, document, (*at, "auth"), f"${{{api.bearer}}}" if api.bearer else "")
     for name, text in api.headers.items():
         _refuse_keys(services, document, (*at, "headers", name), text)

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.validation import did_you_mean
-from llm_jobs.errors import NotFound
+from llm_jobs.errors import DocumentError, NotFound, Problem
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.accept import ReadDocument, read_document, record_all
 from llm_jobs.operations.describe import find_job
@@ -52,6 +52,22 @@ def read_named(services: Services, named: str, overrides: Overrides = NO_OVERRID
     job = job_from_json(submission.job)
     url = with_document(services, submission, job.input).url
     return Named(jobs=(job,), document=None, path=Path(url) if url and job.input.kind == "batch" else None)
+
+
+def check_starts_at_once(named: Named) -> None:
+    """Raise DocumentError where a job of these waits for conditions or for other jobs."""
+    for job in named.jobs:
+        rules = job.policy.launch
+        if not (rules.depends_on or rules.has_conditions):
+            continue
+        key = "depends_on" if rules.depends_on else "conditions"
+        what = f"the job {job.name} does not start at once: it has {key}"
+        rule = "what runs a job in this process waits for nothing"
+        remedy = "start it with `llm-jobs run`, which waits, or say ignore_conditions=True"
+        parsed = next(iter(named.document.parsed), None) if named.document is not None else None
+        if parsed is None:
+            raise DocumentError([Problem(what=what, key=key, rule=rule, remedy=remedy)])
+        raise DocumentError([parsed.problem(("job", key), what, rule=rule, remedy=remedy)])
 
 
 def document_named(services: Services, named: str) -> Path | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from llm_jobs.documents.connections import check_host, is_name
 from llm_jobs.documents.parsed import ParsedDocument
-from llm_jobs.errors import DocumentError
+from llm_jobs.errors import DocumentError, SetupError
+from llm_jobs.operations.placing import setup_error
 from llm_jobs.settings import Settings
 from llm_jobs.sources.patterns import glob_url, is_pattern
 
@@ -65,7 +66,10 @@ def _check_url(settings: Settings, document: ParsedDocument, url: str) -> None:
             remedy="write scheme://host/path",
         )
         raise DocumentError([problem])
-    check_host(url, allowed=settings.allowed_hosts)
+    try:
+        check_host(url, allowed=settings.allowed_hosts)
+    except SetupError as error:
+        raise setup_error(document, (*document.input.at, "path"), error) from None
 
 
 def _check_inside(

@@ -13,8 +13,8 @@ from dataclasses import replace
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.parsed import ParsedDocument, ParsedPrompt, ParsedRequests, ParsedStep, every_step
 from llm_jobs.documents.steps import Message
-from llm_jobs.documents.text import KeyPath, Source
-from llm_jobs.errors import NotFound, Problem
+from llm_jobs.documents.text import KeyPath, Source, dotted
+from llm_jobs.errors import NotFound, Problem, SetupError
 from llm_jobs.operations.services import Services
 from llm_jobs.prompts.broken import BrokenTemplate
 from llm_jobs.prompts.rendering import undefined_names
@@ -72,13 +72,31 @@ def placed_column(services: Services, document: ParsedDocument, problem: Problem
     return document.problem((), problem.what, rule=problem.rule, remedy=problem.remedy)
 
 
-def schema_place(services: Services, document: ParsedDocument, parsed: ParsedPrompt) -> tuple[Source, KeyPath]:
-    """Where the schema of a prompt is written."""
+def key_place(
+    services: Services, document: ParsedDocument, parsed: ParsedPrompt, key: str
+) -> tuple[Source, KeyPath] | None:
+    """Where a key of a prompt is written: in its step, in the library prompt, or else for the whole document."""
     for source, at in (*_sources(services, document, parsed), (document.source, ())):
-        for path, key in _keys(source, at):
-            if key == "schema":
-                return source, path
-    return document.source, parsed.at
+        if (path := next((path for path, name in _keys(source, at) if name == key), None)) is not None:
+            return source, path
+    return None
+
+
+def key_of(document: ParsedDocument, key: str, *, value: str) -> KeyPath:
+    """The first key of the document that is called so and has this value; none, where there is no such key."""
+    return next((path for path, text in _texts(document.source, ()) if path and path[-1] == key and text == value), ())
+
+
+def is_written(document: ParsedDocument, text: str) -> bool:
+    """Does the document say so itself, and not an option beside it?"""
+    return any(found == text for _, found in (*_texts(document.source, ()), *_keys(document.source, ())))
+
+
+def setup_error(document: ParsedDocument, at: KeyPath, error: SetupError) -> SetupError:
+    """What the environment lacks for a key of the document, with the place of that key."""
+    place = document.source.place_of(at)
+    where = ":".join(str(part) for part in (place.file, place.line) if part is not None)
+    return SetupError(f"{where}: {error} (key {dotted(place.path)})")
 
 
 def _at(parsed: ParsedStep) -> KeyPath:

@@ -23,6 +23,7 @@ from llm_jobs.documents.parsed import (
 )
 from llm_jobs.documents.steps import CompoundStep, GraphStep, Message, PromptStep, RequestStep, TableStep, asking_steps
 from llm_jobs.errors import DocumentError, NotFound, Problem
+from llm_jobs.operations.batches_targets import check_modes
 from llm_jobs.operations.candidates import Asking, Rules
 from llm_jobs.operations.columns import check_names, known_columns, missing_columns
 from llm_jobs.operations.destinations import check_outputs
@@ -31,7 +32,7 @@ from llm_jobs.operations.graph_steps import as_prompt, is_graph, task_step
 from llm_jobs.operations.images import check_urls, image_files
 from llm_jobs.operations.inputs import resolved_input
 from llm_jobs.operations.model_digest import with_digest
-from llm_jobs.operations.placing import broken_template, not_found, placed, placed_column, schema_place
+from llm_jobs.operations.placing import broken_template, is_written, key_place, not_found, placed, placed_column
 from llm_jobs.operations.scripts import made_request, written_prompt
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.stand_ins import check_stand_ins
@@ -39,6 +40,7 @@ from llm_jobs.prompts.broken import BrokenTemplate
 from llm_jobs.prompts.library import LibraryPrompt
 from llm_jobs.prompts.rendering import bind_parameters
 from llm_jobs.providers.entries import CatalogueEntry
+from llm_jobs.providers.vendors import reaches_servers
 from llm_jobs.results.schemas import SchemaError, compile_check
 
 SPEAKS_OPENAI = ("openai", "simulated")
@@ -62,6 +64,7 @@ def resolve(services: Services, document: ParsedDocument, *, path: Path, concurr
     )
     check_job(services, document, job)
     check_stand_ins(document, job)
+    check_modes(document, job)
     check_outputs(services, document)
     return job
 
@@ -202,7 +205,8 @@ def _check_schema(asking: Asking, schema: Mapping[str, JsonValue]) -> None:
     try:
         compile_check(schema)
     except SchemaError as error:
-        source, at = schema_place(asking.services, asking.document, asking.parsed)
+        place = key_place(asking.services, asking.document, asking.parsed, "schema")
+        source, at = place or (asking.document.source, asking.parsed.at)
         problem = source.problem(
             (*at, *error.path),
             f"the schema of prompt {asking.parsed.name} is no JSON Schema: {error.what}",
@@ -239,4 +243,18 @@ def _entry(
             remedy="add `model: simulated`, or another of `llm-jobs models`",
         )
         raise DocumentError([problem])
-    return services.catalogue.resolve(name, endpoint=parsed.endpoint, key=parsed.api_key)
+    entry = services.catalogue.resolve(name, endpoint=parsed.endpoint, key=parsed.api_key)
+    if parsed.endpoint is not None and not reaches_servers(entry.model.provider) and is_written(document, name):
+        raise DocumentError([_no_server(services, document, parsed, entry)])
+    return entry
+
+
+def _no_server(services: Services, document: ParsedDocument, parsed: ParsedPrompt, entry: CatalogueEntry) -> Problem:
+    _, at = key_place(services, document, parsed, "endpoint") or (document.source, parsed.at)
+    return document.problem(
+        at,
+        f"the endpoint would never be asked: the model {entry.model.name} answers without a server",
+        value=parsed.endpoint,
+        rule=f"models of the provider {entry.model.provider} have no endpoint",
+        remedy="remove the endpoint, or name the model that it serves, such as openai/NAME",
+    )

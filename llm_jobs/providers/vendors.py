@@ -59,6 +59,11 @@ VENDORS: Mapping[str, Vendor] = {
 }
 
 
+def reaches_servers(kind: str) -> bool:
+    """Whether models of the provider are behind an address."""
+    return bool(VENDORS[kind].base_url)
+
+
 def base_url_of(vendor: Vendor, environment: Mapping[str, str]) -> str:
     """Where the vendor's models are reached: as the operator set it, else the vendor's own address."""
     stated = environment.get(vendor.url_variable, "").strip() if vendor.url_variable else ""
