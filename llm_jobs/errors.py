@@ -33,18 +33,20 @@ class LlmJobsError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One thing wrong with a document: what, where, the value seen, the rule, the remedy."""
+    """One thing wrong with a document: what, where, the value seen, the rule, the remedy. Lines and columns count from
+    1; a column is told where the text itself is broken."""
 
     what: str
     file: str | None = None
     line: int | None = None
+    column: int | None = None
     key: str | None = None
     value: str | None = None
     rule: str | None = None
     remedy: str | None = None
 
     def __str__(self) -> str:
-        where = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         text = f"{where}: {self.what}" if where else self.what
         if self.key is not None:
             text += f" (key {self.key}" + (f", value {self.value}" if self.value is not None else "") + ")"

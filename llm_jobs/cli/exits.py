@@ -15,13 +15,22 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import visible
-from llm_jobs.errors import DocumentError, ImmutableError, IntegrityError, LlmJobsError, NotFound, SetupError
+from llm_jobs.errors import (
+    DocumentError,
+    ImmutableError,
+    IntegrityError,
+    LlmJobsError,
+    NotFound,
+    Problem,
+    SetupError,
+)
 from llm_jobs.operations.scrubbing import without_secrets
 
 DONE = 0
@@ -65,9 +74,23 @@ def told(error: LlmJobsError) -> int:
     """Print `error` on standard error; returns the exit code that its class decides."""
     for line in str(error).splitlines():
         click.echo(f"error: {visible(line)}", err=True)
+    return code_of(error)
+
+
+def code_of(error: LlmJobsError) -> int:
+    """The exit code that the class of an error decides."""
     if isinstance(error, DocumentError | NotFound | ImmutableError):
         return BAD_DOCUMENT
     return ROWS_FAILED if isinstance(error, IntegrityError) else ENVIRONMENT
+
+
+def problems_of(error: LlmJobsError) -> list[dict[str, Any]]:
+    """What an error says, as the members of JSON: what, file, line, column, key, value, rule, remedy."""
+    if isinstance(error, DocumentError):
+        return [asdict(problem) for problem in error.problems]
+    if isinstance(error, NotFound):
+        return [asdict(Problem(what=error.what, value=error.name, rule=error.rule, remedy=error.remedy))]
+    return [asdict(Problem(what=str(error)))]
 
 
 def reader_left() -> int:

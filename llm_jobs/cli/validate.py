@@ -9,11 +9,13 @@ import click
 
 from llm_jobs.cli.documents import document_options
 from llm_jobs.cli.entry import Entry
-from llm_jobs.cli.exits import BAD_DOCUMENT, DONE
+from llm_jobs.cli.exits import BAD_DOCUMENT, DONE, code_of, problems_of, told
 from llm_jobs.cli.texts import compact_json, number, visible, visible_lines
+from llm_jobs.errors import LlmJobsError
 from llm_jobs.operations.deferring import Checked, check_pipeline
 from llm_jobs.operations.examine import Examination, examine_named
 from llm_jobs.operations.overrides import Overrides
+from llm_jobs.operations.services import Services
 
 
 @click.command(
@@ -31,21 +33,39 @@ Examples:
 def command(entry: Entry, documents: tuple[str, ...], overrides: Overrides, as_json: bool) -> int:
     """Check documents and show what would be asked; spends nothing.
 
-    Prints each job's hash, its rows and its first request. DOCUMENT is a file or a job submitted before.
+    Prints each job's hash, its rows and its first request. DOCUMENT is a file or a job submitted before. Every document
+    is looked at, whatever is wrong with those before it. With --json, a document that is refused is one line with its
+    `problems`.
     """
     code = DONE
     with entry.open_services() as services:
         for document in documents:
-            if (pipeline := check_pipeline(services, document)) is not None:
-                _print_pipeline(document, pipeline, as_json=as_json)
-                continue
-            for found in examine_named(services, document, overrides):
-                code = BAD_DOCUMENT if found.problem else code
-                if as_json:
-                    click.echo(compact_json(asdict(found)))
-                else:
-                    _print(found)
+            try:
+                code = max(code, _validated(services, document, overrides, as_json=as_json))
+            except LlmJobsError as error:
+                code = max(code, _refused(document, error, as_json=as_json))
     return code
+
+
+def _validated(services: Services, document: str, overrides: Overrides, *, as_json: bool) -> int:
+    if (pipeline := check_pipeline(services, document)) is not None:
+        _print_pipeline(document, pipeline, as_json=as_json)
+        return DONE
+    code = DONE
+    for found in examine_named(services, document, overrides):
+        code = BAD_DOCUMENT if found.problem else code
+        if as_json:
+            click.echo(compact_json(asdict(found)))
+        else:
+            _print(found)
+    return code
+
+
+def _refused(document: str, error: LlmJobsError, *, as_json: bool) -> int:
+    if not as_json:
+        return told(error)
+    click.echo(compact_json({"document": document, "problems": problems_of(error)}))
+    return code_of(error)
 
 
 def _print_pipeline(document: str, pipeline: Checked, *, as_json: bool) -> None:

@@ -20,6 +20,14 @@ from llm_jobs.errors import DocumentError
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"(-?(?:0|[1-9][0-9]*))(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS: Mapping[str, JsonValue] = {"null": None, "true": True, "false": False}
+_REMEDIES: Mapping[str, str] = {
+    "": "close what is open: a quote, a bracket or a brace",
+    "'": "write double quotes",
+    "}": "remove the comma before it, or write what is missing",
+    "]": "remove the comma before it, or write what is missing",
+    "#": "JSON has no comments: remove it, or name the file .yaml",
+    "/": "JSON has no comments: remove it",
+}
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -76,12 +84,15 @@ class _Scanner:
         return match.end()
 
     def _stop(self, what: str, at: int) -> NoReturn:
+        line = self._line(min(at, len(self.text)))
+        sign = self.text[at : at + 1]
         self.findings.add(
             what,
-            line=self._line(min(at, len(self.text))),
-            value=self.text[at : at + 1] or "end of the file",
+            line=line,
+            column=at - self._starts[line - 1] + 1,
+            value=sign or "end of the file",
             rule="the document is JSON (RFC 8259), or YAML in a file without .json",
-            remedy="correct the syntax here or just before",
+            remedy=_REMEDIES.get(sign, "correct the syntax here or just before"),
         )
         raise DocumentError(self.findings.problems)
 

@@ -23,6 +23,7 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...]], ...] = (
     ("month", 1, 12, _MONTHS),
     ("day of the week", 0, 7, _DAYS),
 )
+_LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # days of the months, in a leap year
 _PART = re.compile(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?")
 
 
@@ -37,11 +38,15 @@ def check_cron(text: str) -> str:
         for part in field.split(","):
             if not _is_part(part, low, high, names):
                 raise _no_cron(f"has the {name} {part!r}, which is outside {low}-{high} or not of the form a-b/step")
+    _, _, days, months, weekdays = fields
+    if weekdays == "*" and not _comes(days, months):
+        raise _no_cron(f"never comes: no month of {months!r} has a day of {days!r}")
     return text
 
 
 def cron_pattern() -> str:
-    """A regular expression that fits every cron expression: all that `check_cron` sees but the order of a range."""
+    """A regular expression that fits every cron expression: all that `check_cron` sees but the order of a range and
+    days that never come."""
     fields = r"\s+".join(_field_pattern(low, high, names) for _, low, high, names in _FIELDS)
     return rf"^(?:{'|'.join(MACROS)}|\s*{fields}\s*)$"
 
@@ -52,6 +57,31 @@ def _field_pattern(low: int, high: int, names: tuple[str, ...]) -> str:
     one = f"(?:{'|'.join([f'0*(?:{numbers})', *words])})"
     part = rf"(?:(?:\*|{one}(?:-{one})?)(?:/[0-9]+)?)"
     return f"{part}(?:,{part})*"
+
+
+def _comes(days: str, months: str) -> bool:
+    """Has one of the months one of the days?"""
+    _, _, (_, low_day, high_day, _), (_, low_month, high_month, names), _ = _FIELDS
+    first_day = min(_first(part, low_day, ()) for part in days.split(","))
+    longest = max(
+        _LONGEST[month - 1]
+        for month in range(low_month, high_month + 1)
+        if any(_holds(part, month, low_month, high_month, names) for part in months.split(","))
+    )
+    return first_day <= min(longest, high_day)
+
+
+def _first(part: str, low: int, names: tuple[str, ...]) -> int:
+    match = _PART.fullmatch(part)
+    return low if match is None or match[1] == "*" else _number(match[1], low, names)
+
+
+def _holds(part: str, value: int, low: int, high: int, names: tuple[str, ...]) -> bool:
+    match = _PART.fullmatch(part)
+    assert match is not None
+    first = low if match[1] == "*" else _number(match[1], low, names)
+    last = high if match[1] == "*" or (match[3] and not match[2]) else _number(match[2] or match[1], low, names)
+    return first <= value <= last and (value - first) % int(match[3] or 1) == 0
 
 
 def _no_cron(what: str) -> PydanticCustomError:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps
 
+from llm_jobs.documents.encodings import other_kind
 from llm_jobs.documents.identity import LARGEST_EXACT_INTEGER
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import KeyPath as KeyPath
@@ -108,7 +109,15 @@ class Findings:
         self.problems: list[Problem] = []
 
     def add(
-        self, what: str, *, line: int, path: KeyPath = (), value: str | None = None, rule: str, remedy: str
+        self,
+        what: str,
+        *,
+        line: int,
+        column: int | None = None,
+        path: KeyPath = (),
+        value: str | None = None,
+        rule: str,
+        remedy: str,
     ) -> None:
         shown = None if is_credential(path) else value
         self.problems.append(
@@ -116,6 +125,7 @@ class Findings:
                 what=what,
                 file=self.file,
                 line=line,
+                column=column,
                 key=dotted(path) or None,
                 value=shown,
                 rule=rule,
@@ -200,6 +210,9 @@ def decode(file: str, content: bytes, *, max_bytes: int) -> str:
             rule=f"at most {max_bytes:,} bytes are read",
             remedy="put the rows into a file of their own and name it under input.path",
         )
+        findings.refuse()
+    if (kind := other_kind(content)) is not None:
+        findings.add(kind[0], line=1, rule="documents are text in UTF-8", remedy=kind[1])
         findings.refuse()
     try:
         return content.decode("utf-8-sig")

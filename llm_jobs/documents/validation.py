@@ -12,29 +12,13 @@ from pydantic_core import ErrorDetails
 
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.text import KeyPath, Source
+from llm_jobs.documents.wording import worded
 from llm_jobs.errors import DocumentError, Problem
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
-_REMEDIES: Mapping[str, str] = {
-    "string_type": "put the value in quotes",
-    "float_type": "write a number, without quotes",
-    "int_type": "write a whole number, without quotes",
-    "int_from_float": "write a whole number",
-    "bool_type": "write true or false, without quotes",
-    "list_type": "write a list: one `- ` item per line",
-    "dict_type": "write a mapping: `key: value` lines below it",
-    "model_type": "write a mapping: `key: value` lines below it",
-    "model_attributes_type": "write a mapping: `key: value` lines below it",
-    "too_short": "add at least one item",
-    "string_too_short": "write at least one character",
-    "string_too_long": "shorten it",
-    "greater_than": "choose a larger value",
-    "greater_than_equal": "choose a larger value",
-    "less_than": "choose a smaller value",
-    "less_than_equal": "choose a smaller value",
-    "cron": "write five fields: minute, hour, day of the month, month, day of the week, as in '0 9 * * 1-5'",
-}
+_CRON_RULE = "a schedule ticks at five fields, each within its range"
+_CRON_REMEDY = "write five fields: minute, hour, day of the month, month, day of the week, as in '0 9 * * 1-5'"
 
 
 def validate(model: type[ModelT], source: Source, value: JsonValue) -> tuple[ModelT | None, list[Problem]]:
@@ -83,25 +67,14 @@ def _problem(model: type[BaseModel], source: Source, value: JsonValue, detail: E
     if kind == "timezone":
         near = f"did you mean {context['near']!r}?" if context["near"] else "write a name such as Europe/Berlin"
         return source.problem(path, detail["msg"], rule="time zones are those of the IANA database", remedy=near)
-    return source.problem(
-        path,
-        detail["msg"] if kind == "cron" else f"{_subject(path)} {_lowered(detail['msg'])}",
-        value=seen,
-        rule=_type_rule(kind),
-        remedy=_REMEDIES.get(kind, "correct the value"),
-    )
+    if kind == "cron":
+        return source.problem(path, detail["msg"], value=seen, rule=_CRON_RULE, remedy=_CRON_REMEDY)
+    what, rule, remedy = worded(kind, detail["msg"], seen, context)
+    return source.problem(path, f"{_subject(path)} {what}", value=seen, rule=rule, remedy=remedy)
 
 
 def _subject(path: KeyPath) -> str:
     return str(path[-1]) if path and isinstance(path[-1], str) else "the value"
-
-
-def _lowered(message: str) -> str:
-    return message.removeprefix("Input ").removeprefix("Value error, ")
-
-
-def _type_rule(kind: str) -> str:
-    return "values are not converted from one type to another" if kind.endswith("_type") else "the value has limits"
 
 
 def _unknown_key(model: type[BaseModel], source: Source, path: KeyPath) -> Problem:

@@ -37,10 +37,11 @@ def read_yaml(file: str, text: str) -> Source:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        _add_syntax_error(builder.findings, str(error.problem), mark.line + 1 if mark else 1)
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, None)
+        _add_syntax_error(builder.findings, str(error.problem), text, line, column)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        _add_syntax_error(builder.findings, f"character {error.character!r}: {error.reason}", line)
+        _add_syntax_error(builder.findings, f"character {error.character!r}: {error.reason}", text, line, None)
     builder.findings.refuse()
     if builder.root is None:
         builder.findings.add("the document is empty", line=1, rule="a document holds a job", remedy="write one")
@@ -49,13 +50,24 @@ def read_yaml(file: str, text: str) -> Source:
     return Source(file, builder.root[0], builder.root[1])
 
 
-def _add_syntax_error(findings: Findings, what: str, line: int) -> None:
-    findings.add(
-        f"not YAML: {what}",
-        line=line,
-        rule="the document is YAML 1.2 or JSON",
-        remedy="correct the syntax here or just before: look at indentation, colons and quotes",
-    )
+def _add_syntax_error(findings: Findings, what: str, text: str, line: int, column: int | None) -> None:
+    what, remedy = _explained(what, text.splitlines()[line - 1 : line], column)
+    findings.add(f"not YAML: {what}", line=line, column=column, rule="the document is YAML 1.2 or JSON", remedy=remedy)
+
+
+def _explained(what: str, lines: list[str], column: int | None) -> tuple[str, str]:
+    """The parser's message and a remedy, made plainer where the text tells what was meant."""
+    sign = lines[0][column - 1 : column] if lines and column else ""
+    if sign == "\t":
+        return "a tab stands where the line is indented", "write spaces"
+    if what.startswith("found character that cannot start any token"):
+        return f"a value cannot begin with {sign!r}", "put the value in quotes"
+    if what.startswith("mapping values are not allowed"):
+        return (
+            "a second colon in one line, or a line that is indented too far",
+            "put a text that holds `: ` in quotes; indent the line as those beside it",
+        )
+    return what, "correct the syntax here or just before: look at indentation, colons and quotes"
 
 
 @dataclass(slots=True)

@@ -30,10 +30,10 @@ def parsed(section: str) -> ParsedDocument:
     [
         ("on_prompt_failure: {strategy: skpi}", f"{FAILURE}.strategy", "not one of the values"),
         ("on_prompt_failure: {strategie: skip}", f"{FAILURE}.strategie", "unknown key"),
-        ("on_prompt_failure: skip", FAILURE, "dictionary"),
+        ("on_prompt_failure: skip", FAILURE, "mapping"),
         ("on_prompt_failure: {max_retries: -1}", f"{FAILURE}.max_retries", "greater than or equal to 0"),
         ("on_prompt_failure: {backoff: linear}", f"{FAILURE}.backoff", "value"),
-        ("on_prompt_failure: {alert: often}", f"{FAILURE}.alert", "boolean"),
+        ("on_prompt_failure: {alert: often}", f"{FAILURE}.alert", "true or false"),
         ("on_prompt_failure: {strategy: fallback}", FAILURE, "has no value"),
         ("on_prompt_failure: {strategy: skip, value: none}", FAILURE, "for fallback and not for skip"),
         ("failure_threshold: 1.5", THRESHOLD, "no share of rows"),

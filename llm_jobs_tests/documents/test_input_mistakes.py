@@ -48,7 +48,7 @@ MISTAKES = [
     (source(f"source: api, {API}, rows: [{{a: 1}}]"), "rows", "rows in line are given beside an endpoint", "pointer"),
     (source("rows: /data"), "", "no table is given", "write one of these"),
     (source("path: a.csv, batch_size: 0"), "batch_size", "greater than or equal to 1", "larger value"),
-    (source("path: a.csv, batch_size: many"), "batch_size", "valid integer", "whole number"),
+    (source("path: a.csv, batch_size: many"), "batch_size", "should be a whole number", "whole number"),
     (
         source("path: a.csv, batch_strategy: serial"),
         "batch_strategy",
@@ -59,7 +59,7 @@ MISTAKES = [
     (source("path: a.csv.rar"), "path", "does not tell the file's format", "write `format:`"),
     (source("path: a.csv, types: {a: date}"), "types.a", "not one of the values", "choose one"),
     # queries
-    (source("query: 7"), "query", "valid string", "in quotes"),
+    (source("query: 7"), "query", "should be text", "in quotes"),
     (source("query: ''"), "query", "at least 1 character", "at least one character"),
     (source("query: SELECT 1; DROP TABLE t"), "query", "not one statement", "behind the `;`"),
     (source("query: DELETE FROM t"), "query", "not one statement", "a view"),
@@ -67,7 +67,7 @@ MISTAKES = [
     (source("query: 'SELECT * FROM ${TABLE}'"), "query", "${TABLE} is not filled in here", "write the text out"),
     (source(f"{QUERY}, connection: 'postgresql://a:pw@h/d'"), "connection", "a password stands", "write ${NAME}"),
     (source(f"{QUERY}, connection: 'postgresql://h/d?password=pw'"), "connection", "a password stands", "${NAME}"),
-    (source(f"{QUERY}, connection: [shop]"), "connection", "valid string", "in quotes"),
+    (source(f"{QUERY}, connection: [shop]"), "connection", "should be text", "write one text"),
     # APIs
     (source("endpoint: api.example/x"), "endpoint", "is not an http or https URL", "https://host/path"),
     (source("endpoint: ftp://api.example/x"), "endpoint", "is not an http or https URL", "https://host/path"),
@@ -86,13 +86,13 @@ MISTAKES = [
     (source(f"{API}, headers: {{X-Auth-Token: tok}}"), "headers.X-Auth-Token", "a credential", "${NAME}"),
     (source(f"{API}, headers: {{'X Y': a}}"), "headers['X Y']", "cannot be sent", "correct it"),
     (source(f'{API}, headers: {{X: "a\\nb"}}'), "headers.X", "cannot be sent", "correct it"),
-    (source(f"{API}, headers: {{X: 7}}"), "headers.X", "valid string", "in quotes"),
+    (source(f"{API}, headers: {{X: 7}}"), "headers.X", "should be text", "in quotes"),
     (source(f"{API}, params: {{token: tok}}"), "params.token", "a credential stands in the address", "as a header"),
     (source(f"{API}, rows: data"), "rows", "no JSON pointer", "write /data"),
     (source(f"{API}, rows: data.items"), "rows", "no JSON pointer", "write /data/items"),
     (source(f"{API}, paging: {{next: cursor}}"), "paging.next", "no JSON pointer", "write /cursor"),
-    (source(f"{API}, paging: {{}}"), "paging", "not one way", "correct the value"),
-    (source(f"{API}, paging: {{page: p, offset: o}}"), "paging", "not one way", "correct the value"),
+    (source(f"{API}, paging: {{}}"), "paging", "not one way", "write next, link, page or offset"),
+    (source(f"{API}, paging: {{page: p, offset: o}}"), "paging", "not one way", "write next, link, page or offset"),
     (source(f"{API}, paging: {{page: p, parameter: o}}"), "paging", "which belongs to next", "correct the value"),
     (source(f"{API}, paging: {{link: next, first: 1}}"), "paging", "which belongs to page", "correct the value"),
     (source(f"{API}, paging: {{pages: p}}"), "paging.pages", "unknown key", "did you mean 'page'?"),
@@ -102,11 +102,11 @@ MISTAKES = [
 ]
 ERRORS = [
     ("{strategy: ignore}", ".strategy", "not one of the values", "choose one"),
-    ("{log: sometimes}", ".log", "valid boolean", "true or false"),
+    ("{log: sometimes}", ".log", "true or false", "true or false"),
     ("{max_retries: -1}", ".max_retries", "greater than or equal to 0", "larger"),
     ("{backoff: linear}", ".backoff", "not one of the values", "choose one"),
     ("{strtegy: skip}", ".strtegy", "unknown key", "did you mean 'strategy'?"),
-    ("skip", "", "valid dictionary", "write a mapping"),
+    ("skip", "", "should be a mapping", "write a mapping"),
 ]
 
 

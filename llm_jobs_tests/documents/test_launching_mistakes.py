@@ -69,12 +69,12 @@ def condition(members: str) -> str:
 
 MISTAKES = [
     ("  triggers: []\n", "job.triggers", "at least 1 item", "add at least one"),
-    ("  triggers: {type: webhook}\n", "job.triggers", "valid list", "write a list"),
+    ("  triggers: {type: webhook}\n", "job.triggers", "should be a list", "write a list"),
     (trigger("type: file_creatd, path: a/*"), "job.triggers[0].type", "not one of", "did you mean 'file_created'?"),
     (trigger("path: a/*.json"), "job.triggers[0].type", "'type' is missing", "add 'type'"),
     (trigger("type: file_created"), "job.triggers[0].type", "lacks 'path'", "add `path:`"),
     (trigger("type: file_created, pth: a"), "job.triggers[0].pth", "unknown key 'pth'", "did you mean 'path'?"),
-    (trigger("type: file_created, path: 7"), "job.triggers[0].path", "valid string", "quotes"),
+    (trigger("type: file_created, path: 7"), "job.triggers[0].path", "should be text", "quotes"),
     (trigger("type: file_created, path: ../a/*"), "job.triggers[0].path", "cannot be watched", "without `..`"),
     (trigger("type: file_created, path: 's3://b/*'"), "job.triggers[0].path", "behind URLs", "name a folder"),
     (trigger("type: webhook"), "job.triggers[0].type", "lacks 'endpoint'", "add `endpoint:`"),
@@ -93,7 +93,7 @@ MISTAKES = [
     (condition("type: time_window, start: '9', end: '17:00'"), "job.conditions[0].start", "no time of day", "quotes"),
     (condition("type: time_window, start: '08:00', end: '25:00'"), "job.conditions[0].end", "no time", "quotes"),
     (condition("type: time_window, start: '08:00', end: '24:30'"), "job.conditions[0].end", "no time", "quotes"),
-    (condition("type: time_window, start: 900, end: '17:00'"), "job.conditions[0].start", "valid string", "quotes"),
+    (condition("type: time_window, start: 900, end: '17:00'"), "job.conditions[0].start", "should be text", "quotes"),
     (condition("type: time_window, start: '09:00', end: '09:00'"), "job.conditions[0].end", "no length", "another"),
     (condition("type: time_window, start: '24:00', end: '09:00'"), "job.conditions[0].start", "end of the day", ""),
     (
@@ -111,7 +111,7 @@ MISTAKES = [
     ("  depends_on: [reviews]\n", "job.depends_on[0]", "reviews → reviews", "remove it"),
     ("  depends_on: [a, b, a]\n", "job.depends_on[2]", "named twice", "remove it"),
     ("  depends_on: ['']\n", "job.depends_on[0]", "at least 1 character", "at least one"),
-    ("  depends_on: {a: b}\n", "job.depends_on", "valid list", "write a list"),
+    ("  depends_on: {a: b}\n", "job.depends_on", "should be a list", "write a list"),
     ("  depends_on: [a]\n  on_partial: rnu\n", "job.on_partial", "not one of", "did you mean 'run'?"),
     ("  on_partial: run\n", "job.on_partial", "depends on none", "depends_on"),
 ]

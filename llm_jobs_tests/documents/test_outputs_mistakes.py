@@ -129,7 +129,7 @@ def test_what_becomes_of_a_failure_is_what_it_says(handling: str, meant: OutputE
         ("{path: '{{ epok }}.csv'}", ".path", "unknown placeholder 'epok'", "did you mean 'epoch'?"),
         ("{path: '{id}.csv'}", ".path", "unknown placeholder 'id'", "correct the path"),
         ("{path: ''}", ".path", "at least 1 character", "at least one character"),
-        ("{path: 7}", ".path", "valid string", "in quotes"),
+        ("{path: 7}", ".path", "should be text", "in quotes"),
         ("{path: x.csv, table: t}", ".table", "said of the destination file", "destination: database"),
         ("{path: x.csv, endpoint: 'http://h'}", ".endpoint", "said of the destination file", "destination: api"),
         ("{path: x.csv, batch_size: 3}", ".batch_size", "said of the destination file", "remove"),
@@ -166,7 +166,7 @@ def test_what_becomes_of_a_failure_is_what_it_says(handling: str, meant: OutputE
         ),
         ("{destination: api, endpoint: 'https://h/r', headers: {Host: x}}", ".headers.Host", "not for documents", ""),
         ("{destination: api, endpoint: 'https://h/r', headers: {'a b': x}}", ".headers['a b']", "no header", "correct"),
-        ("{destination: api, endpoint: 'https://h/r', headers: {X: 7}}", ".headers.X", "valid string", "in quotes"),
+        ("{destination: api, endpoint: 'https://h/r', headers: {X: 7}}", ".headers.X", "should be text", "in quotes"),
         (
             "{destination: api, endpoint: 'https://h/r', auth: bearer_token, headers: {Authorization: '${T}'}}",
             ".auth",
@@ -174,7 +174,7 @@ def test_what_becomes_of_a_failure_is_what_it_says(handling: str, meant: OutputE
             "remove one",
         ),
         ("[]", "", "at least 1 item", "at least one item"),
-        ("out.csv", "", "valid dictionary or", "write a mapping"),
+        ("out.csv", "", "should be a mapping", "write a mapping"),
     ],
 )
 def test_a_mistake_in_a_destination_is_answered_with_line_key_and_remedy(
@@ -203,10 +203,10 @@ def test_of_several_destinations_the_mistaken_one_is_named() -> None:
         ("{strategy: skip, fallback: {path: x.csv}}", ".fallback", "belong together", "strategy: fallback"),
         ("{strategy: fallback, fallback: {path: x}}", ".fallback.path", "does not tell", "`format:`"),
         ("{strategy: skip, max_retries: 3}", ".max_retries", "said of the strategy skip", "strategy: retry"),
-        ("{strategy: retry, max_retries: many}", ".max_retries", "valid integer", "whole number"),
+        ("{strategy: retry, max_retries: many}", ".max_retries", "should be a whole number", "whole number"),
         ("{strategy: ignore}", ".strategy", "not one of", "choose"),
         ("{strategy: retry, backoff: linear}", ".backoff", "not one of", "exponential"),
-        ("{alert: 1}", ".alert", "valid boolean", "true or false"),
+        ("{alert: 1}", ".alert", "true or false", "true or false"),
     ],
 )
 def test_a_mistake_in_on_output_error_is_answered_with_line_key_and_remedy(

@@ -154,7 +154,7 @@ STACK_MISTAKES = [
     ("${language}", "${lang}", 9, "steps[0].text", "neither a parameter of the stack nor"),
     ("task: debug_log", "tsk: debug_log", 16, "steps[2].tsk", "unknown key 'tsk'"),
     ("needs: [sentiment]", "needs: [sentimnt]", 18, "steps[2].needs[0]", "needs 'sentimnt', which is no step"),
-    ("model: base", "model: 4", 5, "model", "valid string"),
+    ("model: base", "model: 4", 5, "model", "should be text"),
     ("sentiment == 'unclear'", "sentiment == (", 14, "steps[1].when", ""),
 ]
 
@@ -171,7 +171,7 @@ def test_a_mistake_in_a_stack_is_told_in_the_stack_s_file(old: str, new: str, li
     [
         ("description: x", "the stack asks nothing"),
         ("prompts: [{name: a}]\nsteps: [{name: b}]", "says what is asked 2 times"),
-        ("[a]", "valid dictionary"),
+        ("[a]", "should be a mapping"),
     ],
 )
 def test_a_stack_says_once_what_is_asked(stack: str, what: str) -> None:

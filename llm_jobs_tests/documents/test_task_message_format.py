@@ -87,7 +87,7 @@ def test_a_message_of_a_type_is_that_task_with_its_payload() -> None:
 MISTAKES: list[tuple[Any, str, str]] = [
     ({**HELLO, "priority": "warm"}, "priority is not one of the values", "choose"),
     ({**HELLO, "promt": "x"}, "unknown key 'promt'", "did you mean 'prompt'?"),
-    ({**HELLO, "prompt": 7}, "prompt should be a valid string", "quotes"),
+    ({**HELLO, "prompt": 7}, "prompt should be text", "quotes"),
     ({**HELLO, "prompt": ""}, "at least 1 character", "write"),
     ({**HELLO, "messages": [{"role": "user", "content": "x"}]}, "the message asks twice", "keep one"),
     ({**HELLO, "payload": {"text": "x"}}, "a payload beside a prompt", "task_type"),
@@ -98,7 +98,7 @@ MISTAKES: list[tuple[Any, str, str]] = [
     ({**HELLO, "parameters": {"api_key": "x"}}, "api_key is a credential", "remove it"),
     ({**HELLO, "status": "done"}, "status is not one of", "choose"),
     ({**SUMMARY, "payload": {"llm_x": 1}}, "would hide one of the result's own", "rename"),
-    ([HELLO, 7], "valid dictionary", "mapping"),
+    ([HELLO, 7], "should be a mapping", "mapping"),
 ]
 
 

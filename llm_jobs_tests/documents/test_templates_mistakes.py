@@ -67,7 +67,7 @@ def test_what_is_given_is_checked(
         ("at ${temperature}", "at ${strict}", 16, "template.job.prompts[0].text", "null and stands within a text"),
         ("tone: dry", '"${language}": dry', 18, "template.job.prompts[0].parameters['${language}']", "in a key"),
         ("model: simulated", "modle: simulated", 15, "template.job.prompts[0].modle", "unknown key 'modle'"),
-        ("sample: ${samples}", "sample: ${language}", 11, "template.job.sample", "valid integer"),
+        ("sample: ${samples}", "sample: ${language}", 11, "template.job.sample", "should be a whole number"),
         ("  job:\n", "  jobb:\n", 9, "template.jobb", "unknown key 'jobb'"),
     ],
 )

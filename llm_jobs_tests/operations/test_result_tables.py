@@ -76,7 +76,7 @@ def test_a_result_that_is_not_there_is_told_with_line_and_remedy(house: House) -
         ("  input: {result_of: a, query: q}\n", "job.input", "two tables are given"),
         ("  input: {result_of: a, types: {x: text}}\n", "job.input.types", "types is said of a result"),
         ("  input: {result_of: a, source: file}\n", "job.input.result_of", "file table has no result_of"),
-        ("  input: {result_of: 7}\n", "job.input.result_of", "valid string"),
+        ("  input: {result_of: 7}\n", "job.input.result_of", "should be text"),
         ("  input: {result_of: ''}\n", "job.input.result_of", "at least 1 character"),
         ("  input: {result_off: a}\n", "job.input.result_off", "unknown key 'result_off'"),
     ],
