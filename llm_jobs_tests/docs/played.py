@@ -1,8 +1,9 @@
 """Pages that show a whole example: the files are written, the commands run in order, as the page says.
 
-A block whose first line is `# name.suffix` is that file; `data/` is the home folder. What follows a block of commands
-as a block of `text` is what the last of them prints. `llm-jobs run` is done in this process and without Dagster, whose
-start would take most of the time of these tests.
+A block whose first line is `# name.suffix` is that file; `data/` is the home folder. JSON has no room for a name: its
+block is the file that the next `llm-jobs run` names. What follows a block of commands as a block of `text` is what the
+last of them prints. `llm-jobs run` is done in this process and without Dagster, whose start would take most of the time
+of these tests.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ class Played:
 def play(text: str, house: House) -> Played:
     """Do what the page `text` says in `house`. Fails where a command does."""
     played = Played(house, [], [])
-    told = ""
+    told, nameless = "", ""
     for block in blocks(text):
         if block.language == "sh":
+            _name_file(nameless, block.text, house)
             told = [_run(line, played) for line in block.text.splitlines()][-1]
         elif block.language == "text":
             played.printed.append((plain(block.text), plain(told)))
-        else:
-            write_file(block, house)
+        elif write_file(block, house) is None:
+            nameless = block.text
     return played
 
 
@@ -52,6 +54,13 @@ def write_file(block: Block, house: House) -> Path | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(block.text[named.end() :], encoding="utf-8")
     return path
+
+
+def _name_file(text: str, commands: str, house: House) -> None:
+    """Write a block without a name as the one that the commands run, where that is not there."""
+    for name in re.findall(r"^llm-jobs run (\S+)", commands, re.MULTILINE):
+        if not (house.folder / name).exists():
+            (house.folder / name).write_text(text, encoding="utf-8")
 
 
 def plain(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -87,4 +86,4 @@ def default_of(model: type[Model], name: str, *, needed: Collection[str] = ()) -
     value = field.get_default(call_default_factory=True)
     if value is None or value == {} or value == []:
         return "–"
-    return re.sub(r"\W", "", str(value).lower())
+    return str(value).lower()

@@ -74,8 +74,8 @@ def shown_documents() -> Iterator[tuple[str, SchemaName, Any]]:
     for page in PAGES:
         for each in blocks(page.read_text(encoding="utf-8")):
             is_job = each.language == "yaml" and any(line.startswith(WHOLE) for line in each.text.splitlines())
-            if is_job or each.language == "json":
-                yield f"{page.name}:{each.line}", *named("page.json" if not is_job else "page.yaml", each.text)
+            if is_job or each.language in ("json", "jsonl"):
+                yield f"{page.name}:{each.line}", *named(f"page.{each.language}", each.text)
     for path in sorted((ROOT / "examples").iterdir()):
         if path.suffix in (".yaml", ".json", ".jsonl"):
             yield path.name, *named(path.name, path.read_text(encoding="utf-8"))

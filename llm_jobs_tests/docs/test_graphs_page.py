@@ -1,36 +1,14 @@
-"""The pages about formats and graphs: every document, script and command of them runs as it stands."""
+"""The page about graphs: every document, script and command of them runs as it stands."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
 
-import pytest
-
-from llm_jobs.documents.parsing import detect
 from llm_jobs_tests.cli.house import REPOSITORY, House
 from llm_jobs_tests.docs.pages import ROOT, blocks
 
-FORMATS = blocks((ROOT / "docs/formats.md").read_text(encoding="utf-8"))
 GRAPHS = blocks((ROOT / "docs/graphs.md").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(
-    ("place", "form", "rows"),
-    [(0, "pipeline", [2]), (1, "task_graph", [1]), (2, "task_graph", [1]), (3, "task_message", [2, 1])],
-)
-def test_each_document_of_the_page_runs(tmp_path: Path, place: int, form: str, rows: list[int]) -> None:
-    text = FORMATS[place].text
-    assert detect("page.json", text.encode()) == form
-    house = House(tmp_path)
-    reports = house.answer(house.write("page.json", text))
-    assert sorted((report.status, report.rows) for report in reports) == [("done", count) for count in sorted(rows)]
-
-
-def test_the_two_task_graphs_of_the_page_are_one_job(tmp_path: Path) -> None:
-    house = House(tmp_path)
-    hashes = [house.accept(house.write(f"{place}.json", FORMATS[place].text))[0].hash for place in (1, 2)]
-    assert hashes[0] == hashes[1]
 
 
 def test_the_script_of_the_page_runs_and_its_graph_is_read(tmp_path: Path) -> None:
