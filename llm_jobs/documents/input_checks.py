@@ -62,7 +62,7 @@ def table_of(model: InputModel | None, at: KeyPath, checks: Checks) -> ParsedInp
 
 def _kind(model: InputModel, at: KeyPath, checks: Checks) -> str | None:
     """Which source the section describes, as stated or by the key that only one of them has."""
-    kinds = {DEFINING[key] for key in DEFINING.keys() & model.model_fields_set}
+    kinds = {of for key, of in DEFINING.items() if getattr(model, key) is not None}
     if isinstance(model.rows, str):  # the pointer of an API
         kinds.discard("inline")
     stated = KINDS[model.source] if model.source else None

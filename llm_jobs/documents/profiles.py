@@ -62,7 +62,9 @@ def check_keys(job: Part, at: KeyPath, checks: Checks) -> None:
     for name, profile in _all(job).items():
         if not isinstance(profile.value, dict):
             _refuse_shape((*at, "profiles", name), "the profile is", checks)
-        for key, _ in profile.entries():
+        for key, part in profile.entries():
+            if key in LISTS and not isinstance(part.value, list | None):
+                _refuse_list((*at, "profiles", name, key), key, checks)
             if key not in known:
                 checks.refuse(
                     (*at, "profiles", name, key),
@@ -87,7 +89,7 @@ def with_profile(job: Part, profile: Part, at: KeyPath, checks: Checks) -> Part:
             for name, value in part.entries():
                 job = _everywhere(job, name, value) if not (name in OWN and profile.get(name)) else job
         elif key == "batch_size":
-            job = job.put(("input", key), part) if job.get("input") else job
+            job = job.put(("input", key), part)
         elif key == "mode":
             job = _unsaid(job, (key,)).without(key)
             job = job if part.value is None else job.put((key,), part)
@@ -110,6 +112,10 @@ def _all(job: Part) -> dict[str, Part]:
 
 def _refuse_shape(at: KeyPath, what: str, checks: Checks) -> None:
     checks.refuse(at, f"{what} no mapping", rule="a profile holds keys of a job", remedy="write `key: value`")
+
+
+def _refuse_list(at: KeyPath, key: str, checks: Checks) -> None:
+    checks.refuse(at, f"{key} are no list", rule="a profile lists the steps that it changes", remedy="write a list")
 
 
 def _unsaid(job: Part, keys: tuple[str, ...]) -> Part:

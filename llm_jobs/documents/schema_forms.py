@@ -14,7 +14,7 @@ _RULES: Schema = {"enum": ["give_up", "ask_again", "repair", "fallback"]}
 _WEIGHTED: Schema = {"anyOf": [_TEXT, {"$ref": "#/$defs/WeightedModel"}]}
 _WEIGHTS: Schema = {
     "type": "object",
-    "additionalProperties": {"type": "number", "exclusiveMinimum": 0},
+    "additionalProperties": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, NULL]},
     "minProperties": 1,
 }
 _SHARES: Schema = {

@@ -83,7 +83,7 @@ _JOB = [
 ]
 
 _ROWS_IN_LINE = {"required": ["rows"], "properties": {"rows": {"type": "array"}}}
-_TABLES = {"inline": _ROWS_IN_LINE, **{of: present(key) for key, of in input_checks.DEFINING.items() if key != "rows"}}
+_TABLES = {"inline": _ROWS_IN_LINE, **{of: said(key) for key, of in input_checks.DEFINING.items() if key != "rows"}}
 _FETCHED = input_checks.EVERYWHERE - {"source"}
 _INPUT = [
     where(never(only(_FETCHED)), either(*_TABLES.values())),

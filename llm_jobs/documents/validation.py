@@ -141,6 +141,7 @@ def _inside(annotation: Any, part: str | int) -> Any:
     if get_origin(annotation) is list and isinstance(part, str):
         annotation = _model_of(get_args(annotation)[-1])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        annotation.model_rebuild()  # a model that was not built yet has names in the place of others
         fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         return _model_of(fields[str(part)].annotation)
     return _model_of(get_args(annotation)[-1])

@@ -63,12 +63,13 @@ class LoggingModel(Model):
         return self
 
 
+_Addresses = Annotated[list[Annotated[str, Field(pattern=_ADDRESS)]], Field(min_length=1)]
+
+
 class AlertModel(Model):
     condition: str = Field(min_length=1)
     action: Literal["email", "slack", "webhook", "log"]
-    recipients: Annotated[
-        list[Annotated[str, Field(pattern=_ADDRESS)]] | None, BeforeValidator(_listed), Field(min_length=1)
-    ] = None
+    recipients: Annotated[_Addresses | None, BeforeValidator(_listed)] = None
     channel: str | None = Field(default=None, min_length=1)
     url: str | None = None
     api_key: str | None = None
