@@ -66,11 +66,12 @@ _COMPUTES: Schema = {
     "required": ["aggregate"],
     "properties": {"aggregate": {"minProperties": 1}, "max_input_tokens": NULL, "combine": NULL},
 }
+_ASKS_NOTHING = {"allOf": [said("reduce"), *(never(said(key)) for key in _ASKING)]}
 _KEEPING: Schema = {"items": never(either(*(said(key) for key in _OTHER_ROWS)))}
 _STEP = [
     *(where(present(kind), only({*keys, *_COMMON})) for kind, keys in KINDS.items()),
     where(never(either(*(present(kind) for kind in KINDS))), only(_aliases(PROMPT_KEYS))),
-    where({"allOf": [said("reduce"), *(never(said(key)) for key in _ASKING)]}, value("reduce", _COMPUTES)),
+    where(_ASKS_NOTHING, {"properties": {"reduce": _COMPUTES, "for_each_model": NULL}}),
     *(never(said("for_each_model", key)) for key in ("model", "models", "fallback")),
     {"properties": {"steps": _KEEPING, "first_of": _KEEPING}},
 ]

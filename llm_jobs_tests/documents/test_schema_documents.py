@@ -14,40 +14,12 @@ from llm_jobs.documents.schema import NAMES, SchemaName, document_schema
 from llm_jobs.documents.yaml_text import read_yaml
 from llm_jobs.errors import DocumentError
 from llm_jobs_tests.docs.pages import PAGES, ROOT, blocks
-from llm_jobs_tests.documents.test_sixty_mistakes import GOOD, JOB, MISTAKES, PROMPTS, ROWS
+from llm_jobs_tests.documents.test_sixty_mistakes import GOOD, JOB, MISTAKES, PROMPTS, ROWS, UNREADABLE, UNSEEN
 from llm_jobs_tests.reference.stage import alternatives, block, inside_a_job, numbers, shown
 from llm_jobs_tests.reference.test_graphs import flow_of_the_picture, the_pair
 
 WHOLE = ("job:", "template:", "pipeline:")
 SECTIONS = [text for number in (6, 7, 8, 9) for text in alternatives(block(number))]
-# What is no YAML at all, which the editor's own parser tells.
-UNREADABLE = {"a key twice", "an anchor bomb", "a tag", "a tab", "an unclosed bracket", "a merge key"}
-# What takes the whole document, the machine or the expression language to see.
-UNSEEN = {
-    "no model",  # --model may name it
-    "two prompts of one name",
-    "a file that is not there",
-    "a path out of bounds",
-    "a format that is not read",  # a variable may stand in the path
-    "two statements of SQL",
-    "a variable that documents may not use",
-    "an output out of bounds",
-    "an unknown time zone",
-    "an alert on an unknown metric",
-    "an alert that is no expression",
-    "a fallback of no list",
-    "an unknown stack",
-    "an unknown step that is needed",
-    "a step that needs itself",
-    "a step of an earlier table that is needed",
-    "a step of a later table that is needed",
-    "several models of a step that asks none",
-    "a model twice, once with a weight",
-    "a filter that is no expression",
-    "a condition that is no expression",
-    "a template without a parameter that it requires",
-    "steps that need each other",
-}
 
 
 @functools.cache

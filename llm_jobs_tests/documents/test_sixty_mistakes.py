@@ -143,6 +143,35 @@ MISTAKES = {
     "steps that need each other": JOB + ROWS + CYCLE,
 }
 
+# What is no YAML at all, which the editor's own parser tells.
+UNREADABLE = {"a key twice", "an anchor bomb", "a tag", "a tab", "an unclosed bracket", "a merge key"}
+# What takes the whole document, the machine or the expression language to see: the JSON Schema accepts these, and no
+# other (`test_schema_documents`).
+UNSEEN = {
+    "no model",  # --model may name it
+    "two prompts of one name",
+    "a file that is not there",
+    "a path out of bounds",
+    "a format that is not read",  # a variable may stand in the path
+    "two statements of SQL",
+    "a variable that documents may not use",
+    "an output out of bounds",
+    "an unknown time zone",
+    "an alert on an unknown metric",
+    "an alert that is no expression",
+    "a fallback of no list",
+    "an unknown stack",
+    "an unknown step that is needed",
+    "a step that needs itself",
+    "a filter that is no expression",
+    "a condition that is no expression",
+    "a template without a parameter that it requires",
+    "steps that need each other",
+    "a model twice, once with a weight",
+    "a step of a later table that is needed",
+    "a step of an earlier table that is needed",
+}
+
 NAMED = {
     "an unknown model": ("{name: said, text: Hello, model: nobody}", "known are counted"),
     "an unknown prompt": ("{name: missing}", "there are known"),
