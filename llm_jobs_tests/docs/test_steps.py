@@ -33,6 +33,40 @@ def test_an_example_gives_what_its_page_prints(tmp_path: Path, name: str) -> Non
     assert shown == told
 
 
+# A change of a page's document, and the calls that it costs when the example was answered before.
+CHANGES = [
+    ("prompt", "", "", 0),
+    ("prompt", "The library opens", "The museum opens", 1 + 1),  # the label, and the desk of what it says
+    ("prompt", "name: desk", "name: place", 0),
+    ("reduce", "review: Quick}", "review: Quick}\n      - {shop: station, stars: 1, review: Slow}", 1 + 1),
+    ("reduce", "reviews: count", "reviews: count\n          best: {max: stars}", 0),
+    ("split", "The ferry sails.", "The ferry sails.\\n\\nThe train runs.", 1),
+    ("filter", "stars < 3", "stars < 9", 1),
+    ("loop", "at_most: 4", "at_most: 9", 0),
+    ("compound", "in_english", "translated", 0),
+    ("branches", "needs: []", "needs: [food]", 0),
+    ("for_each", "[5, 20]", "[5, 20, 50]", 2 * 2),
+    ("for_each_model", "simulated/large]", "simulated/large, simulated/huge]", 2),
+    ("phases", "name: all", "name: town", 0),
+    ("recorded", "seed_word: a}\n  steps", "seed_word: c}\n  steps", 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "calls"), CHANGES, ids=[f"{name}: {new}" for name, _, new, _ in CHANGES]
+)
+def test_a_changed_example_asks_only_what_its_page_says(
+    tmp_path: Path, name: str, old: str, new: str, calls: int
+) -> None:
+    house = House(tmp_path)
+    play(PAGES[name], house)
+    [path] = house.folder.glob("*.yaml")
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    [report] = house.answer(house.write("changed.yaml", text.replace(old, new)))
+    assert (report.status, report.calls_sent) == ("done", calls)
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_tells_what_fails_and_what_is_reused(name: str) -> None:
     assert [mark for mark in SECTIONS if mark.lower() not in PAGES[name].lower()] == []
