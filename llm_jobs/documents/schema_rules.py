@@ -142,6 +142,10 @@ RULES: Mapping[str, list[Schema]] = {
     "PromptModel": _PROMPT,
     "StepModel": [*_PROMPT, *_STEP],
     "CombineModel": [exactly_one(("text", "messages"))],
+    "PartModel": [
+        where(equal("type", "text"), {"allOf": [said("text"), only({"type", "text"})]}),
+        where(equal("type", "image"), {"allOf": [exactly_one(("file", "url")), value("text", NULL)]}),
+    ],
     "PhaseModel": [where(said("split_by"), never(said("prompt")), said("prompt"))],
     "BudgetModel": [either(said("max_cost_usd"), said("max_tokens"))],
     "CacheModel": [either(said("last_runs"), said("except"))],

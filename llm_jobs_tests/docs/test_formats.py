@@ -73,6 +73,7 @@ SECTIONS: dict[str, list[type[Model]]] = {
     "money": [models.BudgetModel],
 }
 OF_STEPS = {
+    "PartModel",
     "PromptModel",
     "StepModel",
     "PhaseModel",

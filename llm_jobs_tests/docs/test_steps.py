@@ -9,6 +9,7 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from llm_jobs.documents.formats.steps import KINDS
+from llm_jobs.documents.message_models import MessageModel, PartModel
 from llm_jobs.documents.step_models import LoopModel, PhaseModel, PromptModel, ReduceModel, StepModel
 from llm_jobs.documents.strict import Model
 from llm_jobs.tasks.code import JavaScriptTask, LambdaTask
@@ -90,6 +91,8 @@ def test_the_page_of_prompts_has_their_keys_with_their_defaults() -> None:
 @pytest.mark.parametrize(
     ("page", "mark", "model"),
     [
+        ("prompt", "| key of a message |", MessageModel),
+        ("prompt", "| key of a part |", PartModel),
         ("reduce", "| key of `reduce` |", ReduceModel),
         ("loop", "| key of `loop` |", LoopModel),
         ("phases", "| key |", PhaseModel),

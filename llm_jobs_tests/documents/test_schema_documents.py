@@ -93,6 +93,8 @@ TOGETHER = {
     "levels of nothing": steps("{name: a, reduce: {aggregate: {n: count}, max_input_tokens: 5}}"),
     "two ways to combine": steps("{name: a, text: Hi, reduce: {combine: {text: a, messages: []}}}"),
     "every model and one": steps("{name: a, text: Hello, model: m, for_each_model: [x, y]}"),
+    "a text that is a file": steps("{name: a, messages: [{role: user, content: [{type: text, text: a, file: b}]}]}"),
+    "an image of two places": steps("{name: a, messages: [{role: user, content: [{type: image, file: a, url: b}]}]}"),
     "a version of a text": JOB + ROWS + "  prompts: [{name: a, text: Hello, version: 1.0.0}]\n",
     "a temperature twice": JOB
     + ROWS
