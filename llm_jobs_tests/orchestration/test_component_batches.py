@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
 from dagster.components.testing import create_defs_folder_sandbox
 from dagster.components.testing.utils import DefsFolderSandbox
 
+from llm_jobs import llm_asset
 from llm_jobs.orchestration.step_batches import WAITING_TAG
 from llm_jobs_tests.orchestration.test_component import SEQUENCE, loaded, materialized, told
 from llm_jobs_tests.servers.batches import BatchServer, batch_server
@@ -104,6 +106,23 @@ def test_days_of_one_run_are_asked_in_batches_and_made_together(
 
 def test_a_job_without_batches_has_no_sensor(sandbox: DefsFolderSandbox, server: BatchServer) -> None:
     assert not loaded(sandbox, {"document": SEQUENCE}).sensors
+
+
+def test_an_asset_of_a_table_that_waits_says_so_and_is_made_when_the_batch_ended(
+    server: BatchServer, instance: dg.DagsterInstance
+) -> None:
+    @llm_asset(text="Mood of: {{ review }}", model=MODEL, job={"mode": "batch"})
+    def mood() -> pa.Table:
+        return pa.table({"review": ["Good.", "Bad."]})
+
+    first = dg.materialize([mood], instance=instance, raise_on_error=False)
+    error = first.get_step_failure_events()[0].step_failure_data.error
+    assert error is not None
+    assert "2 calls were submitted in 1 batch" in error.message
+    server.finish()
+    table = dg.materialize([mood], instance=instance).output_for_node("mood")
+    assert table.column("llm_status").to_pylist() == ["succeeded"] * 2
+    assert (server.online, set(server.paid.values())) == (0, {1})
 
 
 def by_day(folder: Path) -> Mapping[str, Any]:
