@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from llm_jobs.documents.expressions import Expression
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.steps import GroupStep, RowStep, SweepStep, TableStep, TaskStep, asking_steps
-from llm_jobs.engine.calls import Call, Done, Lane
+from llm_jobs.engine.calls import Call, Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.graph import GraphRow, Plan, Work
 from llm_jobs.engine.levels import stream_of
@@ -29,11 +29,12 @@ from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import RowError
 from llm_jobs.events import ignore
-from llm_jobs.ledger.base import Answer, Exchange, Facts, Ledger, Outcome, OwnerIdentity, Want
+from llm_jobs.ledger.base import Facts, Ledger
 from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.background import consume
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.computing import TaskWork
+from llm_jobs.operations.dry_ledger import WOULD_BE_ASKED, GrantsNothing, Noting
 from llm_jobs.operations.levels import levels_of
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.services import Services
@@ -44,9 +45,7 @@ from llm_jobs.pipelines.stages import Stage, plan_of, stages_of
 from llm_jobs.results.row_columns import row_fields
 from llm_jobs.sources.tables import Table
 
-WOULD_BE_ASKED = "WouldBeAsked"
 AT_ONCE = 4_096
-_UNASKED = Facts(status="cancelled", error_class=WOULD_BE_ASKED, error="has no answer yet")
 
 Row = dict[str, Any]
 
@@ -76,55 +75,6 @@ class Hidden:
     example: WalkedRow
 
 
-class _GrantsNothing:
-    """A ledger to read. What nobody has answered is told as `WOULD_BE_ASKED`; answers that were read are kept."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.url = ledger.url
-        self.answers: dict[str, Answer] = {}
-
-    def open_owner(self, identity: OwnerIdentity) -> int:
-        return 0
-
-    def close_owner(self, owner_id: int) -> None:
-        return None
-
-    def heartbeat(self, owner_id: int) -> None:
-        return None
-
-    def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        return Exchange(failed={want.call_hash: _UNASKED for want in wants})
-
-    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        return self._kept(self._ledger.look_up(call_hashes))
-
-    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        return self._kept(self._ledger.truncated(call_hashes))
-
-    def unsuccessful(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        return self._kept(self._ledger.unsuccessful(call_hashes))
-
-    def _kept(self, found: Mapping[str, Answer]) -> Mapping[str, Answer]:
-        self.answers.update(found)
-        return found
-
-
-class _Noting:
-    """A caller, and the calls that were asked of it."""
-
-    def __init__(self, session: Session) -> None:
-        self._caller = session.caller
-        self.calls: dict[str, Call] = {}
-
-    def ask(self, call: Call, lane: Lane, done: Done) -> None:
-        self.calls[call.call_hash] = call
-        self._caller.ask(call, lane, done)
-
-    def close_lane(self, lane: Lane) -> None:
-        self._caller.close_lane(lane)
-
-
 def dry_rows(
     services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]
 ) -> Iterator[list[DryRow | Hidden]]:
@@ -139,7 +89,7 @@ class _DryRun:
         self._job = job
         self._prepared = {step.step.name: step for step in steps}
         self._places = {step.step.name: place for place, step in enumerate(steps)}
-        self._ledger = _GrantsNothing(services.ledger)
+        self._ledger = GrantsNothing(services.ledger)
         self._since = readable(services, job)
 
     async def through(self, table: Table) -> AsyncGenerator[list[DryRow | Hidden], None]:
@@ -147,7 +97,7 @@ class _DryRun:
         first = next((number for number, stage in enumerate(stages) if stage.steps), len(stages) - 1)
         fields: Sequence[Any] = list(table.schema)
         rows: Iterable[Row] = chain.from_iterable(table.batches())
-        waiting: list[WalkedRow] = []
+        waiting = _Waiting(stages)
         hidden = 0
         with ExitStack() as opened:
             async with self._session() as session:
@@ -156,19 +106,17 @@ class _DryRun:
                         known = _apart(stage.made_by, rows, waiting)
                         rows = reshaped(stage.made_by, fields, known, whole=reads_rows(stage))
                         fields = reshaped_schema(stage.made_by, fields)
-                        hidden = _estimated(stage.made_by, hidden + len(waiting), waiting)
-                    if hidden:
-                        yield [self._hidden(number, stage, hidden, waiting)]
+                        hidden = _estimated(stage.made_by, hidden + waiting.rows, waiting)
+                        waiting.rows = 0
+                    if hidden and waiting.example is not None:
+                        yield [self._hidden(number, stage, hidden, waiting.example)]
                     if not stage.steps and number < len(stages) - 1:
                         continue
                     spool = opened.enter_context(tempfile.TemporaryFile())
-                    now_waiting: list[WalkedRow] = []
                     samples = self._job.sample if number == first else 1
                     async for batch in self._stage(session, number, stage, rows, samples):
-                        now_waiting += [each.walked for each in batch if each.waits]
-                        pickle.dump([self._completed(each) for each in batch if not each.waits], spool)
+                        pickle.dump([self._completed(each) for each in batch if not waiting.holds(each)], spool)
                         yield list(batch)
-                    waiting = now_waiting or waiting
                     spool.seek(0)
                     rows, fields = _spooled(spool), [*fields, *row_fields(stage.steps)]
 
@@ -184,14 +132,14 @@ class _DryRun:
             emit=ignore,
         )
 
-    def _hidden(self, number: int, stage: Stage, rows: int, waiting: Sequence[WalkedRow]) -> Hidden:
+    def _hidden(self, number: int, stage: Stage, rows: int, example: WalkedRow) -> Hidden:
         places = tuple(self._places[step.name] for step in asking_steps(stage.steps))
-        return Hidden(table=number, rows=rows, steps=places, example=waiting[0])
+        return Hidden(table=number, rows=rows, steps=places, example=example)
 
     async def _stage(
         self, session: Session, number: int, stage: Stage, rows: Iterable[Row], samples: int
     ) -> AsyncGenerator[list[DryRow], None]:
-        noting = _Noting(session)
+        noting = Noting(session)
         plan = plan_of(stage.steps, prepare=partial(self._work, session), columns=column_names)
         stream = stream_of(
             levels_of(self._services, stage, self._prepared),
@@ -207,7 +155,6 @@ class _DryRun:
             async for batch in completed:
                 made = [self._dry(plan, noting, number, seen + at, row) for at, row in enumerate(batch)]
                 seen += len(batch)
-                noting.calls = {}
                 yield made
 
     def _work(self, session: Session, step: RowStep) -> Work:
@@ -225,10 +172,10 @@ class _DryRun:
         )
         return work.ready()
 
-    def _dry(self, plan: Plan, noting: _Noting, table: int, number: int, row: OpenRow) -> DryRow:
+    def _dry(self, plan: Plan, noting: Noting, table: int, number: int, row: OpenRow) -> DryRow:
         assert isinstance(row, GraphRow)
         visits = [
-            self._visit(plan.nodes[place].name, noting.calls[settled.call_hash], settled.facts)
+            self._visit(plan.nodes[place].name, noting.taken(settled.call_hash), settled.facts)
             for place, settled in zip(sorted(row.places), row.settled, strict=True)
             if plan.nodes[place].name in self._places  # tasks whose answers are kept are no calls of the job
         ]
@@ -270,21 +217,44 @@ def _lane(job: Job) -> Lane:
     )
 
 
-def _apart(step: TableStep, rows: Iterable[Row], waiting: Sequence[WalkedRow]) -> Iterator[Row]:
+class _Waiting:
+    """Of the rows that wait for answers, what the tables after must know. Memory: the keys of the groups that are not
+    known, of which a run holds as many."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self.rows = 0  # of the table that was taken through last
+        self.example: WalkedRow | None = None  # of the last table that has one
+        self._keys: dict[str, set[str]] = {}
+        self._groups = [stage.made_by for stage in stages if isinstance(stage.made_by, GroupStep)]
+
+    def holds(self, dry: DryRow) -> bool:
+        """Does the row wait?"""
+        if not dry.waits:
+            return False
+        if not self.rows:
+            self.example = dry.walked
+        self.rows += 1
+        for step in self._groups:
+            self._keys.setdefault(step.name, set()).add(_key(step, dry.walked.values))
+        return True
+
+    def keys(self, step: GroupStep) -> set[str]:
+        """The groups that rows are missing of."""
+        return self._keys.get(step.name, set())
+
+
+def _apart(step: TableStep, rows: Iterable[Row], waiting: _Waiting) -> Iterator[Row]:
     """The rows of which the next table is known: no group is made of a part of its rows."""
-    if not isinstance(step, GroupStep) or not waiting:
-        yield from rows
-        return
-    unknown = {_key(step, row.values) for row in waiting}
+    unknown = waiting.keys(step) if isinstance(step, GroupStep) else set()
     for row in rows:
-        if _key(step, row) not in unknown:
+        if not unknown or _key(cast(GroupStep, step), row) not in unknown:
             yield row
 
 
-def _estimated(step: TableStep, rows: int, waiting: Sequence[WalkedRow]) -> int:
+def _estimated(step: TableStep, rows: int, waiting: _Waiting) -> int:
     """How many rows the next table has beside those that are known, of so many."""
     if isinstance(step, GroupStep):
-        return len({_key(step, row.values) for row in waiting}) or min(rows, 1)
+        return len(waiting.keys(step)) or min(rows, 1)
     return rows * len(step.values) if isinstance(step, SweepStep) else rows
 
 

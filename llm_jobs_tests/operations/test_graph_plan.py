@@ -66,6 +66,27 @@ def test_a_group_that_lacks_an_answer_waits_and_the_other_is_known(house: House)
     assert run(house, document(*GRAPH, rows=rows)) == 4
 
 
+def test_no_group_is_made_of_a_part_of_its_rows_where_rows_wait_in_several_tables(house: House) -> None:
+    tell = {"name": "told", "text": "tell {{ text }}"}
+    steps = (tell, PARTS, PART, SHORT, PER_KIND)
+    rows = [{"id": number, "kind": kind, "text": kind + str(number)} for number, kind in enumerate("aab")]
+    run(house, document(*steps, rows=rows[1:2]))
+    run(house, document(tell, rows=rows[2:]))
+    plan = planned(house, document(*steps, rows=rows))
+    assert plan.calls.new == 1 + 1  # the first step of one row, the part of another
+    assert plan.calls.unknown == 1 + 2  # the part of the first row; both groups
+    assert run(house, document(*steps, rows=rows)) == 5
+
+
+def test_rows_behind_those_that_were_looked_at_may_have_asked_already(house: House) -> None:
+    steps = (SHORT | {"text": "shorten {{ text }}", "needs": []}, MOOD | {"text": "mood of {{ text }}"})
+    rows = [{"id": number, "kind": "a", "text": f"text {number % 500}"} for number in range(700)]
+    run(house, document(*steps, rows=[row for row in rows if row["id"] % 3]))
+    plan = planned(house, document(*steps, rows=rows))
+    assert plan.calls.total == 2 * 700
+    assert run(house, document(*steps, rows=rows)) == plan.calls.new
+
+
 def test_a_changed_step_is_asked_again_and_what_reads_it_is_told_to_wait(house: House) -> None:
     run(house, document(*GRAPH))
     steps = [*GRAPH[:-1], {**PER_KIND, "text": "sum up {{ rows | length }}"}]
