@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from llm_jobs.engine.calls import Call, Done, Lane
 from llm_jobs.engine.session import Session
@@ -13,7 +14,8 @@ _UNASKED = Facts(status="cancelled", error_class=WOULD_BE_ASKED, error="has no a
 
 
 class GrantsNothing:
-    """A ledger to read. What nobody has answered is told as `WOULD_BE_ASKED`; answers that were read are kept."""
+    """A ledger to read. What nobody has answered is told as `WOULD_BE_ASKED`; of answers that were read the facts are
+    kept, and not what they say."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -42,7 +44,7 @@ class GrantsNothing:
         return self._kept(self._ledger.unsuccessful(call_hashes))
 
     def _kept(self, found: Mapping[str, Answer]) -> Mapping[str, Answer]:
-        self.answers.update(found)
+        self.answers |= {call_hash: replace(answer, answer=b"") for call_hash, answer in found.items()}
         return found
 
 

@@ -79,7 +79,8 @@ def dry_rows(
     services: Services, job: Job, table: Table, steps: Sequence[PreparedStep]
 ) -> Iterator[list[DryRow | Hidden]]:
     """Every row of every table as far as it goes, some hundreds at a time, and per table what is hidden. `steps`: the
-    job's asking steps, prepared so that none can be sent. Memory: a batch of rows, and of a group what a run holds."""
+    job's asking steps, prepared so that none can be sent. Memory: a batch of rows, some hundred bytes per answer
+    that is there, and of a group what a run holds."""
     return consume(lambda: _DryRun(services, job, steps).through(table))
 
 
