@@ -80,7 +80,7 @@ def test_no_group_is_made_of_a_part_of_its_rows_where_rows_wait_in_several_table
 
 def test_rows_behind_those_that_were_looked_at_may_have_asked_already(house: House) -> None:
     steps = (SHORT | {"text": "shorten {{ text }}", "needs": []}, MOOD | {"text": "mood of {{ text }}"})
-    rows = [{"id": number, "kind": "a", "text": f"text {number % 500}"} for number in range(700)]
+    rows: list[dict[str, Any]] = [{"id": n, "kind": "a", "text": f"text {n % 500}"} for n in range(700)]
     run(house, document(*steps, rows=[row for row in rows if row["id"] % 3]))
     plan = planned(house, document(*steps, rows=rows))
     assert plan.calls.total == 2 * 700
