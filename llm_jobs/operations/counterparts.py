@@ -51,6 +51,11 @@ class Counterparts:
         self._found.add(content)
         return True
 
+    def find(self, rows: Iterable[Row]) -> None:
+        """Look for each of `rows`."""
+        for row in rows:
+            _ = self.has(row) or self.has_key(row)
+
     @property
     def gone(self) -> int:
         """Rows of the other table that nobody looked for."""

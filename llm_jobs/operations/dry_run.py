@@ -92,10 +92,12 @@ class _DryRun:
         self._places = {step.step.name: place for place, step in enumerate(steps)}
         self._ledger = GrantsNothing(services.ledger)
         self._since = readable(services, job)
+        self._names: Sequence[str] = ()  # the columns of the job's table
 
     async def through(self, table: Table) -> AsyncGenerator[list[DryRow | Hidden], None]:
         stages = stages_of(self._job.graph)
         first = next((number for number, stage in enumerate(stages) if stage.steps), len(stages) - 1)
+        self._names = table.schema.names
         fields: Sequence[Any] = list(table.schema)
         rows: Iterable[Row] = chain.from_iterable(table.batches())
         waiting = _Waiting(stages)
@@ -175,12 +177,14 @@ class _DryRun:
 
     def _dry(self, plan: Plan, noting: Noting, table: int, number: int, row: OpenRow) -> DryRow:
         assert isinstance(row, GraphRow)
+        calls = [noting.taken(settled.call_hash) for settled in row.settled]
         visits = [
-            self._visit(plan.nodes[place].name, noting.taken(settled.call_hash), settled.facts)
-            for place, settled in zip(sorted(row.places), row.settled, strict=True)
+            self._visit(plan.nodes[place].name, call, settled.facts)
+            for place, call, settled in zip(sorted(row.places), calls, row.settled, strict=True)
             if plan.nodes[place].name in self._places  # tasks whose answers are kept are no calls of the job
         ]
-        walked = WalkedRow(number=number, sample=row.sample, row=row.values, values=row.values, visits=visits)
+        own = row.values if table else {name: row.values.get(name) for name in self._names}
+        walked = WalkedRow(number=number, sample=row.sample, row=own, values=row.values, visits=visits)
         unasked = [settled for settled in row.settled if settled.facts.error_class == WOULD_BE_ASKED]
         walked.problem = row.error if row.status != "succeeded" and not unasked else None
         walked.unreached = self._unreached(plan, row) if unasked else ()

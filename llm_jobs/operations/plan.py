@@ -132,6 +132,8 @@ def _see_graph(
 ) -> None:
     first: int | None = None
     cause = counted.cause_of_made(known)
+    if known is not None:
+        known.find(chain.from_iterable(table.batches()))  # a filter may drop rows, which are there all the same
     for batch in dry_rows(services, job, table, prepared_steps(services, job)):
         for each in batch:
             if isinstance(each, Hidden):

@@ -16,7 +16,6 @@ from llm_jobs.operations.dry_run import DryRow, Hidden, dry_rows
 from llm_jobs.operations.examine import examine_named
 from llm_jobs.operations.plan import JobPlan, plan_named
 from llm_jobs.operations.planned_table import planned_table
-from llm_jobs.operations.preflight import check_environment
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import answered_so_far, is_answered, prepared_steps
 from llm_jobs.operations.why import why_row
@@ -85,6 +84,17 @@ def test_rows_behind_those_that_were_looked_at_may_have_asked_already(house: Hou
     plan = planned(house, document(*steps, rows=rows))
     assert plan.calls.total == 2 * 700
     assert run(house, document(*steps, rows=rows)) == plan.calls.new
+
+
+def test_rows_that_a_filter_drops_and_rows_with_answers_are_those_of_the_table_before(house: House) -> None:
+    keep = {"name": "some", "filter": "kind != 'c'"}
+    rows = [{"kind": kind, "text": f"text {number}"} for number, kind in enumerate("abcab")]
+    tell = {"name": "told", "text": "tell {{ text }}"}
+    run(house, document(tell, keep, rows=rows))
+    again = planned(house, document(tell, keep, rows=rows)).rows
+    assert (again.total, again.reused, again.gone) == (4, 4, 0)
+    more = planned(house, document(tell, keep, SHORT | {"text": "shorten {{ told }}"}, rows=rows)).rows
+    assert (more.changed, more.new, more.gone) == (4, 0, 0)
 
 
 def test_a_changed_step_is_asked_again_and_what_reads_it_is_told_to_wait(house: House) -> None:
@@ -158,9 +168,8 @@ def test_results_of_a_graph_under_way_are_the_rows_whose_every_answer_is_there(h
 
 
 def test_a_graph_is_not_asked_in_batches_and_says_so_before_anything_is_sent(house: House, speaking: Speaking) -> None:
-    [job] = house.accept(house.write("job.json", document(*GRAPH, mode="batch")))
-    with house.entry.open_services() as services, pytest.raises(DocumentError, match="a graph"):
-        check_environment(services, [job])
+    with pytest.raises(DocumentError, match="a graph"):
+        house.accept(house.write("job.json", document(*GRAPH, mode="batch")))
     assert speaking.bodies == []
 
 
