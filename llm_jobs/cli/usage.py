@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import click
 
 from llm_jobs.cli.entry import Entry
 from llm_jobs.cli.texts import compact_json, count, dollars, visible
-from llm_jobs.operations.usage import GROUPINGS, Grouping, UsageLine, usage
+from llm_jobs.operations.usage import ALL_TIME_NS, GROUPINGS, Grouping, UsageLine, usage
 
 DAYS = 30
+FIRST_DAY = date(1970, 1, 1)
 DATE = click.DateTime(["%Y-%m-%d"])
 NUMBERS = ("calls", "reused", "tokens in", "tokens out", "cost", "saved", "unpriced")
 
@@ -52,7 +53,7 @@ def command(
             services,
             by=tuple(dict.fromkeys(by)),
             since_ns=_midnight_ns(first),
-            until_ns=None if until is None else _midnight_ns(until + timedelta(days=1)),
+            until_ns=None if until is None else _midnight_ns(until, days_later=1),
         )
     if as_json:
         for line in lines:
@@ -63,9 +64,10 @@ def command(
         click.echo(f"Nothing was used since {first:%Y-%m-%d} (UTC); `--since` looks further back.")
 
 
-def _midnight_ns(day: datetime) -> int:
-    midnight = day.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
-    return round(midnight.timestamp()) * 1_000_000_000
+def _midnight_ns(day: datetime, *, days_later: int = 0) -> int:
+    """When the day begins, in UTC; the first or the last time of the ledger for one beyond it."""
+    days = (day.date() - FIRST_DAY).days + days_later
+    return min(max(days, 0) * 86_400_000_000_000, ALL_TIME_NS)
 
 
 def _print(lines: Sequence[UsageLine], by: Sequence[Grouping]) -> None:

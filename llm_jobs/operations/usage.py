@@ -130,7 +130,7 @@ def _results(
 ) -> Iterator[ResultRecord]:
     for records in services.ledger.results(list(jobs)).values():
         for record in records:
-            if (since_ns or 0) <= record.epoch_ns < (until_ns or ALL_TIME_NS):
+            if (since_ns or 0) <= record.epoch_ns < (ALL_TIME_NS if until_ns is None else until_ns):
                 yield record
 
 

@@ -45,7 +45,7 @@ def is_result(name: str) -> bool:
 
 def _split(path: str) -> tuple[str, str]:
     """Folder name and stem. Raises ValueError for what is no path of a stored table."""
-    folder, name = PurePosixPath(path.replace("\\", "/")).parts[-2:]
-    if not name.endswith(SUFFIX) or not name.partition(".")[0].isdecimal():
+    folder, name = ("", *PurePosixPath(path.replace("\\", "/")).parts)[-2:]
+    if not folder or not name.endswith(SUFFIX) or not name.partition(".")[0].isdecimal():
         raise ValueError(f"{path} is no result: a result is <job hash>/<epoch ns>{SUFFIX}")
     return folder, name.removesuffix(SUFFIX)

@@ -246,9 +246,10 @@ def test_find_tells_an_unknown_name_from_one_without_a_result(house: House) -> N
     assert house.invoke("find", "other.yaml").exit_code == 2
 
 
-@pytest.mark.parametrize("path", ["results.parquet", "a/b.parquet", "x/12.csv"])
+@pytest.mark.parametrize("path", ["results.parquet", "12.parquet", "x", "a/b.parquet", "x/12.csv"])
 def test_origin_of_what_is_no_result_is_an_error(house: House, path: str) -> None:
-    assert house.invoke("origin", path).exit_code == 2
+    result = house.invoke("origin", path)
+    assert (result.exit_code, f"error: {path} is no result" in result.stderr) == (2, True)
 
 
 def test_verify_finds_everything_as_it_was_recorded(answered: House) -> None:

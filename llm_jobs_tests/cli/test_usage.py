@@ -39,6 +39,13 @@ def test_several_groupings_are_columns(used: House) -> None:
     assert line["calls_reused"] is None
 
 
+def test_days_beyond_all_times_bound_nothing(used: House) -> None:
+    options = ("--since", "0001-01-01", "--until", "9999-12-31")
+    [line] = facts(used.invoke("usage", *options, "--json").output)
+    assert line["calls"] == 3
+    assert "Nothing was used" in used.invoke("usage", "--until", "0001-01-01").output
+
+
 def test_days_bound_what_is_summed(used: House) -> None:
     nothing = used.invoke("usage", "--since", "2030-01-01")
     assert nothing.exit_code == 0
