@@ -7,7 +7,8 @@ the submission is recorded, so that a kill in between leaves a file too many and
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -112,22 +113,31 @@ def accept(
     return record(services, read, origin=origin, as_of_ns=as_of_ns)
 
 
-def check_watchers(services: Services, document: ReadDocument) -> None:
-    """Raise SetupError where an alert of the document could not be sent, or a condition names a connection that is not
-    there."""
+def check_conditions(services: Services, document: ReadDocument) -> None:
+    """Raise SetupError where a condition names a connection that is not there."""
     for job, parsed in zip(document.jobs, document.parsed, strict=True):
-        key = "alerts"
-        try:
-            check_channels(services, job)
-            key = "conditions"
+        with _told_at(parsed, "conditions"):
             check_connections(services, job.policy.launch)
-        except SetupError as error:
-            raise setup_error(parsed, ("job", key), error) from None
-        except DocumentError as error:
-            told = [
-                parsed.problem(("job", key), each.what, rule=each.rule, remedy=each.remedy) for each in error.problems
-            ]
-            raise DocumentError(told) from None
+
+
+def _check_alerts(services: Services, document: ReadDocument) -> None:
+    """Raise SetupError or DocumentError where an alert could not be sent from here, or may not be."""
+    for job, parsed in zip(document.jobs, document.parsed, strict=True):
+        with _told_at(parsed, "alerts"):
+            check_channels(services, job)
+
+
+@contextmanager
+def _told_at(document: ParsedDocument, key: str) -> Iterator[None]:
+    """What is raised within is told with the place of a key of the job."""
+    at = ("job", key)
+    try:
+        yield
+    except SetupError as error:
+        raise setup_error(document, at, error) from None
+    except DocumentError as error:
+        told = [document.problem(at, each.what, rule=each.rule, remedy=each.remedy) for each in error.problems]
+        raise DocumentError(told) from None
 
 
 def record(
@@ -154,7 +164,8 @@ def record_all(
 ) -> list[list[Accepted]]:
     """The same of several documents: of all, or of none where it raises."""
     for document in documents:
-        check_watchers(services, document)
+        _check_alerts(services, document)
+        check_conditions(services, document)
     return [_recorded(services, document, origin, as_of_ns, details or {}) for document in documents]
 
 

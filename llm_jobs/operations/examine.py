@@ -10,7 +10,7 @@ from pathlib import Path
 from llm_jobs.documents.job import Job
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import RowError
-from llm_jobs.operations.accept import check_watchers
+from llm_jobs.operations.accept import check_conditions
 from llm_jobs.operations.dry_run import Hidden, dry_rows
 from llm_jobs.operations.inputs import ASKED_OF_SERVERS, table_told
 from llm_jobs.operations.named import read_named
@@ -41,7 +41,7 @@ def examine_named(services: Services, named: str, overrides: Overrides = NO_OVER
     """The jobs that a user names (see `named`), each examined. Raises DocumentError or NotFound."""
     found = read_named(services, named, overrides)
     if found.document is not None:
-        check_watchers(services, found.document)
+        check_conditions(services, found.document)
     return [examine(services, job, document=found.path) for job in found.jobs]
 
 

@@ -90,8 +90,8 @@ def test_what_may_not_be_named_is_told_at_its_key(house: House, services: Servic
     assert str(caught.value).startswith(f"document.yaml:{line}: ")
     assert told in str(caught.value)
     assert latest_jobs(services) == []
-    shown = house.invoke("validate", "document.yaml")
-    assert f"document.yaml:{line}: " in shown.stderr
+    if mistake != "an alert that cannot be sent":  # from here; the document is good, and validate says so
+        assert f"document.yaml:{line}: " in house.invoke("validate", "document.yaml").stderr
 
 
 def test_a_document_with_an_endpoint_is_tried_with_a_model_without_one(house: House) -> None:
