@@ -38,6 +38,7 @@ class Side:
     request: bytes | None = None
     tries: Sequence[str] = ()
     earlier: Sequence[tuple[str, bytes]] = ()  # the calls before the last one: step and request body
+    calls: Sequence[str] = ()  # the hashes of all of them, by which a page is known to show what they said
     tokens: int | None = None
     cost_usd: float | None = None
     latency_s: float | None = None

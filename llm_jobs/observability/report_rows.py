@@ -23,7 +23,7 @@ def row_html(row: ReportedRow, names: Sequence[str]) -> str:
     sides = [side for side in row.sides if side is not None]
     body = _compared(row, names) if len(names) > 1 else _single(row, sides[0])
     return (
-        f'<details class="row" data-group="{escaped(row.group)}" {_sorting(sides)}>'
+        f'<details class="row" data-group="{escaped(row.group)}" {_sorting(sides)} {_calls(sides)}>'
         f"<summary>{_line(row)}</summary><div>{body}</div></details>\n"
     )
 
@@ -39,6 +39,11 @@ def _sorting(sides: Sequence[Side]) -> str:
     tokens = sum(side.tokens or 0 for side in sides)
     cost, latency = sum(side.cost_usd or 0 for side in sides), sum(side.latency_s or 0 for side in sides)
     return f'data-row="{sides[0].number}" data-tokens="{tokens}" data-cost="{cost:.12g}" data-latency="{latency:.6g}"'
+
+
+def _calls(sides: Sequence[Side]) -> str:
+    """Which calls the row shows, so that an erasure finds the pages that do."""
+    return f'data-calls="{" ".join(escaped(call_hash) for side in sides for call_hash in side.calls)}"'
 
 
 def _line(row: ReportedRow) -> str:

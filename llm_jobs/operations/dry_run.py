@@ -84,6 +84,15 @@ def dry_rows(
     return consume(lambda: _DryRun(services, job, steps).through(table))
 
 
+def dry_stage(
+    services: Services, job: Job, steps: Sequence[PreparedStep], number: int, rows: Sequence[Row], *, samples: int
+) -> list[DryRow]:
+    """Some rows of the job's table `number` taken through its steps as far as they go. A row that a filter leaves out
+    is left out here too."""
+    batches = consume(lambda: _DryRun(services, job, steps).over(number, rows, samples))
+    return list(chain.from_iterable(batches))
+
+
 class _DryRun:
     def __init__(self, services: Services, job: Job, steps: Sequence[PreparedStep]) -> None:
         self._services = services
@@ -122,6 +131,12 @@ class _DryRun:
                         yield list(batch)
                     spool.seek(0)
                     rows, fields = _spooled(spool), [*fields, *row_fields(stage.steps)]
+
+    async def over(self, number: int, rows: Sequence[Row], samples: int) -> AsyncGenerator[list[DryRow], None]:
+        async with self._session() as session:
+            stage = stages_of(self._job.graph)[number]
+            async for batch in self._stage(session, number, stage, rows, samples):
+                yield batch
 
     def _session(self) -> AbstractAsyncContextManager[Session]:
         services = self._services

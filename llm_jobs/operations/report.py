@@ -70,7 +70,9 @@ def _rows(services: Services, sheet: Sheet, rows: RowsAt, picked: Sequence[tuple
     sides = Sides(services, sheet)
     for start in range(0, len(picked), AT_ONCE):
         places = picked[start : start + AT_ONCE]
-        for (status, number), row in zip(places, rows.take([number for _, number in places]), strict=True):
+        taken = rows.take([number for _, number in places])
+        sides.ahead({number: row for (_, number), row in zip(places, taken, strict=True) if row is not None})
+        for (status, number), row in zip(places, taken, strict=True):
             if row is not None:
                 inputs = {name: row[name] for name in sheet.inputs}
                 yield ReportedRow(group=status, inputs=inputs, sides=[sides.of(number, row)])

@@ -53,7 +53,14 @@ class Sides:
         request = next((sent for _, _, sent, _ in reversed(attempts) if sent), None)
         answers = {name: row[name] for name in self._answers}
         tries = [_try(facts) for _, facts, _, _ in attempts]
-        return _side(number, row, answers=answers, request=request, tries=tries, earlier=self._earlier.of(row))
+        earlier = self._earlier.of(number, row)
+        calls = [each.call_hash for each in earlier] + ([call_hash] if call_hash else [])
+        asked = [(each.step, each.body) for each in earlier]
+        return _side(number, row, answers=answers, request=request, tries=tries, earlier=asked, calls=calls)
+
+    def ahead(self, rows: Mapping[int, Mapping[str, Any]]) -> None:
+        """Get ready for rows of the result, by number, whose sides are asked for next."""
+        self._earlier.ahead(rows)
 
 
 def _side(number: int, row: Mapping[str, Any], **sent: Any) -> Side:

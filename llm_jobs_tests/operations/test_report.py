@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.observability.report_rows import ERASED
+from llm_jobs.operations.erase import erase
 from llm_jobs.operations.report import LINKED_LIMIT, linked_report
 from llm_jobs.operations.sheets import sheet_of
 from llm_jobs_tests.cli.house import House, job
@@ -119,3 +121,71 @@ def test_two_at_once_keep_one_page(tmp_path: Path) -> None:
         paths = set(pool.map(make, range(4)))
     assert len(paths) == 1
     assert len(list((house.home / "reports" / report.job_hash).iterdir())) == 1
+
+
+SHORT: dict[str, Any] = {"name": "short", "text": "Shorten: {{ part }}"}
+LONG: dict[str, Any] = {"name": "long", "text": "Lengthen: {{ short }}", "needs": ["short"]}
+MOOD: dict[str, Any] = {"name": "mood", "text": "Mood of: {{ part }}", "needs": []}
+PARTS: dict[str, Any] = {"name": "parts", "task": "split_paragraphs", "inputs": {"text": "{{ text }}"}}
+TITLE: dict[str, Any] = {"name": "title", "text": "Title of: {{ text }}", "needs": []}
+PART: dict[str, Any] = {"name": "part", "split": "parts"}
+
+
+def page_of(house: House, steps: list[dict[str, Any]], **members: Any) -> tuple[str, Path]:
+    """The job of a graph, run, and its page."""
+    rows = [{"id": 1, "kind": "a", "text": "one\n\ntwo"}, {"id": 2, "kind": "b", "text": "three"}]
+    document = {"name": "graph", "model": "simulated", "input": {"rows": rows}, "steps": steps, **members}
+    [report] = house.answer(house.write("graph.json", {"job": document}))
+    assert report.status == "done"
+    with house.entry.open_services() as services:
+        return report.job_hash, Path(str(linked_report(services, report.job_hash)))
+
+
+def asked_before(page: Path) -> list[str]:
+    found = re.findall("<summary>asked before: ([^<]+)</summary>", page.read_text(encoding="utf-8"))
+    return list(found)
+
+
+def test_each_prompt_of_a_graphs_row_is_shown_with_its_question(tmp_path: Path) -> None:
+    _, page = page_of(House(tmp_path), [TITLE, PARTS, PART, SHORT, MOOD, LONG], sample=1)
+    assert asked_before(page) == ["title", "short", "mood"] * 3
+    text = page.read_text(encoding="utf-8")
+    for word in ("one", "two", "three"):
+        assert f"Shorten: {word}" in text
+        assert f"Mood of: {word}" in text
+
+
+def test_the_prompts_before_a_group_are_those_of_other_rows(tmp_path: Path) -> None:
+    group = {"name": "kinds", "reduce": {"by": ["kind"], "aggregate": {"n": "count"}}, "text": "Sum: {{ n }}"}
+    steps = [PARTS, PART, SHORT, group, {"name": "last", "text": "End: {{ kinds }}"}]
+    _, page = page_of(House(tmp_path), steps)
+    assert asked_before(page) == ["kinds"] * 2
+
+
+def test_each_sample_of_a_graphs_row_shows_its_own_calls(tmp_path: Path) -> None:
+    both = [{"name": "first", "text": "1 {{ text }}"}, {"name": "then", "text": "2 {{ first }}", "needs": ["first"]}]
+    _, page = page_of(House(tmp_path), both, sample=2)
+    assert asked_before(page) == ["first"] * 4
+
+
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_an_erasure_removes_the_pages_that_show_what_was_said(tmp_path: Path, which: str) -> None:
+    house = House(tmp_path)
+    steps = [{"name": "first", "text": "1 {{ text }}"}, {"name": "then", "text": "2 {{ first }}", "needs": ["first"]}]
+    _, page = page_of(house, steps)
+    [other] = house.answer(house.write("few.json", job("few", MANY[:1])))
+    calls = re.findall('data-calls="([^"]+)"', page.read_text(encoding="utf-8"))[0].split()
+    assert len(calls) == 2
+    with house.entry.open_services() as services:
+        kept = Path(str(linked_report(services, other.job_hash)))
+        erased = erase(services, call_hashes=[calls[0 if which == "first" else 1]], who="ada", why="asked for")
+    assert (erased.bodies, erased.pages) == (1, (page,))
+    assert (page.exists(), kept.exists()) == (False, True)
+
+
+def test_an_erased_document_takes_the_pages_of_its_job_with_it(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    job_hash, page = page_of(house, [SHORT | {"text": "Shorten: {{ text }}"}])
+    with house.entry.open_services() as services:
+        assert erase(services, job_hashes=[job_hash], who="ada", why="asked for").pages == (page,)
+    assert not page.exists()
