@@ -27,6 +27,8 @@ MAX_TEXT_CHARS = 16 * 1024 * 1024  # several times what the largest context wind
 MAX_STEPS = 100_000  # loop iterations and calls of one rendering
 BUDGET = " steps left"  # the name of the counter in the context: no template can spell it
 
+_GROWING = frozenset({"expandtabs", "format", "format_map", "join", "replace"})  # methods of text
+_WIDE_FIELD = re.compile(r"\{[^{}]*:[^{}]*\d{6,}")
 _PADDED_FILTERS = ("batch", "center", "indent", "slice", "truncate", "wordwrap")
 _WIDE_FORMAT = re.compile(r"%[^a-zA-Z%]*(\d{6,}|\*)")
 
@@ -110,6 +112,35 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _bounded_filter(function: Callable[..., Any], method: str) -> Callable[..., Any]:
+    """A filter that does what a method of text does."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        text, *rest = args if method == "format" else args[1:]  # the others are given the context first
+        if method == "join":
+            text, rest = (rest[0] if rest else kwargs.get("d", "")), [text]
+        _check_growth(text, method, rest)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def _check_growth(text: object, method: str, args: Sequence[Any]) -> None:
+    """Refuse what a method of text would make too much of, as far as that can be told before."""
+    if not isinstance(text, str):
+        return
+    if method in ("format", "format_map"):
+        if _WIDE_FIELD.search(text) or _WIDE_FORMAT.search(text):
+            raise SecurityError("a format width of more than five digits")
+    elif method == "join" and args and isinstance(args[0], (list, tuple)):
+        _check_length(sum(len(text) + (len(item) if isinstance(item, str) else 1) for item in args[0]))
+    elif method == "replace" and len(args) >= 2 and isinstance(args[0], str) and isinstance(args[1], str):
+        _check_length(len(text) + text.count(args[0]) * len(args[1]))
+    elif method == "expandtabs":
+        _check_length(len(text) + text.count("\t") * (args[0] if args and isinstance(args[0], int) else 8))
+
+
 class _Bounds(NodeTransformer):
     """Puts a counter into every loop and a limit on every `~`, which the sandbox itself cannot intercept."""
 
@@ -137,6 +168,8 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.filters.pop("random")
         for name in _PADDED_FILTERS:
             self.filters[name] = _checked(self.filters[name])
+        for name in ("format", "join", "replace"):
+            self.filters[name] = _bounded_filter(self.filters[name], name)
         self.filters.update(_counted=_counted, _joined=_joined)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -155,11 +188,19 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             _check_length(len(left) + len(right))
         return super().call_binop(context, operator, left, right)
 
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        formatted = super().wrap_str_format(value)
+        if formatted is not None:
+            _check_growth(value.__self__, value.__name__, ())
+        return formatted
+
     # The parameters' names are Jinja2's own: a template's keyword arguments may be called anything else.
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         spend_step(__context)
         _check_arguments(args)
         _check_arguments(kwargs.values())
+        if (method := getattr(__obj, "__name__", "")) in _GROWING:
+            _check_growth(getattr(__obj, "__self__", None), method, args)
         return super().call(__context, __obj, *args, **kwargs)
 
 
