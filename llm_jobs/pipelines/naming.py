@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from llm_jobs.documents.steps import GraphStep
-from llm_jobs.pipelines.reshaping import reshaped_schema
+from llm_jobs.pipelines.reshaping import UNKNOWN, reshaped_schema
 from llm_jobs.pipelines.stages import stages_of
 from llm_jobs.results.columns import check_columns
 from llm_jobs.results.row_columns import row_fields
@@ -16,7 +16,7 @@ from llm_jobs.results.row_columns import row_fields
 
 def check_graph_names(graph: Sequence[GraphStep], columns: Iterable[str]) -> None:
     """Raise DocumentError where an output has the name of a column of its table, of another output or of a fact."""
-    fields = [pa.field(name, pa.list_(pa.null())) for name in columns]
+    fields = [pa.field(name, UNKNOWN) for name in columns]
     for stage in stages_of(graph):
         if stage.made_by is not None:
             fields = reshaped_schema(stage.made_by, fields)

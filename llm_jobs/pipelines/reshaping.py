@@ -8,6 +8,7 @@ Split and sweep stream. A group needs all rows: they are held as one Arrow table
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import BinaryIO
@@ -24,6 +25,8 @@ from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.results.columns import ERROR, PREFIX, STATUS
 
 Row = dict[str, JsonValue]
+UNKNOWN = pa.list_(pa.null())  # stands for the type of a column that nobody knows yet
+MODELS = ".models"  # ends the name of a sweep over models, whose column says who answers the step that follows
 _CHUNK = 16_384
 _READ_ROWS = 1024
 _GROUP = "\0group"
@@ -53,14 +56,28 @@ def reshaped_schema(step: TableStep, before: Sequence[pa.Field]) -> list[pa.Fiel
     DocumentError for a column that is not there."""
     by_name = {field.name: field for field in before}
     if isinstance(step, SweepStep):
-        kind = _kind_of(step)
-        return [*(field for field in before if field.name != step.column), pa.field(step.column, kind)]
+        if not step.name.endswith(MODELS):
+            _check_free(step.name, step.column, by_name)
+        return [*(field for field in before if field.name != step.column), pa.field(step.column, _kind_of(step))]
     if isinstance(step, SplitStep):
         listed = _known(step.name, step.column, by_name)
+        others = [field for field in before if field.name != step.column]
+        _check_free(step.name, step.name, {field.name: field for field in others})
         kind = listed.type.value_type if pa.types.is_list(listed.type) else pa.string()
-        return [*(field for field in before if field.name not in (step.column, step.name)), pa.field(step.name, kind)]
+        return [*others, pa.field(step.name, kind)]
     keys = [_known(step.name, name, by_name) for name in step.by]
     return [*keys, *(_aggregated(step, name, text, by_name) for name, text in step.aggregate.items())]
+
+
+def _check_free(step: str, column: str, by_name: Mapping[str, pa.Field]) -> None:
+    if column in by_name:
+        problem = Problem(
+            what=f"step {step} makes the column {column!r}, which its table has already",
+            value=column,
+            rule="each column has one name",
+            remedy="choose another name",
+        )
+        raise DocumentError([problem])
 
 
 def _kind_of(step: SweepStep) -> pa.DataType:
@@ -221,11 +238,12 @@ def aggregation(text: str) -> tuple[str, str | None]:
 
 def _aggregated(step: GroupStep, name: str, text: str, by_name: Mapping[str, pa.Field]) -> pa.Field:
     function, column = aggregation(text)
-    if column is None or function in ("count", "distinct"):
-        if column is not None:
-            _known(step.name, column, by_name)
+    if column is None:
         return pa.field(name, pa.int64())
     kind = _known(step.name, column, by_name).type
+    _check_kind(step.name, function, column, kind)
+    if function in ("count", "distinct"):
+        return pa.field(name, pa.int64())
     if function in ("mean", "stddev"):
         return pa.field(name, pa.float64())
     if function == "list":
@@ -233,6 +251,29 @@ def _aggregated(step: GroupStep, name: str, text: str, by_name: Mapping[str, pa.
     if function == "sum":
         return pa.field(name, pa.float64() if pa.types.is_floating(kind) else pa.int64())
     return pa.field(name, kind)
+
+
+def _check_kind(step: str, function: str, column: str, kind: pa.DataType) -> None:
+    """Refuse what cannot be computed of a column, before its values have been paid for."""
+    if kind != UNKNOWN and not _can_be(function, kind):
+        problem = Problem(
+            what=f"step {step} takes the {function} of {column}, which is of the type {kind}",
+            value=column,
+            rule="sum, mean and stddev are of numbers; min, max, first, last and list of numbers, texts and times",
+            remedy="count it, or have the step before give such values: declare a `schema`, or its `type`",
+        )
+        raise DocumentError([problem])
+
+
+@functools.lru_cache(maxsize=256)
+def _can_be(function: str, kind: pa.DataType) -> bool:
+    """Whether Arrow computes an aggregate of a type: asked of a table without rows."""
+    empty = pa.schema([pa.field(_GROUP, pa.int64()), pa.field("x", kind)]).empty_table()
+    try:
+        empty.group_by(_GROUP, use_threads=False).aggregate([("x", AGGREGATIONS[function])])
+    except pa.ArrowNotImplementedError:
+        return False
+    return True
 
 
 def _known(step: str, column: str, by_name: Mapping[str, pa.Field]) -> pa.Field:

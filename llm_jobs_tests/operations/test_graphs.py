@@ -181,6 +181,16 @@ def test_the_order_and_needs_of_steps_are_identity_and_a_plain_sequence_has_the_
     assert apart.hash != as_steps.hash
 
 
+@pytest.mark.parametrize("function", ["sum", "mean", "stddev"])
+def test_a_number_that_texts_cannot_come_to_is_refused_before_the_texts_are_asked_for(
+    house: House, speaking: Speaking, function: str
+) -> None:
+    total = {"name": "total", "reduce": {"aggregate": {"n": {function: "said"}}}}
+    with pytest.raises(DocumentError, match=f"takes the {function} of said, which is of the type string"):
+        house.answer(house.write("job.json", document({"name": "said", "text": "{{ text }}"}, total)))
+    assert speaking.bodies == []
+
+
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
@@ -200,6 +210,8 @@ def test_the_order_and_needs_of_steps_are_identity_and_a_plain_sequence_has_the_
         ({"name": "x", "filter": "id > 1", "text": "a"}, "text is said of a step that is a filter"),
         ({"name": "x", "filter": "id > 1", "split": "kind"}, "at once"),
         ({"name": "kind", "text": "a"}, "kind"),
+        ({"name": "x", "for_each": {"kind": ["a"]}}, "'kind', which its table has already"),
+        ({"name": "x", "reduce": {"by": ["kind"], "aggregate": {"kind": "count"}}}, "kind"),
         ({"name": "x", "steps": [{"name": "y", "split": "kind"}]}, "makes other rows"),
         ({"name": "x", "steps": [{"name": "y", "text": "a"}], "loop": {"until": "y"}}, "at_most"),
     ],

@@ -116,6 +116,29 @@ def test_a_column_that_is_not_there_is_refused_with_those_that_are(step: GroupSt
         reshaped_schema(step, FIELDS)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("sum(x)", pa.string()), ("mean(x)", pa.bool_()), ("max(x)", pa.list_(pa.string())), ("list(x)", pa.struct([]))],
+)
+def test_an_aggregate_is_refused_exactly_where_it_cannot_be_computed(text: str, kind: pa.DataType) -> None:
+    step, fields = GroupStep(name="g", aggregate={"n": text}), [pa.field("x", kind)]
+    rows: list[dict[str, Any]] = [{"x": None, "llm_status": "succeeded"}]
+    try:
+        list(reshaped(step, fields, rows))
+    except pa.ArrowNotImplementedError:
+        with pytest.raises(DocumentError, match="of the type"):
+            reshaped_schema(step, fields)
+    else:
+        assert reshaped_schema(step, fields)
+
+
+def test_a_column_that_is_there_already_is_not_made_again() -> None:
+    with pytest.raises(DocumentError, match="which its table has already"):
+        reshaped_schema(SweepStep(name="s", column="kind", values=("a",)), FIELDS)
+    with pytest.raises(DocumentError, match="which its table has already"):
+        reshaped_schema(SplitStep(name="kind", column="parts"), [*FIELDS, pa.field("parts", pa.list_(pa.string()))])
+
+
 def test_values_of_several_types_are_no_column() -> None:
     with pytest.raises(DocumentError, match="one type"):
         reshaped_schema(SweepStep(name="s", column="v", values=("a", 1)), FIELDS)
