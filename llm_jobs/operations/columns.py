@@ -20,8 +20,9 @@ from llm_jobs.documents.steps import (
     TaskStep,
 )
 from llm_jobs.errors import Problem
+from llm_jobs.pipelines.aggregates import aggregation
 from llm_jobs.pipelines.naming import check_graph_names
-from llm_jobs.pipelines.reshaping import ROWS, aggregation
+from llm_jobs.pipelines.reshaping import ROWS
 from llm_jobs.prompts.rendering import names_in_value, undefined_names
 from llm_jobs.results.columns import check_columns
 from llm_jobs.results.outputs import Outputs

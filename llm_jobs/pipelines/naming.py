@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from llm_jobs.documents.steps import GraphStep
-from llm_jobs.pipelines.reshaping import UNKNOWN, reshaped_schema
+from llm_jobs.pipelines.aggregates import UNKNOWN
+from llm_jobs.pipelines.reshaping import reshaped_schema
 from llm_jobs.pipelines.stages import stages_of
 from llm_jobs.results.columns import check_columns
 from llm_jobs.results.row_columns import row_fields

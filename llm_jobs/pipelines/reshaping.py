@@ -8,7 +8,6 @@ Split and sweep stream. A group needs all rows: they are held as one Arrow table
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import BinaryIO
@@ -22,28 +21,14 @@ from llm_jobs.engine.failing import FALLBACK, NOT_ASKED
 from llm_jobs.engine.levels import ROWS as ROWS
 from llm_jobs.engine.stream import CARRIED, INCOMPLETE, MISSING, STOOD_IN
 from llm_jobs.errors import DocumentError, Problem
+from llm_jobs.pipelines.aggregates import GROUP, aggregated_field, aggregates_of, known_column, of_no_rows
 from llm_jobs.results.columns import ERROR, PREFIX, STATUS
 
 Row = dict[str, JsonValue]
-UNKNOWN = pa.list_(pa.null())  # stands for the type of a column that nobody knows yet
 MODELS = ".models"  # ends the name of a sweep over models, whose column says who answers the step that follows
 _CHUNK = 16_384
 _READ_ROWS = 1024
-_GROUP = "\0group"
 _GOES_ON = frozenset({None, "succeeded", FALLBACK})  # statuses of rows that the next table is made of
-# YAML name -> pyarrow's aggregation (https://arrow.apache.org/docs/cpp/compute.html#grouped-aggregations)
-AGGREGATIONS: Mapping[str, str] = {
-    "count": "count",
-    "distinct": "count_distinct",
-    "first": "first",
-    "last": "last",
-    "list": "list",
-    "max": "max",
-    "mean": "mean",
-    "min": "min",
-    "stddev": "stddev",
-    "sum": "sum",
-}
 
 
 def shown_columns(fields: Iterable[pa.Field]) -> list[pa.Field]:
@@ -60,13 +45,13 @@ def reshaped_schema(step: TableStep, before: Sequence[pa.Field]) -> list[pa.Fiel
             _check_free(step.name, step.column, by_name)
         return [*(field for field in before if field.name != step.column), pa.field(step.column, _kind_of(step))]
     if isinstance(step, SplitStep):
-        listed = _known(step.name, step.column, by_name)
+        listed = known_column(step.name, step.column, by_name)
         others = [field for field in before if field.name != step.column]
         _check_free(step.name, step.name, {field.name: field for field in others})
         kind = listed.type.value_type if pa.types.is_list(listed.type) else pa.string()
         return [*others, pa.field(step.name, kind)]
-    keys = [_known(step.name, name, by_name) for name in step.by]
-    return [*keys, *(_aggregated(step, name, text, by_name) for name, text in step.aggregate.items())]
+    keys = [known_column(step.name, name, by_name) for name in step.by]
+    return [*keys, *(aggregated_field(step, name, text, by_name) for name, text in step.aggregate.items())]
 
 
 def _check_free(step: str, column: str, by_name: Mapping[str, pa.Field]) -> None:
@@ -174,7 +159,7 @@ def _grouped(step: GroupStep, before: Sequence[pa.Field], rows: Iterable[Row], *
             else:
                 missing[number] = missing.get(number, 0) + 1
         table = pa.Table.from_pylist(kept, schema=schema)
-        chunks.append(table.append_column(_GROUP, pa.array(groups, pa.int64())))
+        chunks.append(table.append_column(GROUP, pa.array(groups, pa.int64())))
     if not step.by and not keys:
         keys.append({})
     if chunks or keys:
@@ -194,98 +179,19 @@ def _groups(
     *,
     whole: bool,
 ) -> Iterator[Row]:
-    empty = schema.append(pa.field(_GROUP, pa.int64())).empty_table()
-    table = pa.concat_tables([*chunks, empty]).sort_by(_GROUP) if whole else pa.concat_tables([*chunks, empty])
+    empty = schema.append(pa.field(GROUP, pa.int64())).empty_table()
+    table = pa.concat_tables([*chunks, empty]).sort_by(GROUP) if whole else pa.concat_tables([*chunks, empty])
     sizes = dict.fromkeys(range(len(keys)), 0)
-    for counted in table.group_by(_GROUP, use_threads=False).aggregate([([], "count_all")]).to_pylist():
-        sizes[counted[_GROUP]] = counted["count_all"]
-    aggregates = _aggregates(step, table)
+    for counted in table.group_by(GROUP, use_threads=False).aggregate([([], "count_all")]).to_pylist():
+        sizes[counted[GROUP]] = counted["count_all"]
+    aggregates = aggregates_of(step, table)
     place = 0
     for number, key in enumerate(keys):
-        made: Row = {**key, **aggregates.get(number, _nothing(step))}
+        made: Row = {**key, **aggregates.get(number, of_no_rows(step))}
         if whole:
-            made[ROWS] = table.slice(place, sizes[number]).drop_columns([_GROUP]).to_pylist()
+            made[ROWS] = table.slice(place, sizes[number]).drop_columns([GROUP]).to_pylist()
             place += sizes[number]
         yield made
-
-
-def _aggregates(step: GroupStep, table: pa.Table) -> dict[int, Row]:
-    if not step.aggregate:
-        return {}
-    wanted = []
-    for text in step.aggregate.values():
-        function, column = aggregation(text)
-        wanted.append(([], "count_all") if column is None else (column, AGGREGATIONS[function]))
-    found = table.group_by(_GROUP, use_threads=False).aggregate(wanted)
-    numbers, *columns = (column.to_pylist() for column in found.columns)
-    names = list(step.aggregate)
-    return {
-        number: dict(zip(names, values, strict=True))
-        for number, values in zip(numbers, zip(*columns, strict=True), strict=True)
-    }
-
-
-def _nothing(step: GroupStep) -> Row:
-    """The aggregates of a group without rows."""
-    return {name: 0 if text.startswith(("count", "distinct")) else None for name, text in step.aggregate.items()}
-
-
-def aggregation(text: str) -> tuple[str, str | None]:
-    """`mean(correct)` as its function and column; `count` counts rows."""
-    function, _, column = text.removesuffix(")").partition("(")
-    return function, column or None
-
-
-def _aggregated(step: GroupStep, name: str, text: str, by_name: Mapping[str, pa.Field]) -> pa.Field:
-    function, column = aggregation(text)
-    if column is None:
-        return pa.field(name, pa.int64())
-    kind = _known(step.name, column, by_name).type
-    _check_kind(step.name, function, column, kind)
-    if function in ("count", "distinct"):
-        return pa.field(name, pa.int64())
-    if function in ("mean", "stddev"):
-        return pa.field(name, pa.float64())
-    if function == "list":
-        return pa.field(name, pa.list_(kind))
-    if function == "sum":
-        return pa.field(name, pa.float64() if pa.types.is_floating(kind) else pa.int64())
-    return pa.field(name, kind)
-
-
-def _check_kind(step: str, function: str, column: str, kind: pa.DataType) -> None:
-    """Refuse what cannot be computed of a column, before its values have been paid for."""
-    if kind != UNKNOWN and not _can_be(function, kind):
-        problem = Problem(
-            what=f"step {step} takes the {function} of {column}, which is of the type {kind}",
-            value=column,
-            rule="sum, mean and stddev are of numbers; min, max, first, last and list of numbers, texts and times",
-            remedy="count it, or have the step before give such values: declare a `schema`, or its `type`",
-        )
-        raise DocumentError([problem])
-
-
-@functools.lru_cache(maxsize=256)
-def _can_be(function: str, kind: pa.DataType) -> bool:
-    """Whether Arrow computes an aggregate of a type: asked of a table without rows."""
-    empty = pa.schema([pa.field(_GROUP, pa.int64()), pa.field("x", kind)]).empty_table()
-    try:
-        empty.group_by(_GROUP, use_threads=False).aggregate([("x", AGGREGATIONS[function])])
-    except pa.ArrowNotImplementedError:
-        return False
-    return True
-
-
-def _known(step: str, column: str, by_name: Mapping[str, pa.Field]) -> pa.Field:
-    if column in by_name:
-        return by_name[column]
-    problem = Problem(
-        what=f"step {step} reads a column that its table does not have",
-        value=column,
-        rule=f"there are: {', '.join(by_name) or 'no columns'}",
-        remedy="name one of these",
-    )
-    raise DocumentError([problem])
 
 
 def stored_rows(stream: BinaryIO) -> Iterator[Row]:
