@@ -12,11 +12,11 @@ from typing import Any
 from llm_jobs.documents.asked import OWN, asking, declared, with_parameter
 from llm_jobs.documents.choices import Choices
 from llm_jobs.documents.composing import compose
+from llm_jobs.documents.filling import escaped
 from llm_jobs.documents.job import Policy
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.models import ExecutionModel, JobModel, ScheduleModel
 from llm_jobs.documents.origins import Origin, OriginKind, Place
-from llm_jobs.documents.parameters import escaped
 from llm_jobs.documents.parts import Part, part_of, said
 from llm_jobs.documents.step_models import PromptModel
 from llm_jobs.documents.strict import Model

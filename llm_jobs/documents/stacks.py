@@ -16,9 +16,10 @@ from pydantic import Field
 
 from llm_jobs.documents.asked import LISTS
 from llm_jobs.documents.checks import Checks
+from llm_jobs.documents.filling import Filling
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
-from llm_jobs.documents.parameters import Filling, ParameterModel, bind, refuse_unknown
+from llm_jobs.documents.parameters import ParameterModel, bind, refuse_unknown
 from llm_jobs.documents.parts import Part, part_of
 from llm_jobs.documents.profiles import STACK_KEYS
 from llm_jobs.documents.strict import Model

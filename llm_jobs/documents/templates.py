@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import Field
 
 from llm_jobs.documents.checks import Checks
+from llm_jobs.documents.filling import Filling
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.origins import Origin
-from llm_jobs.documents.parameters import Bound, Filling, ParameterModel, bind, refuse_unknown
+from llm_jobs.documents.parameters import Bound, ParameterModel, bind, refuse_unknown
 from llm_jobs.documents.parts import Part, part_of, said
 from llm_jobs.documents.strict import Model
 from llm_jobs.documents.text import KeyPath, Lines, Source
