@@ -67,7 +67,10 @@ def _check_free(step: str, column: str, by_name: Mapping[str, pa.Field]) -> None
 
 def _kind_of(step: SweepStep) -> pa.DataType:
     try:
-        return pa.array(list(step.values)).type
+        kind = pa.array(list(step.values)).type
+        if pa.types.is_floating(kind) and any(isinstance(value, bool) for value in step.values):
+            raise pa.ArrowTypeError("true and false are no numbers")
+        return kind
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         problem = Problem(
             what=f"the values of step {step.name} are not of one type: {error}",

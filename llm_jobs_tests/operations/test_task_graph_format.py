@@ -147,6 +147,7 @@ def test_what_a_task_saves_is_saved_beside_the_outputs_that_the_document_states(
 EPOCHS = {"id": "c", "output": "epochs"}
 MISTAKES: list[tuple[Any, str, str]] = [
     ({"tasks": [{"id": "a"}]}, "'type' is missing", "type"),
+    ({"tasks": [{"id": "a", "type": "loop", "subtasks": [LOAD]}]}, "'at_most' is missing", "at_most"),
     ({"tasks": [{**LOAD, "inputs": {}}]}, "unknown key 'inputs'", "did you mean 'input'?"),
     ({"tasks": [LOAD], "dataflow": []}, "unknown key 'dataflow'", ""),
     ({"tasks": [LOAD, LOAD]}, "a second task has the id 'load'", "rename"),

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.steps import GroupStep, SplitStep, SweepStep
 from llm_jobs.engine.stream import CARRIED, MISSING
 from llm_jobs.errors import DocumentError
@@ -139,6 +140,7 @@ def test_a_column_that_is_there_already_is_not_made_again() -> None:
         reshaped_schema(SplitStep(name="kind", column="parts"), [*FIELDS, pa.field("parts", pa.list_(pa.string()))])
 
 
-def test_values_of_several_types_are_no_column() -> None:
+@pytest.mark.parametrize("values", [("a", 1), (1, True), (1.5, True)])
+def test_values_of_several_types_are_no_column(values: tuple[JsonValue, ...]) -> None:
     with pytest.raises(DocumentError, match="one type"):
-        reshaped_schema(SweepStep(name="s", column="v", values=("a", 1)), FIELDS)
+        reshaped_schema(SweepStep(name="s", column="v", values=values), FIELDS)

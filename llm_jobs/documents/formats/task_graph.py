@@ -219,9 +219,8 @@ class _Translation:
             flows_at = (*at, "subgraph", "dataflows")
             dataflows = (item.subgraph.dataflows or item.subgraph.edges) if item.subgraph else []
             steps = self._level(inner, dataflows, (*at, *below), flows_at, {**offered, **given})
-            keys = said.value if kind == "loop" and isinstance(said.value, dict) else {}
             made = head.replaced({_STEPS.get(kind, "steps"): _listed(steps, whole)})
-            return made.put(("loop",), said.holding(keys)) if keys else made
+            return made.put(("loop",), said) if kind == "loop" else made
         if kind in KINDS:
             refuse_flows(name, given, self.checks)
             return head.merged(said.without("name"))
