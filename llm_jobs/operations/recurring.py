@@ -1,6 +1,6 @@
 """Recurring documents: those of the `recurring/` folder under the home folder, and of `examples/` beside it, that
 state a schedule. Each tick submits the document again, as of the tick: rows that are new or changed are asked, answers
-that are known cost nothing. A document that wants everything asked again says so with `epoch`.
+that are known cost nothing. A document that wants answers anew says so with `epoch` or `cache`.
 """
 
 from __future__ import annotations

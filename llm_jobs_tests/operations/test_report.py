@@ -128,6 +128,10 @@ LONG: dict[str, Any] = {"name": "long", "text": "Lengthen: {{ short }}", "needs"
 MOOD: dict[str, Any] = {"name": "mood", "text": "Mood of: {{ part }}", "needs": []}
 PARTS: dict[str, Any] = {"name": "parts", "task": "split_paragraphs", "inputs": {"text": "{{ text }}"}}
 TITLE: dict[str, Any] = {"name": "title", "text": "Title of: {{ text }}", "needs": []}
+CHAIN: list[dict[str, Any]] = [
+    {"name": "first", "text": "1 {{ text }}"},
+    {"name": "then", "text": "2 {{ first }}", "needs": ["first"]},
+]
 PART: dict[str, Any] = {"name": "part", "split": "parts"}
 
 
@@ -163,16 +167,14 @@ def test_the_prompts_before_a_group_are_those_of_other_rows(tmp_path: Path) -> N
 
 
 def test_each_sample_of_a_graphs_row_shows_its_own_calls(tmp_path: Path) -> None:
-    both = [{"name": "first", "text": "1 {{ text }}"}, {"name": "then", "text": "2 {{ first }}", "needs": ["first"]}]
-    _, page = page_of(House(tmp_path), both, sample=2)
+    _, page = page_of(House(tmp_path), CHAIN, sample=2)
     assert asked_before(page) == ["first"] * 4
 
 
 @pytest.mark.parametrize("which", ["first", "last"])
 def test_an_erasure_removes_the_pages_that_show_what_was_said(tmp_path: Path, which: str) -> None:
     house = House(tmp_path)
-    steps = [{"name": "first", "text": "1 {{ text }}"}, {"name": "then", "text": "2 {{ first }}", "needs": ["first"]}]
-    _, page = page_of(house, steps)
+    _, page = page_of(house, CHAIN)
     [other] = house.answer(house.write("few.json", job("few", MANY[:1])))
     calls = re.findall('data-calls="([^"]+)"', page.read_text(encoding="utf-8"))[0].split()
     assert len(calls) == 2
