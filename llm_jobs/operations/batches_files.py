@@ -13,6 +13,7 @@ from llm_jobs.ledger.batch_records import Batch
 from llm_jobs.operations.batches_plan import Need
 from llm_jobs.operations.batches_targets import target_to_json
 from llm_jobs.providers.batches import BatchEndpoint, BatchTarget, inputs_of
+from llm_jobs.providers.image_parts import sent_bytes
 
 BYTES_PER_TOKEN = 4  # the vendors' own rule of thumb
 
@@ -22,16 +23,21 @@ class FileSize:
     requests: int = 0
     size_bytes: int = 0
     inputs: int = 0
+    image_bytes: int = 0  # of `size_bytes`
+    image_tokens: int = 0
 
     @property
     def tokens(self) -> int:
-        return self.size_bytes // BYTES_PER_TOKEN
+        return (self.size_bytes - self.image_bytes) // BYTES_PER_TOKEN + self.image_tokens
 
     def plus(self, need: Need, request: bytes) -> FileSize:
+        images = need.call.request.images
         return FileSize(
             requests=self.requests + 1,
             size_bytes=self.size_bytes + len(request) + 1,
             inputs=self.inputs + inputs_of(need.call.request.body),
+            image_bytes=self.image_bytes + sent_bytes(images),
+            image_tokens=self.image_tokens + sum(image.tokens for image in images),
         )
 
 

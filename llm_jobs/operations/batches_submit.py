@@ -29,6 +29,7 @@ from llm_jobs.operations.budgets import JobCaps
 from llm_jobs.operations.services import Services
 from llm_jobs.providers.base import Request
 from llm_jobs.providers.batches import Ticket, is_full
+from llm_jobs.providers.image_parts import body_to_send
 from llm_jobs.providers.tokens import worst_input_tokens, worst_output_tokens
 
 CLAIMED_AT_ONCE = 500
@@ -115,7 +116,10 @@ class Submitter:
             self.done.later += len(needs)
             return []
         file = self._files.get(key) or await self._open(key, needs[0])
-        fitting, left = self._fitting(file, needs)
+        if any(need.call.request.images for need in needs):
+            fitting, left = await asyncio.to_thread(self._fitting, file, needs)  # which reads them
+        else:
+            fitting, left = self._fitting(file, needs)
         await self._claim(file, fitting)
         if left:
             await self._hand_over(key)
@@ -135,11 +139,17 @@ class Submitter:
         return file
 
     def _fitting(self, file: BatchFile, needs: Sequence[Need]) -> tuple[list[tuple[Need, bytes]], list[Need]]:
-        """The calls that the file has room for, with their requests, and the rest."""
+        """The calls that the file has room for, with their requests, and the rest. A call whose image is not what it
+        was is neither: nothing is sent of it, and the job's next run looks at the image anew."""
         size = file.size
         fitting: list[tuple[Need, bytes]] = []
         for at, need in enumerate(needs):
-            request = file.endpoint.request(file.target, need.call.call_hash, need.call.request.body)
+            try:
+                body = body_to_send(need.call.request)
+            except PermanentError as error:
+                self.done.problems.append(error)
+                continue
+            request = file.endpoint.request(file.target, need.call.call_hash, body)
             grown = size.plus(need, request)
             if size.requests and self._is_full(file, grown):
                 return fitting, list(needs[at:])

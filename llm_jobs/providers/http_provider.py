@@ -18,7 +18,7 @@ from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import PermanentError
 from llm_jobs.providers.base import Answered, Reply, Request
-from llm_jobs.providers.image_parts import with_bytes
+from llm_jobs.providers.image_parts import body_to_send
 from llm_jobs.providers.secrets import Access, KeyRing
 from llm_jobs.providers.vendors import origin_of
 
@@ -106,7 +106,7 @@ class HttpProvider:
 
     def payload(self, request: Request) -> bytes:
         """The bytes of a request body, members in their order. Reads the images where there are any, which blocks."""
-        body = with_bytes(request.body, request.images) if request.images else request.body
+        body = body_to_send(request)
         try:
             if not request.images and _NOT_SENT.isdisjoint(body):
                 return request.json()

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from llm_jobs.documents.content import REFERENCE, Content, Image, ImagePart, Part, TextPart
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import RowError
+from llm_jobs.providers.base import Request
 
 _IMAGES = frozenset({"image", "image_url", "input_image"})  # what vendors call a part that is one
 _BESIDE = "images"  # Ollama's place for them, beside a turn's text
@@ -93,6 +94,11 @@ def with_bytes(body: Mapping[str, JsonValue], images: Iterable[ImagePart | Image
     key = "messages" if "messages" in body else "input"
     turns = body.get(key)
     return {**body, key: [_turn(turn, data) for turn in turns]} if isinstance(turns, list) else dict(body)
+
+
+def body_to_send(request: Request) -> Mapping[str, JsonValue]:
+    """The body of `request` as it leaves this process. Blocks and raises as `with_bytes`."""
+    return with_bytes(request.body, request.images) if request.images else request.body
 
 
 def _turn(turn: JsonValue, data: Mapping[str, str]) -> JsonValue:

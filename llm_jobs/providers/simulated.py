@@ -20,7 +20,7 @@ from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited
 from llm_jobs.providers.base import Answered, Reply, Request
-from llm_jobs.providers.image_parts import with_bytes
+from llm_jobs.providers.image_parts import body_to_send
 from llm_jobs.providers.openai_format import PATHS, openai_body, read_openai
 from llm_jobs.providers.simulated_values import conforming
 
@@ -78,7 +78,7 @@ class SimulatedProvider:
         if self._poison is not None and self._poison in orjson.dumps(request.body).decode():
             raise PermanentError("the simulated model refuses this request", http_status=400)
         if request.images:
-            await asyncio.to_thread(with_bytes, request.body, request.images)  # as a real one reads them
+            await asyncio.to_thread(body_to_send, request)  # as a real one reads its images
         raw = orjson.dumps(simulated_answer(request, call_hash, fault))
         return Answered(raw=raw[: len(raw) // 2] if fault == "torn" else raw, headers={})
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
 from llm_jobs.operations.describe import job_lines
-from llm_jobs_tests.operations.batch_house import BatchHouse, statuses
+from llm_jobs.providers.base import BYTES_PER_TOKEN
+from llm_jobs_tests.operations.batch_house import MODELS, BatchHouse, statuses
+from llm_jobs_tests.pictures import png
 
 QUESTIONS = [f"question {number}" for number in range(20)]
 
@@ -121,3 +124,30 @@ def test_a_key_goes_to_the_vendor_and_nowhere_else(batch_house: BatchHouse) -> N
     assert batch_house.server.keys == {f"Bearer sk-batch-{batch_house.vendor}-key"}
     for path in batch_house.house.home.rglob("*"):
         assert path.is_dir() or b"sk-batch" not in path.read_bytes(), path
+
+
+def _pictured(house: BatchHouse, seeds: range) -> str:
+    """A batch job about one image per row; its hash."""
+    folder = house.house.folder
+    for seed in seeds:
+        (folder / f"{seed}.png").write_bytes(png(seed))
+    parts = [{"type": "text", "text": "{{ id }}"}, {"type": "image", "file": "{{ id }}.png"}]
+    prompt = {"name": "said", "messages": [{"role": "user", "content": parts}], "max_tokens": 9}
+    rows = [{"id": seed} for seed in seeds]
+    members = {"name": "seen", "model": MODELS[house.vendor], "mode": "batch", "input": {"rows": rows}}
+    [accepted] = house.house.accept(house.house.write("seen.json", {"job": {**members, "prompts": [prompt]}}))
+    return accepted.hash
+
+
+def test_a_batch_holds_the_bytes_of_its_images(batch_house: BatchHouse) -> None:
+    job_hash = _pictured(batch_house, range(3))
+    assert batch_house.run(job_hash).status == "waiting"
+    uploaded = json.dumps([request for batch in batch_house.server.batches.values() for request in batch.requests])
+    assert all(uploaded.count(base64.b64encode(png(seed)).decode()) == 1 for seed in range(3))
+    [batch] = batch_house.batches()
+    base64_tokens = 3 * len(base64.b64encode(png(1))) / BYTES_PER_TOKEN
+    assert batch.batch.details["tokens"] <= batch.batch.bytes / BYTES_PER_TOKEN - base64_tokens + 8, "by their pixels"
+    batch_house.server.finish()
+    done = batch_house.run(job_hash)
+    assert (done.status, done.succeeded) == ("done", 3)
+    assert set(batch_house.server.paid.values()) == {1}
