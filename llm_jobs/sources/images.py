@@ -8,14 +8,17 @@ latest ones so that none is read twice before it is sent.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import IO
 
 from llm_jobs.documents.connections import check_host
 from llm_jobs.documents.content import Image, ImagePart
@@ -26,6 +29,7 @@ LARGEST_BYTES = 20_000_000  # no vendor takes a larger one
 MOST_REMEMBERED = 32_768
 READ_AT_ONCE = 16
 LOCAL = ("file", "local")
+_MORE_BYTES = 65_536
 
 Stamp = tuple[int, ...] | None  # what changes with a file's bytes; None: of a URL, which is looked at once
 
@@ -85,10 +89,18 @@ class ImageFinder:
 
     def look_ahead(self, parts: Iterable[ImagePart]) -> None:
         """Look at the files of rows that come next, several at once. What is wrong with one is told by `find`."""
+        unique = list(dict.fromkeys(parts))
+        if not any("://" in (part.file or "") for part in unique):
+            for part in unique:  # a disk is not quicker for many at once
+                self._look(part)
+            return
         with ThreadPoolExecutor(READ_AT_ONCE) as threads:
-            for looked in [threads.submit(self.find, part) for part in dict.fromkeys(parts)]:
-                if (error := looked.exception()) is not None and not isinstance(error, RowError):
-                    raise error
+            for looked in [threads.submit(self._look, part) for part in unique]:
+                looked.result()
+
+    def _look(self, part: ImagePart) -> None:
+        with suppress(RowError):
+            self.find(part)
 
     def _image(self, place: str, seen: _Seen, part: ImagePart) -> Image:
         return Image(
@@ -163,16 +175,28 @@ def _check_size(place: str, size_bytes: int) -> None:
 
 
 def _bytes_of(place: str) -> bytes:
-    """The bytes, one more than the largest image has at most."""
+    """The bytes, one more than the largest image has at most. No more room is asked for than the file needs: buffers of
+    20 MB, many at once, would stay in the process as holes."""
     if place.startswith("/"):
-        with open(place, "rb") as file:
-            return file.read(LARGEST_BYTES + 1)
+        with open(place, "rb", buffering=0) as file:
+            return _read(file, os.fstat(file.fileno()).st_size)
     import fsspec.core  # 50 ms, for what is no path
 
     filesystem, path = fsspec.core.url_to_fs(place)
     with filesystem.open(path, "rb") as file:
-        content: bytes = file.read(LARGEST_BYTES + 1)
-        return content
+        size = getattr(file, "size", None)
+        return _read(file, LARGEST_BYTES if size is None else int(size))
+
+
+def _read(file: IO[bytes], size_bytes: int) -> bytes:
+    """All of a file that says to have so many bytes, and what was added since, up to what is too large."""
+    parts: list[bytes] = []
+    room, step = LARGEST_BYTES + 1, min(size_bytes, LARGEST_BYTES) + 1
+    while room > 0 and (part := file.read(min(step, room))):
+        parts.append(part)
+        room -= len(part)
+        step = _MORE_BYTES
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _read_again(place: str, sha256: str) -> bytes:
