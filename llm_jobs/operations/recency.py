@@ -59,9 +59,12 @@ def _always(model: str) -> int | None:
 
 
 def _begun(ledger: Ledger, job: Job, *, now_ns: int) -> list[int]:
-    """When this run was first submitted (now, where it was not yet), and those of its name before it, newest first."""
+    """When this run was first submitted, under whatever name (now, where it was not yet), and those of its name before
+    it, newest first."""
     first: dict[str, int] = {}
     for submission in ledger.submissions(name=job.name, bodies=False):  # newest first: the oldest stays
         first[submission.job_hash] = submission.submitted_ns or 0
-    own_ns = first.pop(job.hash, None) or now_ns
+    first.pop(job.hash, None)
+    own = ledger.submissions(job_hash=job.hash, bodies=False)
+    own_ns = (own[-1].submitted_ns or now_ns) if own else now_ns
     return [own_ns, *sorted((begun_ns for begun_ns in first.values() if begun_ns < own_ns), reverse=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,9 +18,9 @@ from llm_jobs.tasks.base import Schema, Surroundings, Task
 from llm_jobs_tests.cli.house import House
 from llm_jobs_tests.operations.batch_house import BatchHouse
 from llm_jobs_tests.operations.graph_house import GraphHouse
-from llm_jobs_tests.operations.spoken import MODEL, answered
+from llm_jobs_tests.operations.spoken import MODEL, answered, echoed
 from llm_jobs_tests.servers.models import asked
-from llm_jobs_tests.servers.speaking import Speaking
+from llm_jobs_tests.servers.speaking import Said, Speaking
 
 OTHER = "openai/gpt-4.1"
 FIRST = {"name": "first", "text": "first {{ text }}"}
@@ -32,6 +33,11 @@ PER_KIND = {
 GRAPH = (FIRST, SECOND, PER_KIND)
 
 Steps = Sequence[Mapping[str, Any]]
+
+
+def said(body: Mapping[str, Any]) -> Said:
+    """What the server of this module says."""
+    return ("cut", "length") if "CUT" in asked(body) else echoed(body)
 
 
 def document(*texts: str, cache: Mapping[str, Any] | None, steps: Steps = (FIRST,), **members: Any) -> dict[str, Any]:
@@ -210,3 +216,24 @@ def test_a_run_in_batches_asks_anew_what_is_too_old(openai_house: BatchHouse) ->
         openai_house.server.finish()
         assert openai_house.run(job_hash).status == "done"
         assert (len(openai_house.server.batches), sum(openai_house.server.paid.values())) == (runs, 2 * runs)
+
+
+def test_an_answer_that_was_cut_off_too_long_ago_is_asked_anew_once(house: House, speaking: Speaking) -> None:
+    answered(house, document("CUT", cache=None))
+    counts = []
+    for _ in range(2):
+        report, rows = answered(house, document("CUT", "b", cache={"last_runs": 0}, name="again"))
+        counts.append((report.calls_sent, [row["llm_status"] for row in rows]))
+    # The second time goes on with the first, whose answers it may read.
+    assert counts == [(2, ["truncated", "succeeded"]), (0, ["truncated", "succeeded"])]
+    assert len(speaking.bodies) == 3
+
+
+def test_what_a_rule_goes_on_from_is_recent_too(house: House, speaking: Speaking) -> None:
+    value = document("CUT", cache={"last_runs": 0}, on_status={"truncated": {"model": OTHER}})
+    answered(house, value)
+    before = len(speaking.bodies)
+    answered(house, {"job": {**value["job"], "name": "again"}})
+    assert len(speaking.bodies) - before == 0, "the same unfinished run, under another name"
+    answered(house, {"job": {**value["job"], "name": "more", "sample": 2}})
+    assert Counter(body["model"] for body in speaking.bodies[before:]) == {"gpt-4.1-mini": 2, "gpt-4.1": 2}
