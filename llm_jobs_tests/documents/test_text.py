@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from typing import Any
 
 import pytest
@@ -221,10 +222,14 @@ def test_json_is_read_as_the_standard_library_reads_it(value: Any) -> None:
         assert read_json("a.json", text).value == value
 
 
+LONG_KEY = re.compile(r'"(?:[^"\\]|\\.){500,}":')
+
+
 @given(JSON)
 def test_json_is_yaml_and_means_the_same(value: Any) -> None:
     text = json.dumps({"root": value})
     assume("\\ud" not in text)  # libyaml reads no surrogate pairs in escapes
+    assume(not LONG_KEY.search(text))  # YAML 1.2 §7.4.2: a key on one line has at most 1024 characters
     assert read_yaml("a.yaml", text).value == read_json("a.json", text).value
 
 
