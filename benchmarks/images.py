@@ -44,12 +44,13 @@ def write_images(folder: Path, images: int, size_bytes: int) -> Path:
         (folder / f"{number}.png").write_bytes(HEAD + noise.randbytes(size_bytes))
     table = folder / "images.jsonl"
     table.write_bytes(b"".join(orjson.dumps({"path": f"{number}.png"}) + b"\n" for number in range(images)))
-    message = {"role": "user", "content": [{"type": "image", "file": "{{ path }}"}]}
+    shown = {"role": "user", "content": [{"type": "image", "file": "{{ path }}"}]}
+    asked = {"role": "user", "content": "What does {{ path }} show?"}  # which the server repeats: a short answer
     job = {
         "name": "images",
         "model": f"openai/{MODEL}",
         "input": {"source": "file", "path": str(table), "format": "jsonl"},
-        "prompts": [{"name": "answer", "messages": [message]}],
+        "prompts": [{"name": "answer", "messages": [shown, asked]}],
         "execution": {"concurrency": CONCURRENCY},
     }
     document = folder / "images.json"
