@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -194,3 +195,14 @@ def test_ollama_is_told_at_once_that_it_fetches_no_images(house: House) -> None:
     path = house.write("job.json", value)
     with house.entry.open_services() as services, pytest.raises(DocumentError, match="Ollama fetches no images"):
         read_jobs(replace(services, asks_servers=False), path, NO_OVERRIDES)
+
+
+def test_a_report_names_the_image_by_its_digest_and_loads_none(house: House) -> None:
+    answered(house, document(IMAGE, rows=pictured(house, 1)))
+    result = house.invoke("report", "seen", "--out", "seen.html")
+    assert result.exit_code == 0, result.output
+    page = (house.folder / "seen.html").read_text(encoding="utf-8")
+    assert f"sha256:{hashlib.sha256(png(1)).hexdigest()}" in page
+    assert "photos/1.png" in page
+    assert base64.b64encode(png(1)).decode() not in page
+    assert 'src="photos' not in page
