@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from json.encoder import encode_basestring
 from urllib.parse import urlsplit
 
 IDENTITY_VERSION = 1
 HASH_LENGTH = 32
 LARGEST_EXACT_INTEGER = 2**53 - 1
+KNOWN_SHAPES = 256  # sets of keys whose order is remembered
 
 # Members of a request body that do not change what the model is asked (DESIGN.md §5). Everything else is identity.
 TRANSPORT_FIELDS = frozenset(
@@ -70,15 +72,21 @@ def _canonical(value: object) -> str:
 
 
 def _canonical_members(members: Mapping[str, object]) -> str:
-    for key in members:
+    return "{" + ",".join([name + _canonical(members[key]) for key, name in _in_order(tuple(members))]) + "}"
+
+
+@lru_cache(maxsize=KNOWN_SHAPES)
+def _in_order(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """The keys in their order, each with what is written of it. Objects of one kind have the same ones."""
+    for key in keys:
         if not isinstance(key, str):
             raise ValueError(f"object keys are text, not {type(key).__name__} ({key!r:.80})")
     try:
-        plain = all(map(str.isascii, members))
-        keys = sorted(members) if plain else sorted(members, key=lambda key: key.encode("utf-16-be"))
+        plain = all(map(str.isascii, keys))
+        ordered = sorted(keys) if plain else sorted(keys, key=lambda key: key.encode("utf-16-be"))
     except UnicodeEncodeError as error:
         raise ValueError(f"a key with a lone surrogate ({error.object!r:.80}) has no UTF-8 form") from None
-    return "{" + ",".join([encode_basestring(key) + ":" + _canonical(members[key]) for key in keys]) + "}"
+    return tuple((key, encode_basestring(key) + ":") for key in ordered)
 
 
 def _canonical_integer(value: int) -> str:

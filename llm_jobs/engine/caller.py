@@ -219,7 +219,7 @@ class Caller:
             worst_cost_usd=worst.cost_usd,
             budgets=budgets,
         )
-        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange))
+        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange), awaited=lane.runs_low())
 
     def _decided(self, flight: Flight, lane: Lane, exchange: Exchange) -> None:
         call_hash = flight.call.call_hash

@@ -62,8 +62,15 @@ class Lane:
 
     def may_claim(self) -> bool:
         """Is there room in the window that is claimed ahead of what is in flight?"""
-        window = self.concurrency if self.is_fixed else min(self.concurrency, max(LEAST_AHEAD, 2 * self.in_flight))
-        return self.wanted + len(self.ready) + len(self.short) < window * self.group
+        return self.wanted + len(self.ready) + len(self.short) < self._window()
+
+    def runs_low(self) -> bool:
+        """Is less than half of that window ready to be sent? Then what is decided next is waited for."""
+        return 2 * len(self.ready) < self._window()
+
+    def _window(self) -> int:
+        calls = self.concurrency if self.is_fixed else min(self.concurrency, max(LEAST_AHEAD, 2 * self.in_flight))
+        return calls * self.group
 
     def waits_for(self, gate: ModelGate) -> bool:
         """Is one of its calls to the gate's model ready to be sent?"""

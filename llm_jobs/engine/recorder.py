@@ -1,7 +1,9 @@
-"""Grouped commits: everything that waits to be recorded or claimed goes to the ledger in one synced transaction.
+"""Grouped commits: everything that waits to be recorded or claimed goes to the ledger in one transaction.
 
-Invariant: an outcome is passed on only after the transaction that holds it is committed, and a call is granted only
-after its intent is. One transaction is under way at a time, in the executor; all other state belongs to the loop.
+A kill does not undo what is committed, nor a power cut what is synced. Commits wait for no sync, so that little is at
+risk of a kill. Invariant: an outcome is passed on, and a call is granted, only after the transaction that holds it is
+committed and synced. One transaction and one sync are under way at a time, each in an executor; all other state
+belongs to the loop.
 """
 
 from __future__ import annotations
@@ -9,19 +11,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
-# An answer is durable within this and one sync, some 10 ms in all; at 2,000 calls/s one commit carries ten calls.
-COMMIT_WINDOW_S = 0.004
-OUTCOMES_AT_ONCE = 10  # so many do not wait for the window: answers sometimes come in bursts
+# A kill undoes what came within this; at 2,000 calls/s one commit carries eight calls.
+COMMIT_WINDOW_S = 0.005
+# How long what is committed may wait for its sync where it is not waited for.
+SYNC_WINDOW_S = 0.025
+OUTCOMES_AT_ONCE = 8  # so many do not wait for the window: answers sometimes come in bursts
 LOOK_UP_BATCH = 500
 HEARTBEAT_S = 15.0
 
 Recorded = Callable[[], None]
 Decided = Callable[[Exchange], None]
 Found = Callable[[Answer | None], None]
+_Committed = tuple[Sequence[tuple[Outcome, Recorded]], Sequence[tuple[Want, Decided]], Exchange]
 _Look = tuple[str, bool]  # a call hash, and whether answers that are no success are wanted too
 
 
@@ -29,17 +35,21 @@ class Recorder:
     """The loop's side of the ledger. `broken` is set to the error once the ledger fails, or something else that nothing
     works without: then nothing is claimed any more, and a ledger that still works keeps the outcomes that come."""
 
-    def __init__(self, ledger: Ledger, owner_id: int, *, writer: Executor, reader: Executor) -> None:
+    def __init__(self, ledger: Ledger, owner_id: int, *, writer: Executor, syncer: Executor, reader: Executor) -> None:
         self._ledger = ledger
         self._owner_id = owner_id
         self._writer = writer
+        self._syncer = syncer
         self._reader = reader
         self._loop = asyncio.get_running_loop()
         self._outcomes: list[tuple[Outcome, Recorded]] = []
         self._wants: list[tuple[Want, Decided]] = []
         self._look_ups: list[tuple[_Look, Found]] = []
+        self._committed: list[_Committed] = []  # not synced yet, so nobody was told
         self._committing = False
         self._scheduled = False
+        self._syncing = False
+        self._awaited = False  # somebody has nothing else to do until the next sync
         self._looking = False
         self._reading = False
         self._closing = False
@@ -47,13 +57,14 @@ class Recorder:
         self._last_commit_s = float("-inf")
         self._idle = asyncio.Event()
         self._idle.set()
-        self.at_risk = 0  # outcomes that are not durable yet
-        self.durable: Callable[[], None] = lambda: None  # called after each commit
+        self.at_risk = 0  # outcomes that a kill would lose
+        self.safe: Callable[[], None] = lambda: None  # called after each commit
         self.broken: asyncio.Future[None] = self._loop.create_future()
         self._heartbeat = self._loop.create_task(self._beat())
 
-    def record(self, outcome: Outcome, recorded: Recorded) -> None:
-        """Commit `outcome`, then call `recorded`."""
+    def record(self, outcome: Outcome, recorded: Recorded, *, awaited: bool = True) -> None:
+        """Commit and sync `outcome`, then call `recorded`. `awaited`: there is little else to do until then."""
+        self._awaited |= awaited
         self._outcomes.append((outcome, recorded))
         self.at_risk += 1
         if len(self._outcomes) >= OUTCOMES_AT_ONCE:
@@ -61,9 +72,10 @@ class Recorder:
         else:
             self._schedule()
 
-    def want(self, want: Want, decided: Decided) -> None:
+    def want(self, want: Want, decided: Decided, *, awaited: bool = True) -> None:
         """Ask for the claim and the intent of a call; `decided` receives the exchange that holds the decision."""
         if not self._closing:
+            self._awaited |= awaited
             self._wants.append((want, decided))
             self._schedule()
 
@@ -87,8 +99,10 @@ class Recorder:
         self._closing = True
         self._wants.clear()
         self._heartbeat.cancel()
-        while not self._unusable and (self._outcomes or self._committing or self._reading):
+        while not self._unusable and (self._outcomes or self._committed or self._busy()):
+            self._awaited = True
             self._commit()
+            self._sync()
             await self._idle.wait()
         if not self._unusable:
             await self._loop.run_in_executor(self._writer, self._ledger.close_owner, self._owner_id)
@@ -118,12 +132,12 @@ class Recorder:
         future = self._loop.run_in_executor(
             self._writer, self._exchange, [outcome for outcome, _ in outcomes], [want for want, _ in wants]
         )
-        future.add_done_callback(lambda done: self._committed(done, outcomes, wants))
+        future.add_done_callback(lambda done: self._exchanged(done, outcomes, wants))
 
     def _exchange(self, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
         return self._ledger.exchange(self._owner_id, outcomes=outcomes, wants=wants)
 
-    def _committed(
+    def _exchanged(
         self,
         done: asyncio.Future[Exchange],
         outcomes: Sequence[tuple[Outcome, Recorded]],
@@ -134,14 +148,46 @@ class Recorder:
         if self._failed(done):
             return
         self.at_risk -= len(outcomes)
-        exchange = done.result()
-        for _, recorded in outcomes:
-            self.tell(recorded)
-        for _, decided in wants:
-            self.tell(decided, exchange)
-        self.tell(self.durable)
+        self._committed.append((outcomes, wants, done.result()))
+        if done.result().synced:
+            self._tell_committed(len(self._committed))
+        elif not self._syncing:
+            self._sync_soon()
+        self.tell(self.safe)
         if self._outcomes or self._wants:
             self._schedule()
+
+    def _sync_soon(self) -> None:
+        if self._awaited:
+            self._sync()
+        elif len(self._committed) == 1:
+            self._loop.call_later(SYNC_WINDOW_S, self._sync)
+
+    def _sync(self) -> None:
+        if self._syncing or self._unusable or not self._committed:
+            return
+        self._syncing = True
+        self._awaited &= bool(self._outcomes or self._wants or self._committing)  # this sync is too early for those
+        self._idle.clear()
+        future = self._loop.run_in_executor(self._syncer, self._ledger.sync)
+        future.add_done_callback(partial(self._synced, len(self._committed)))
+
+    def _synced(self, exchanges: int, done: asyncio.Future[None]) -> None:
+        self._syncing = False
+        self._stand_by()
+        if self._failed(done):
+            return
+        self._tell_committed(exchanges)
+        if self._committed:
+            self._loop.call_later(0 if self._awaited else SYNC_WINDOW_S, self._sync)
+
+    def _tell_committed(self, exchanges: int) -> None:
+        told, self._committed = self._committed[:exchanges], self._committed[exchanges:]
+        for outcomes, wants, exchange in told:
+            for _, recorded in outcomes:
+                self.tell(recorded)
+            for _, decided in wants:
+                self.tell(decided, exchange)
 
     def _read(self) -> None:
         if self._closing:
@@ -190,8 +236,11 @@ class Recorder:
             self.broken.set_exception(error)
 
     def _stand_by(self) -> None:
-        if not (self._committing or self._reading):
+        if not self._busy():
             self._idle.set()
+
+    def _busy(self) -> bool:
+        return self._committing or self._syncing or self._reading
 
     def _failed(self, done: asyncio.Future[Any]) -> bool:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()

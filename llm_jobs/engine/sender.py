@@ -1,6 +1,6 @@
 """Sends calls that are claimed: slots, quota, one attempt, its outcome, the retry.
 
-Invariants: nothing is sent while `MOST_AT_RISK` answers are not durable; a call whose lane was stopped is given back
+Invariants: nothing is sent while a kill would lose `MOST_AT_RISK` answers; a call whose lane was stopped is given back
 unsent. An attempt is one task's work from the quota to the outcome handed to the recorder, and never raises.
 """
 
@@ -57,7 +57,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stalled: set[Lane] = set()  # would send, were fewer answers at risk
-        recorder.durable = self._resume
+        recorder.safe = self._resume
 
     async def aclose(self) -> None:
         """Cancel the attempts under way. They keep their intents without an outcome, for they may have been paid."""
@@ -85,7 +85,7 @@ class Sender:
             request=flight.call.request.json(),
             answer=raw,
         )
-        self._recorder.record(outcome, recorded)
+        self._recorder.record(outcome, recorded, awaited=flight.lane.runs_low())
 
     def _start_next(self, lane: Lane) -> None:
         lane.starting = False
@@ -121,7 +121,7 @@ class Sender:
         return False
 
     def _resume(self) -> None:
-        """Outcomes became durable: whoever waited for that goes on."""
+        """Outcomes were committed: whoever waited for that goes on."""
         stalled, self._stalled = self._stalled, set()
         for lane in stalled:
             self.start(lane)

@@ -142,13 +142,14 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exchange:
-    """What became of the wants; every want is in exactly one of the five."""
+    """What became of the wants; every want is in exactly one of the five mappings."""
 
     granted: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id: claimed, intent committed
     answered: Mapping[str, Answer] = field(default_factory=dict)
     busy: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id of the live holder
     failed: Mapping[str, Facts] = field(default_factory=dict)  # the holder that was waited for failed finally
     over_budget: Mapping[str, OverBudget] = field(default_factory=dict)  # its claim, if it had one, is given back
+    synced: bool = True  # a power cut does not undo it; otherwise `Ledger.sync` is to follow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -347,12 +348,16 @@ class Ledger(BatchLedger, Protocol):
         """Give back what the owner still claims."""
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        """Settle a batch in one synced transaction. A dead owner's claims are taken over.
+        """Settle a batch in one transaction, which a killed process does not undo, and a power cut does not either
+        once `sync` has followed. A dead owner's claims are taken over.
 
         An outcome puts what its attempt cost in the place of what was reserved for it: its cost where that is known,
         nothing where it was not sent or the server refused it, otherwise its worst case. An attempt without outcome
         keeps its reservation.
         """
+
+    def sync(self) -> None:
+        """Have every exchange that is committed by now survive a power cut."""
 
     def budget_state(self, keys: Sequence[str]) -> Mapping[str, BudgetState]:
         """How full each of the budgets `keys` is; one that nothing was counted for is empty."""

@@ -69,6 +69,9 @@ class SqlLedger(Batching, ABC):
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange: ...
 
     @abstractmethod
+    def sync(self) -> None: ...
+
+    @abstractmethod
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]: ...
 
     @abstractmethod

@@ -1,15 +1,18 @@
-"""The ledger in one SQLite file, or in memory for tests: write-ahead log, every commit synced.
+"""The ledger in one SQLite file, or in memory for tests, with a write-ahead log.
 
-`exchange` has a connection to itself; what it says is in `sqlite_exchange.py`.
+`exchange` has a connection to itself; what it says is in `sqlite_exchange.py`. Its commits are in the log and not
+synced: `sync` does that, from a thread of its own, so that no answer waits for the disk to be safe from a kill. Every
+other commit is synced as it is made.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -28,6 +31,10 @@ from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, RETRY_S, SELECT_ANSW
 
 _memory_names = itertools.count(1)
 _KEPT = 4  # connections that wait for the next transaction
+# What is in the log is brought into the file by `sync`, so that `exchange` has little left of it when the log is long
+# enough to begin anew: answers wait meanwhile.
+_COMMITS_BETWEEN_CHECKPOINTS = 50
+_LONGEST_LOG_PAGES = 4000
 
 
 class SqliteLedger(SqlLedger):
@@ -35,7 +42,14 @@ class SqliteLedger(SqlLedger):
 
     dialect: Dialect = "sqlite"
 
-    def __init__(self, path: Path | None, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Clock,
+        owner_timeout_s: float = OWNER_TIMEOUT_S,
+        sync_file: Callable[[int], None] = os.fdatasync,
+    ) -> None:
         name = f"file:/llm-jobs-{next(_memory_names)}?vfs=memdb" if path is None else f"{path.absolute().as_uri()}"
         self._name = name
         self._path = path
@@ -46,12 +60,20 @@ class SqliteLedger(SqlLedger):
         with classified(url, sqlite3.Error):
             self._hot = self._connect()
         self._hot.execute("PRAGMA busy_timeout = 0")
-        self._hot.execute("PRAGMA wal_autocheckpoint = 250")  # short ones: answers wait while one is made
+        self._hot.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG_PAGES}")
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
-        self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive)
+        self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive, synced=path is None)
+        self._sync_file = sync_file
+        self._log: int | None = None
+        self._unchecked = 0  # commits since the last checkpoint
+        if path is not None:
+            self._hot.execute("PRAGMA synchronous = NORMAL")
 
     def close(self) -> None:
         with self._lock:
+            if self._log is not None:
+                os.close(self._log)
+                self._log = None
             self._hot.close()
             while self._idle:
                 self._idle.pop().close()
@@ -72,16 +94,21 @@ class SqliteLedger(SqlLedger):
 
     @contextmanager
     def _transaction(self, begin: str, end: str) -> Iterator[Plain]:
-        """A transaction on a connection that waited for one, or on a new one."""
+        with self._borrowed() as connection:
+            connection.execute(begin)
+            yield Plain(connection, self.dialect)
+            connection.execute(end)
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[sqlite3.Connection]:
+        """A connection that waited for its next use, or a new one."""
         with classified(self.url, sqlite3.Error):
             try:
                 connection = self._idle.pop()
             except IndexError:
                 connection = self._connect()
             try:
-                connection.execute(begin)
-                yield Plain(connection, self.dialect)
-                connection.execute(end)
+                yield connection
             except BaseException:
                 connection.close()  # which rolls back
                 raise
@@ -102,7 +129,20 @@ class SqliteLedger(SqlLedger):
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
         with self._lock, classified(self.url, sqlite3.Error):
+            self._unchecked += 1
             return self._exchange.exchange(owner_id, outcomes=outcomes, wants=wants)
+
+    def sync(self) -> None:
+        if self._path is None:
+            return
+        with classified(self.url, sqlite3.Error, OSError):
+            if self._log is None:  # it stays the same file as long as `_hot` is open
+                self._log = os.open(f"{self._path}-wal", os.O_RDONLY)
+            self._sync_file(self._log)
+        if self._unchecked >= _COMMITS_BETWEEN_CHECKPOINTS:
+            self._unchecked = 0
+            with self._borrowed() as connection:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
 def _journal_mode(connection: sqlite3.Connection) -> str:

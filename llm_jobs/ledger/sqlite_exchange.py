@@ -11,7 +11,7 @@ import functools
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llm_jobs.clock import Clock
@@ -96,8 +96,12 @@ class _Batch:
 class SqliteExchange:
     """Exchanges on a connection of its own. Not safe for use by two threads at once."""
 
-    def __init__(self, hot: sqlite3.Connection, *, clock: Clock, is_alive: Callable[[OwnerRow | None], bool]) -> None:
+    def __init__(
+        self, hot: sqlite3.Connection, *, clock: Clock, is_alive: Callable[[OwnerRow | None], bool], synced: bool
+    ) -> None:
+        """`synced`: what `hot` commits needs no sync."""
         self._hot = hot
+        self._synced = synced
         self._clock = clock
         self._is_alive = is_alive
         self._codec = PayloadCodec()
@@ -111,6 +115,8 @@ class SqliteExchange:
             done = self._transact(batch, careful=False)
         except _AnsweredAlready:
             done = self._transact(batch, careful=True)
+        if not self._synced and (outcomes or wants):
+            done = replace(done, synced=False)
         for outcome in outcomes:
             self._granted.pop(outcome.intent_id, None)
         self._granted |= batch.granted

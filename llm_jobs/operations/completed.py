@@ -48,6 +48,19 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.LATENCY_S] = facts.latency_s
     members[columns.CALL_HASH] = last.call_hash
     members[columns.ANSWERED_AT] = last.answered_ns // 1000
+    if len(settled) == 1:
+        members[columns.ATTEMPTS] = last.attempts
+        members[columns.REUSED] = last.reused
+        members[columns.COST_USD] = 0.0 if last.reused else facts.cost_usd
+        members[columns.PROMPT_TOKENS] = facts.prompt_tokens
+        members[columns.COMPLETION_TOKENS] = facts.completion_tokens
+        members[columns.CACHED_TOKENS] = facts.cached_tokens
+        members[columns.REASONING_TOKENS] = facts.reasoning_tokens
+    else:
+        _add_totals(members, settled)
+
+
+def _add_totals(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.ATTEMPTS] = sum([each.attempts for each in settled])
     members[columns.REUSED] = all(each.reused for each in settled)
     members[columns.COST_USD] = _total([0.0 if each.reused else each.facts.cost_usd for each in settled])
@@ -59,7 +72,5 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
 
 def _total(amounts: list[Total]) -> Total:
     """The sum of what was stated; None where nothing was."""
-    if len(amounts) == 1:
-        return amounts[0]
     stated = [amount for amount in amounts if amount is not None]
     return sum(stated) if stated else None

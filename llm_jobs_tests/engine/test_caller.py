@@ -438,7 +438,7 @@ def test_a_job_whose_neighbours_put_many_answers_at_risk_goes_on_when_they_are_d
     assert sum(provider.sent.values()) == 2400
 
 
-def test_a_job_that_waits_for_others_answers_to_be_durable_is_woken_by_their_commit_and_not_before() -> None:
+def test_a_job_that_waits_for_others_answers_to_be_committed_is_woken_by_their_commit_and_not_before() -> None:
     provider = ScriptedProvider()
 
     async def scenario() -> None:
@@ -449,7 +449,7 @@ def test_a_job_that_waits_for_others_answers_to_be_durable_is_woken_by_their_com
             await asyncio.sleep(5)
             assert provider.sent == {}
             recorder.at_risk = 0
-            recorder.durable()
+            recorder.safe()
             assert statuses(await asyncio.wait_for(work, 60)) == ["succeeded"] * 2
 
     run_virtual(scenario())

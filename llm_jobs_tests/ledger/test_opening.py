@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -68,12 +69,41 @@ def test_what_is_recorded_is_there_when_the_ledger_is_opened_again(shared_url: s
     again.close()
 
 
-def test_every_commit_of_sqlite_is_synced_to_a_write_ahead_log(tmp_path: Path) -> None:
-    ledger = SqliteLedger(tmp_path / "ledger.db", clock=SetClock(1))
+def test_what_sqlite_exchanges_is_synced_when_that_is_asked_for_and_every_other_commit_as_it_is_made(
+    tmp_path: Path,
+) -> None:
+    synced: list[str] = []
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(
+        path, clock=SetClock(1), sync_file=lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    ledger.migrate()
+    asker = Asker(ledger)
 
-    settings = [ledger._hot.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+    granted = ledger.exchange(asker.owner_id, outcomes=[], wants=[asker.want("a")])
+    assert not granted.synced
+    assert synced == []
+    ledger.sync()
 
+    assert synced == [f"{path}-wal"]
+    with ledger._borrowed() as other:
+        settings = [other.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
     assert settings == ["wal", 2]
+    ledger.close()
+
+
+def test_what_is_synced_often_is_brought_from_the_log_into_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = SqliteLedger(path, clock=SetClock(1))
+    ledger.migrate()
+    asker = Asker(ledger)
+    before = path.stat().st_size
+
+    for number in range(400):
+        ledger.exchange(asker.owner_id, outcomes=[], wants=[asker.want(f"{number:032}")])
+        ledger.sync()
+
+    assert path.stat().st_size > before
     ledger.close()
 
 
