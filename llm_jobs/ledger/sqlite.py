@@ -35,6 +35,7 @@ _KEPT = 4  # connections that wait for the next transaction
 # enough to begin anew: answers wait meanwhile.
 _COMMITS_BETWEEN_CHECKPOINTS = 50
 _LONGEST_LOG_PAGES = 4000
+_sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has no `fdatasync`
 
 
 class SqliteLedger(SqlLedger):
@@ -48,7 +49,7 @@ class SqliteLedger(SqlLedger):
         *,
         clock: Clock,
         owner_timeout_s: float = OWNER_TIMEOUT_S,
-        sync_file: Callable[[int], None] = os.fdatasync,
+        sync_file: Callable[[int], None] = _sync_file,
     ) -> None:
         name = f"file:/llm-jobs-{next(_memory_names)}?vfs=memdb" if path is None else f"{path.absolute().as_uri()}"
         self._name = name
@@ -64,6 +65,7 @@ class SqliteLedger(SqlLedger):
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
         self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive, synced=path is None)
         self._sync_file = sync_file
+        self._log_name = f"{path and path.resolve()}-wal"  # SQLite keeps the log beside the file that a link leads to
         self._log: int | None = None
         self._unchecked = 0  # commits since the last checkpoint
         if path is not None:
@@ -137,7 +139,7 @@ class SqliteLedger(SqlLedger):
             return
         with classified(self.url, sqlite3.Error, OSError):
             if self._log is None:  # it stays the same file as long as `_hot` is open
-                self._log = os.open(f"{self._path}-wal", os.O_RDONLY)
+                self._log = os.open(self._log_name, os.O_RDONLY)
             self._sync_file(self._log)
         if self._unchecked >= _COMMITS_BETWEEN_CHECKPOINTS:
             self._unchecked = 0

@@ -92,6 +92,34 @@ def test_what_sqlite_exchanges_is_synced_when_that_is_asked_for_and_every_other_
     ledger.close()
 
 
+def test_a_ledger_behind_a_link_is_synced_where_the_link_leads(tmp_path: Path) -> None:
+    elsewhere, link = tmp_path / "disk" / "ledger.db", tmp_path / "ledger.db"
+    elsewhere.parent.mkdir()
+    link.symlink_to(elsewhere)
+    synced: list[str] = []
+    ledger = SqliteLedger(
+        link, clock=SetClock(1), sync_file=lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    ledger.migrate()
+
+    Asker(ledger).claim("a")
+    ledger.sync()
+
+    assert synced == [f"{elsewhere}-wal"]
+    ledger.close()
+
+
+def test_a_system_without_fdatasync_opens_and_syncs_a_ledger(tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, sys; del os.fdatasync\n"
+        "from llm_jobs.clock import SetClock\n"
+        "from llm_jobs.ledger.sqlite import SqliteLedger\n"
+        "ledger = SqliteLedger(pathlib.Path(sys.argv[1]), clock=SetClock(1))\n"
+        "ledger.migrate(); ledger.sync(); ledger.close()"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "ledger.db")], check=True, timeout=60)
+
+
 def test_what_is_synced_often_is_brought_from_the_log_into_the_file(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = SqliteLedger(path, clock=SetClock(1))
