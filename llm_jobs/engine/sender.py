@@ -1,7 +1,8 @@
 """Sends calls that are claimed: slots, quota, one attempt, its outcome, the retry.
 
-Invariants: nothing is sent while a kill would lose `MOST_AT_RISK` answers; a call whose lane was stopped is given back
-unsent. An attempt is one task's work from the quota to the outcome handed to the recorder, and never raises.
+Invariants: nothing is sent while a kill would lose `MOST_AT_RISK` answers, nor while there is no room for its images; a
+call whose lane was stopped is given back unsent. An attempt is one task's work from the quota to the outcome handed to
+the recorder, and never raises.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from random import Random
 
 from llm_jobs.engine.calls import Call, Flight, Lane
 from llm_jobs.engine.gates import ModelGate
+from llm_jobs.engine.image_room import ImageRoom
 from llm_jobs.engine.judging import defect, facts_of_failure, facts_of_reply
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.telling import Teller
@@ -56,7 +58,8 @@ class Sender:
         self._taken = taken
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._stalled: set[Lane] = set()  # would send, were fewer answers at risk
+        self._stalled: set[Lane] = set()  # would send, were fewer answers at risk or fewer images in flight
+        self._image_room = ImageRoom()
         recorder.safe = self._resume
 
     async def aclose(self) -> None:
@@ -101,9 +104,12 @@ class Sender:
         if self._recorder.at_risk >= MOST_AT_RISK:
             self._stalled.add(lane)
             return False
-        if lane.ready[0].call.gate.has_room(lane):
+        if not (lane.ready[0].call.gate.has_room(lane) or self._put_first(lane)):
+            return False
+        if self._image_room.fits(lane.ready[0].call.request):
             return True
-        return self._put_first(lane)
+        self._stalled.add(lane)
+        return False
 
     def _put_first(self, lane: Lane) -> bool:
         """Among the lane's models one may have room although another has none."""
@@ -121,7 +127,7 @@ class Sender:
         return False
 
     def _resume(self) -> None:
-        """Outcomes were committed: whoever waited for that goes on."""
+        """Outcomes were committed, or images went: whoever waited for that goes on."""
         stalled, self._stalled = self._stalled, set()
         for lane in stalled:
             self.start(lane)
@@ -196,6 +202,7 @@ class Sender:
                 return
             permit = permitted
         sent_s = self._enter(lane, (flight,))
+        self._image_room.take(flight.call.request)
         outcome: CallError | tuple[Reply | None, ...] | None = None
         try:
             answered = await self._exchange(flight.call, flight.call.request, lane)
@@ -208,6 +215,8 @@ class Sender:
                 outcome = (self._answered(flight, answered.raw, latency_s),)
         finally:
             gate.left(lane, calls, outcome, permit, sent_s=sent_s, now_s=self._loop.time())
+            if self._image_room.free(flight.call.request) and self._stalled:
+                self._loop.call_soon(self._recorder.tell, self._resume)
 
     async def _attempt_together(self, lane: Lane, flights: Sequence[Flight]) -> None:
         """One request for many calls. What the provider refuses in one of them is found by halving the group, in some
@@ -283,7 +292,7 @@ class Sender:
             for flight in flights:
                 self._unsent(flight)
             return None
-        if isinstance(permit, Permit) and not gate.has_room(lane):
+        if isinstance(permit, Permit) and not (gate.has_room(lane) and self._image_room.fits(calls[0].request)):
             permit.unsent()
             lane.ready.extendleft(reversed(flights))
             return None
