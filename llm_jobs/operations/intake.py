@@ -144,8 +144,8 @@ def _scrubber(services: Services) -> Scrubber:
 
 
 def _reject(services: Services, path: Path, error: Exception) -> RejectedDocument:
+    """Keep a document among the rejected, and say why. Raises FileNotFoundError where another intake was quicker."""
     settings = services.settings
-    """Raises FileNotFoundError where another intake was quicker."""
     scrubber = _scrubber(services)
     name = f"{services.clock.now_ns()}_{short_name(path.name)}"
     text = path.read_bytes()

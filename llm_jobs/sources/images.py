@@ -45,18 +45,19 @@ class _Seen:
 
 @dataclass(slots=True)
 class ImageMemory:
-    """What is known of the files that were looked at last. Shared by the threads of a process."""
+    """What is known of the files that were looked at last, or why they are no images. Shared by the threads of a
+    process."""
 
-    _seen: OrderedDict[tuple[str, Stamp], _Seen] = field(default_factory=OrderedDict)
+    _seen: OrderedDict[tuple[str, Stamp], _Seen | str] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def get(self, key: tuple[str, Stamp]) -> _Seen | None:
+    def get(self, key: tuple[str, Stamp]) -> _Seen | str | None:
         with self._lock:
             if (seen := self._seen.get(key)) is not None:
                 self._seen.move_to_end(key)
             return seen
 
-    def keep(self, key: tuple[str, Stamp], seen: _Seen) -> None:
+    def keep(self, key: tuple[str, Stamp], seen: _Seen | str) -> None:
         with self._lock:
             self._seen[key] = seen
             if len(self._seen) > MOST_REMEMBERED:
@@ -143,10 +144,18 @@ class ImageFinder:
             check_host(url, allowed=self._allowed_hosts)
         except SetupError as error:
             raise RowError(str(error)) from None
-        return self._seen(url, None, None, self._of_urls)
+        try:
+            return self._seen(url, None, None, self._of_urls)
+        except (
+            RowError
+        ) as error:  # told once more without asking the server, for `find` is called where nothing may wait
+            self._of_urls.keep((url, None), str(error))
+            raise
 
     def _seen(self, place: str, stamp: Stamp, size_bytes: int | None, memory: ImageMemory) -> _Seen:
         seen = memory.get((place, stamp))
+        if isinstance(seen, str):
+            raise RowError(seen)
         if seen is None:
             if size_bytes is not None:
                 _check_size(place, size_bytes)
@@ -180,9 +189,16 @@ def _bytes_of(place: str) -> bytes:
     if place.startswith("/"):
         with open(place, "rb", buffering=0) as file:
             return _read(file, os.fstat(file.fileno()).st_size)
+    try:
+        return _fetched(place)
+    except Exception as error:  # each store raises errors of its own, which fsspec passes on
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+def _fetched(url: str) -> bytes:
     import fsspec.core  # 50 ms, for what is no path
 
-    filesystem, path = fsspec.core.url_to_fs(place)
+    filesystem, path = fsspec.core.url_to_fs(url)
     with filesystem.open(path, "rb") as file:
         size = getattr(file, "size", None)
         return _read(file, LARGEST_BYTES if size is None else int(size))

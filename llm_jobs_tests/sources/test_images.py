@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -125,3 +129,44 @@ def test_looking_ahead_passes_over_what_is_wrong(tmp_path: Path) -> None:
     looking = finder(tmp_path)
     looking.look_ahead([ImagePart(file="a.png"), ImagePart(file="missing.png")])
     assert looking.find(ImagePart(file="a.png")).read() == png()
+
+
+@contextmanager
+def torn_images() -> Iterator[tuple[str, list[str]]]:
+    """A server that promises images and sends a part of one, or 503; its host, and every request for bytes."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "5000")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            is_torn = self.path == "/torn.png"
+            self.send_response(200 if is_torn else 503)
+            self.send_header("Content-Length", "5000" if is_torn else "0")
+            self.end_headers()
+            self.wfile.write(b"x" * 100 if is_torn else b"")
+            self.close_connection = True
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["torn.png", "busy.png"])
+def test_a_server_that_fails_is_the_error_of_its_row_and_asked_once(tmp_path: Path, name: str) -> None:
+    with torn_images() as (host, asked):
+        looking, part = finder(tmp_path, hosts=(host,)), ImagePart(file=f"http://{host}/{name}")
+        looking.look_ahead([part])
+        before = len(asked)
+        assert before > 0
+        for _ in range(2):
+            with pytest.raises(RowError, match=rf"the image http://{host}/{name} cannot be read"):
+                looking.find(part)
+        assert len(asked) == before
