@@ -120,8 +120,13 @@ class SqliteLedger(SqlLedger):
                 connection.close()
 
     def _scrub(self) -> None:
-        with self._lock, classified(self.url, sqlite3.Error):
-            self._hot.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with self._lock, self._borrowed() as connection:  # which waits for those who read, as `_hot` does not
+            [(is_busy, *_)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if is_busy:
+            raise SetupError(
+                f"what was erased is gone from {self.url}, but not from its log, which others read for more than "
+                f"{BUSY_TIMEOUT_S:g} s; end the programs that use it and erase again"
+            )
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         codec = PayloadCodec()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -209,6 +212,26 @@ def test_what_was_erased_is_in_no_file_of_the_database(tmp_path: Path, clock: Se
     ledger.erase(call_hashes=["a"], who="ada", why="asked to")
 
     assert not any(end in file.read_bytes() for file in tmp_path.iterdir())
+    ledger.close()
+
+
+def test_an_erasure_waits_for_those_who_read_until_the_log_can_be_emptied(tmp_path: Path, clock: SetClock) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = open_ledger(f"sqlite:///{path}", clock=clock)
+    asker = Asker(ledger)
+    secret = random.Random(1).randbytes(200)
+    ledger.exchange(asker.owner_id, outcomes=[outcome("a", asker.claim("a"), answer=secret)], wants=[])
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM intents").fetchall()
+        erasing = threading.Thread(target=ledger.erase, kwargs={"call_hashes": ["a"], "who": "ada", "why": "asked to"})
+        erasing.start()
+        erasing.join(0.3)
+        assert erasing.is_alive()
+        reader.execute("COMMIT")
+    erasing.join(60)
+
+    assert not any(secret[-100:] in file.read_bytes() for file in tmp_path.iterdir())
     ledger.close()
 
 
