@@ -7,7 +7,8 @@ that was moved costs nothing. They are read while the job is frozen, and once mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from llm_jobs.documents.content import ImagePart, images_of
@@ -37,8 +38,10 @@ def image_files(services: Services, graph: Iterable[GraphStep], source: Input, p
         return ImageFiles(digest=hash_of({"folder": folder}), folder=folder)
     finder = _finder(services, folder)
     digest = hashlib.sha256()
-    for row in _rows(source):
-        digest.update(canonical_line({"images": [_identity(finder, part) for part in named(row)]}))
+    for rows in _batches(source):
+        finder.look_ahead(part for row in rows for part in named(row))  # several at once where they are behind URLs
+        for row in rows:
+            digest.update(canonical_line({"images": [_identity(finder, part) for part in named(row)]}))
     return ImageFiles(digest=digest.hexdigest(), folder=folder)
 
 
@@ -87,13 +90,10 @@ def _named_by(steps: Iterable[object]) -> Callable[[Row], Iterator[ImagePart]] |
     return (lambda row: (part for named in naming for part in named(row))) if naming else None
 
 
-def _rows(source: Input) -> Iterator[Row]:
+def _batches(source: Input) -> Iterator[Sequence[Row]]:
     """The rows as they stand; what is wrong with the table is told when it is frozen."""
-    try:
-        for batch in iterate(source):
-            yield from batch
-    except DocumentError:
-        return
+    with suppress(DocumentError):
+        yield from iterate(source)
 
 
 def _identity(finder: ImageFinder, part: ImagePart) -> str | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from llm_jobs.documents.frozen import job_from_json, job_to_json
+from llm_jobs.documents.identity import canonical_line
 from llm_jobs.errors import DocumentError
 from llm_jobs.operations.accept import read_jobs
 from llm_jobs.operations.overrides import NO_OVERRIDES
@@ -134,6 +138,43 @@ def test_an_image_may_come_from_the_answer_of_a_step_before(house: House, speaki
     report, _ = answered(house, value)
     assert report.succeeded == 1
     assert base64.b64encode(png(1)).decode() in str(speaking.bodies[-1])
+
+
+@contextmanager
+def in_pairs() -> Iterator[str]:
+    """A server that sends its two images only while both are asked for; its host."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.command == "GET":
+                both.wait()
+            content = png(len(self.path))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content if self.command == "GET" else b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_images_behind_urls_are_looked_at_together_while_a_job_is_frozen(house: House) -> None:
+    with in_pairs() as host:
+        house.variables["LLM_JOBS_ALLOWED_HOSTS"] = host
+        rows = [{"id": each, "path": f"http://{host}/{each}"} for each in ("a", "bb")]
+        path = house.write("job.json", document(IMAGE, rows=rows))
+        with house.entry.open_services() as services:
+            [job] = read_jobs(services, path, NO_OVERRIDES)
+    identities = [{"images": [hashlib.sha256(png(len(name))).hexdigest()]} for name in ("/a", "/bb")]
+    assert job.images is not None
+    assert job.images.digest == hashlib.sha256(b"".join(map(canonical_line, identities))).hexdigest()
 
 
 def test_a_url_is_the_vendor_s_to_fetch_and_its_text_is_its_identity(house: House, speaking: Speaking) -> None:
