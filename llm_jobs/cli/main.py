@@ -21,7 +21,7 @@ COMMANDS = {
         module="create_job_from_template", help="Make a job document of a template, with its parameters filled in."
     ),
     "explain": Listed(module="explain", help="Print the resolved job of a document, with where each value comes from."),
-    "graph": Listed(module="graph", help="Print the graph of a document: Mermaid, JSON, YAML or Python."),
+    "graph": Listed(module="graph", help="Draw the graph of a document, or print it as Mermaid, JSON, YAML or Python."),
     "lock": Listed(module="lock", help="Pin the versions of prompts, stacks and models that a document means."),
     "validate": Listed(module="validate", help="Check documents and show what would be asked; spends nothing."),
     "schema": Listed(module="schema", help="Print the JSON Schema of documents, for editors."),

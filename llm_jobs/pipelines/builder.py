@@ -1,4 +1,4 @@
-"""A graph of steps that is built call by call, and its forms: YAML job, task graph, dependencies, Python, Mermaid.
+"""A graph of steps that is built call by call, and its forms: YAML job, task graph, dependencies, Python, pictures.
 
     Builder(name="notes", model="simulated").load_document(path="notes.md").text_summary()
 
@@ -24,7 +24,9 @@ from llm_jobs.errors import DocumentError, NotFound
 from llm_jobs.pipelines.graph import AUTO, Graph, Needs, Step, copied, every_step, unknown
 from llm_jobs.pipelines.mermaid import mermaid
 from llm_jobs.pipelines.outputs import reference
+from llm_jobs.pipelines.picture import picture
 from llm_jobs.pipelines.python_code import python_code, read_scripts
+from llm_jobs.pipelines.svg import png, svg
 from llm_jobs.pipelines.task_graphs import dependencies, task_graph
 from llm_jobs.tasks.base import PromptTask
 from llm_jobs.tasks.registry import Tasks
@@ -169,6 +171,14 @@ class Builder(Graph):
 
     def to_mermaid(self) -> str:
         return mermaid(self.steps)
+
+    def to_svg(self) -> str:
+        """A picture of the steps, layer below layer, as the text of an SVG file."""
+        return svg(picture([(str(self.members["name"]), self.steps)]))
+
+    def to_png(self) -> bytes:
+        """The same picture as a PNG file's bytes. Raises SetupError without the extra `png`."""
+        return png(picture([(str(self.members["name"]), self.steps)]))
 
     @classmethod
     def from_job(cls, document: Mapping[str, JsonValue], *, tasks: Tasks | None = None) -> Self:

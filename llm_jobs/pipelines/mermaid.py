@@ -56,7 +56,8 @@ def is_table(step: Step) -> bool:
     return any(key in step for key in ("split", "for_each", "reduce", "for_each_model"))
 
 
-def _drawn(steps: Sequence[Step], ids: dict[int, str], indent: str) -> Iterator[str]:
+def _drawn(steps: Sequence[Step], ids: dict[int, str], indent: str, *, in_order: bool = True) -> Iterator[str]:
+    """`in_order`: else each is another way to the same, and none comes after another."""
     numbers: list[str] = []
     for step in steps:
         identifier = f"s{len(ids)}"
@@ -65,11 +66,12 @@ def _drawn(steps: Sequence[Step], ids: dict[int, str], indent: str) -> Iterator[
         inner = step.get("steps") or step.get("first_of")
         if isinstance(inner, list):
             yield f"{indent}subgraph {identifier}[{_label(step)}]"
-            yield from _drawn([each for each in inner if isinstance(each, dict)], ids, indent + "  ")
+            within = [each for each in inner if isinstance(each, dict)]
+            yield from _drawn(within, ids, indent + "  ", in_order="first_of" not in step)
             yield f"{indent}end"
         else:
             yield f"{indent}{identifier}{_shape(step).format(_label(step))}"
-    if not steps or "first_of" not in steps[0]:
+    if in_order:
         for source, target in edges_of(steps):
             when = steps[target].get("when")
             arrow = "-->" if when is None else f"-->|{_quoted(str(when))}|"

@@ -107,6 +107,14 @@ def test_a_flowchart_shows_steps_within_steps_conditions_and_tables() -> None:
     ]
 
 
+def test_a_flowchart_has_no_arrow_between_alternatives_and_one_from_them_to_the_next_step() -> None:
+    either = Builder().prompt("x", name="one").prompt("y", name="two")
+    arrows = [
+        line.strip() for line in Builder().first_of(either, name="a").prompt("z", name="b").to_mermaid().split("\n")
+    ]
+    assert [line for line in arrows if "-->" in line] == ["s0 --> s3"]
+
+
 @pytest.fixture
 def speaking() -> Iterator[Speaking]:
     with speaking_server(lambda body: f"[{asked(body)}]") as server:
