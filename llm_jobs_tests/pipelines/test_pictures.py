@@ -147,13 +147,14 @@ def test_a_picture_has_each_step_once_none_over_another_and_every_arrow_goes_dow
     assert sorted(names) == sorted(str(step["name"]) for step in every_step(steps))
     assert all(apart(one, other) for one, other in combinations(made.boxes, 2))
     whole = Frame(None, (), 0, 0, made.width, made.height)
-    assert all(holds(whole, each) for each in (*made.boxes, *made.frames))
+    assert all(holds(whole, box) for box in made.boxes)
+    assert all(holds(whole, frame) for frame in made.frames)
     assert all(top <= below for arrow in made.arrows for (_, top), (_, below) in pairwise(arrow))
     assert made == picture([("made", steps)])
 
 
 def test_arrows_go_from_the_lower_edge_of_a_step_to_the_upper_edge_of_what_needs_it_and_through_no_other() -> None:
-    steps = [{"name": f"s{index}", "text": "x", "needs": []} for index in range(12)]
+    steps: list[dict[str, Any]] = [{"name": f"s{index}", "text": "x", "needs": []} for index in range(12)]
     for index in range(1, 12):
         steps[index]["needs"] = [f"s{each}" for each in sorted({index - 1, index // 2, 0})]
     made = drawn(*steps)
