@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -256,6 +257,19 @@ def test_what_no_picture_can_be_is_refused_with_what_to_do(tmp_path: Path, argum
     assert refused.exit_code == 2
     assert told in refused.output
     assert not list(tmp_path.glob("graph.*"))
+
+
+def test_a_png_is_not_written_to_a_terminal(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.write("shops.json", SHOPS)
+    ours, terminal = os.openpty()
+    command = [LLM_JOBS, "graph", "shops.json", "--format", "png"]
+    with open(ours, "rb"), open(terminal, "wb") as stdout:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=house.environment, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120
+        )
+    assert done.returncode == 2
+    assert "add --output FILE, or a pipe" in done.stderr
 
 
 def test_a_file_that_exists_is_not_overwritten(tmp_path: Path) -> None:
