@@ -1,6 +1,6 @@
 """The ledger's contract and its records: attempts and answers, append-only, and the claims on calls in flight.
 
-One `exchange` is one synced transaction that settles hundreds of calls: outcomes are written, claims are given back,
+One `exchange` is one transaction that settles hundreds of calls: outcomes are written, claims are given back,
 new calls are claimed and their intents committed, answers that exist already are returned. Everything is batched.
 """
 

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from llm_jobs.documents.content import content_json
 from llm_jobs.documents.message_models import MessageModel
 from llm_jobs.documents.model_refs import ModelRef
@@ -39,12 +41,22 @@ def written_prompt(services: Services, document: ParsedDocument, prompt: ParsedP
     try:
         members = json.loads(text)
         return tuple(_message(each) for each in members["messages"])
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        problem = document.problem(
+            prompt.at,
+            f"what the script prints is no message: {'.'.join(map(str, found['loc']))}: {found['msg']}",
+            value=prompt.script.script,
+            rule="a message is one text, or parts that are texts and, in messages of the user, images",
+            remedy="have the script print such messages",
+        )
+        raise DocumentError([problem]) from None
     except (ValueError, TypeError, KeyError):
         return (Message(role="user", content=text.removesuffix("\n")),)
 
 
 def _message(printed: Mapping[str, Any]) -> Message:
-    """One message of a script. Raises ValueError, TypeError or KeyError for what is none."""
+    """One message of a script. Raises ValidationError for broken parts, TypeError or KeyError for no message."""
     if isinstance(printed["content"], list):
         return MessageModel.model_validate(printed).message()
     return Message(role=printed["role"], content=printed["content"])

@@ -66,6 +66,16 @@ def test_a_script_that_prints_no_text_is_told_as_a_mistake_of_the_document(house
     assert "what the script prints is no text: invalid start byte at byte 3" in result.stderr
 
 
+def test_a_script_that_prints_a_message_of_broken_parts_is_no_prompt_of_its_json(house: House) -> None:
+    (house.home / "scripts").mkdir(parents=True)
+    message = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, {"type": "image"}]}
+    house.write("home/scripts/seen.py", f"import json; print(json.dumps({{'messages': [{message!r}]}}))")
+    house.write("seen.json", {"configuration": {"LLM_name": "simulated"}, "prompt": {"script": "seen.py"}})
+    result = house.invoke("validate", "seen.json")
+    assert result.exit_code == 2
+    assert "what the script prints is no message: content.1: is no image part" in result.stderr
+
+
 def test_submit_places_a_document_in_the_inbox_whole(house: House) -> None:
     path = house.write("words.yaml", job("words", ROWS))
     [told] = facts(house.invoke("submit", "words.yaml", "--json").stdout)
