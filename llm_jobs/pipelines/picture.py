@@ -204,7 +204,8 @@ def _conditions(step: Step) -> Iterator[str]:
     loop = step.get("loop")
     if isinstance(loop, dict):
         until = loop.get("until")
-        yield f"at most {loop.get('at_most')} times" + ("" if until is None else f", until {_short_value(until)}")
+        times = "once" if loop.get("at_most") == 1 else f"{loop.get('at_most')} times"
+        yield f"at most {times}" + ("" if until is None else f", until {_short_value(until)}")
     if step.get("when") is not None:
         yield f"when · {_short_value(step['when'])}"
 

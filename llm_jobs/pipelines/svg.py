@@ -54,6 +54,8 @@ def svg(picture: Picture) -> str:
         _draw_frame(root, frame)
     for arrow in picture.arrows:
         _add(root, "path", d=_path(arrow), fill="none", stroke=GREY, stroke_width=1.4, marker_end="url(#head)")
+    for frame in picture.frames:
+        _write_title(root, frame)
     for box in picture.boxes:
         _draw_box(root, box)
     _draw_legend(root, _kinds(picture), picture.height)
@@ -84,23 +86,33 @@ def _kinds(picture: Picture) -> list[str]:
 
 
 def _draw_frame(root: Element, frame: Frame) -> None:
-    group = _add(root, "g", data_step=None if frame.step is None else readable(frame.step))
     _add(
-        group,
+        root,
         "rect",
         x=frame.x,
         y=frame.y,
         width=frame.width,
         height=frame.height,
         rx=8,
-        fill="#f9fafb" if frame.step is None else "#ffffff",
+        fill=_ground(frame),
         stroke="#9ca3af",
         stroke_dasharray=None if frame.step else "5 4",
     )
+
+
+def _write_title(root: Element, frame: Frame) -> None:
+    """Over the arrows, with a rim that keeps those that pass away from the letters."""
+    group = _add(root, "g", data_step=None if frame.step is None else readable(frame.step))
+    for attribute, value in (("stroke", _ground(frame)), ("stroke-width", "5"), ("paint-order", "stroke")):
+        group.set(attribute, value)
     for number, line in enumerate(frame.title):
         y = frame.y + 20 + number * DETAIL_PX * LINE
         weight = "normal" if number and frame.step else "bold"
         _add(group, "text", line, x=frame.x + PADDING, y=y, font_size=DETAIL_PX, font_weight=weight, fill="#374151")
+
+
+def _ground(frame: Frame) -> str:
+    return "#f9fafb" if frame.step is None else "#ffffff"
 
 
 def _draw_box(root: Element, box: Box) -> None:
