@@ -142,6 +142,21 @@ class RowStream:
             self._close_row(row, "invalid_input", str(unread))
 
     def _ask(self, row: OpenRow, index: int) -> None:
+        if index == 0 or self._look_ahead is None:  # what the first step reads was looked at when the row was read
+            self._ask_now(row, index)
+            return
+        looking = asyncio.get_running_loop().run_in_executor(None, self._look_ahead, [dict(row.values)])
+        looking.add_done_callback(partial(self._looked, row, index))
+
+    def _looked(self, row: OpenRow, index: int, looked: asyncio.Future[None]) -> None:
+        try:
+            looked.result()
+            self._ask_now(row, index)
+        except Exception as error:  # noqa: BLE001 - a defect: the loop would log it, and the job wait for ever
+            self._failure = error
+            self._wake.set()
+
+    def _ask_now(self, row: OpenRow, index: int) -> None:
         if self._lane.closed:
             self._stop(row, index, "cancelled", f"not asked: {self._why_closed()}")
             return

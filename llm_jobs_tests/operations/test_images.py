@@ -177,6 +177,15 @@ def test_images_behind_urls_are_looked_at_together_while_a_job_is_frozen(house: 
     assert job.images.digest == hashlib.sha256(b"".join(map(canonical_line, identities))).hexdigest()
 
 
+def test_images_that_answers_name_by_url_are_fetched_together_and_away_from_the_event_loop(house: House) -> None:
+    with in_pairs() as host:
+        house.variables["LLM_JOBS_ALLOWED_HOSTS"] = host
+        value = document({"type": "image", "file": "{{ named[1:-1] }}"}, rows=[{"id": "a"}, {"id": "bb"}])
+        value["job"]["prompts"].insert(0, {"name": "named", "text": f"http://{host}/{{{{ id }}}}"})
+        report, _ = answered(house, value)
+    assert report.succeeded == 2
+
+
 def test_a_url_is_the_vendor_s_to_fetch_and_its_text_is_its_identity(house: House, speaking: Speaking) -> None:
     part = {"type": "image", "url": "https://images.example/{{ id }}.png", "detail": "high"}
     report, _ = answered(house, document(part, rows=[{"id": 1}]))
