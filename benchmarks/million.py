@@ -34,11 +34,10 @@ def main() -> None:
 
 
 def _tell_size(server: Server, folder: Path, rows: int) -> None:
-    first = _ours(server, folder, [rows])
-    _tell(f"{rows:,} rows", first, rows, server.answered())
-    before = server.answered()
-    more = _ours(server, folder, [rows + 1])
-    _tell(f"{rows:,} rows and one more", more, rows + 1, server.answered() - before)
+    for what, asked in ((f"{rows:,} rows", rows), (f"{rows:,} rows and one more", rows + 1)):
+        before = server.answered()
+        used = _ours(server, folder, [asked])
+        _tell(what, used, asked, server.answered() - before)
 
 
 def _tell_two(server: Server, folder: Path, rows: int) -> None:
