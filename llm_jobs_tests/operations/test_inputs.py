@@ -184,6 +184,7 @@ def test_a_connection_of_the_file_keeps_its_password_out_of_everything(house: Ho
 
 def test_a_url_in_a_document_leads_to_listed_hosts_only(house: House) -> None:
     url = "postgresql://reader:${SHOP_PASSWORD}@db.example:5432/shop"
+    house.variables["SHOP_PASSWORD"] = "hunter22-secret"
     path = house.write("nightly.yaml", document(source="postgresql", connection=url))
     with pytest.raises(SetupError, match="LLM_JOBS_ALLOWED_HOSTS"):
         house.accept(path)

@@ -178,7 +178,7 @@ def test_the_limit_is_identity_only_where_it_is_stated(house: House) -> None:
         ({"max_input_tokens": 0}, "reduce.max_input_tokens", "greater than or equal to 1"),
         ({"max_input_tokens": "many"}, "reduce.max_input_tokens", "should be a whole number"),
         ({"max_tokens": 5}, "reduce.max_tokens", "unknown key"),
-        ({"combine": "all"}, "reduce.combine", "dictionary"),
+        ({"combine": "all"}, "reduce.combine", "mapping"),
         ({"combine": {}}, "reduce.combine", "one of text and messages"),
     ],
 )

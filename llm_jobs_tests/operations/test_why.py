@@ -183,8 +183,8 @@ ASKED_AGAIN = {
         call="body.temperature",
         because="steps[0].parameters.temperature",
     ),
-    "an endpoint of the prompt's own": Case(
-        change=prompt(0, endpoint="http://127.0.0.1:1/v1"), call="endpoint.base_url", because="steps[0].model.base_url"
+    "a model of the prompt's own": Case(
+        change=prompt(0, model="simulated/other"), call="body.model", because="steps[0].model.upstream"
     ),
     "the model's address": Case(models=MOVED, call="endpoint.base_url", because="steps[0].model.base_url"),
     "what the name stands for": Case(

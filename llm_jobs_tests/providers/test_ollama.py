@@ -39,7 +39,7 @@ def test_the_digest_of_the_weights_is_told(name: str, expected: str) -> None:
 
 
 def test_a_model_that_is_not_there_comes_with_the_remedy() -> None:
-    with pytest.raises(NotFound, match=r"ollama pull b.*b:7b"):
+    with pytest.raises(NotFound, match=r"b:7b.*ollama pull b"):
         asyncio.run(served("ollama/b"))
 
 
