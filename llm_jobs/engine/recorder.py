@@ -20,7 +20,7 @@ from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 COMMIT_WINDOW_S = 0.005
 # How long what is committed may wait for its sync where it is not waited for.
 SYNC_WINDOW_S = 0.025
-OUTCOMES_AT_ONCE = 8  # so many do not wait for the window: answers sometimes come in bursts
+OUTCOMES_AT_ONCE = 14  # so many do not wait for the window: answers sometimes come in bursts
 LOOK_UP_BATCH = 500
 HEARTBEAT_S = 15.0
 
