@@ -53,7 +53,7 @@ class SqliteLedger(SqlLedger):
     ) -> None:
         name = f"file:/llm-jobs-{next(_memory_names)}?vfs=memdb" if path is None else f"{path.absolute().as_uri()}"
         self._name = name
-        self._path = path
+        self._path = path and path.resolve()  # SQLite keeps the log beside the file that a link leads to
         self._lock = threading.RLock()
         self._idle: list[sqlite3.Connection] = []
         url = "sqlite://" if path is None else f"sqlite:///{path}"
@@ -65,7 +65,6 @@ class SqliteLedger(SqlLedger):
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
         self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive, synced=path is None)
         self._sync_file = sync_file
-        self._log_name = f"{path and path.resolve()}-wal"  # SQLite keeps the log beside the file that a link leads to
         self._log: int | None = None
         self._unchecked = 0  # commits since the last checkpoint
         if path is not None:
@@ -144,7 +143,7 @@ class SqliteLedger(SqlLedger):
             return
         with classified(self.url, sqlite3.Error, OSError):
             if self._log is None:  # it stays the same file as long as `_hot` is open
-                self._log = os.open(self._log_name, os.O_RDONLY)
+                self._log = os.open(f"{self._path}-wal", os.O_RDONLY)
             self._sync_file(self._log)
         if self._unchecked >= _COMMITS_BETWEEN_CHECKPOINTS:
             self._unchecked = 0

@@ -48,7 +48,7 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.LATENCY_S] = facts.latency_s
     members[columns.CALL_HASH] = last.call_hash
     members[columns.ANSWERED_AT] = last.answered_ns // 1000
-    if len(settled) == 1:
+    if len(settled) == 1:  # as of nearly every row, and sums cost more than all the rest here
         members[columns.ATTEMPTS] = last.attempts
         members[columns.REUSED] = last.reused
         members[columns.COST_USD] = 0.0 if last.reused else facts.cost_usd

@@ -9,13 +9,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster.components.testing import create_defs_folder_sandbox
 from dagster.components.testing.utils import DefsFolderSandbox
 
 from llm_jobs import LlmJob
 from llm_jobs.orchestration.step_specs import EVERY_ROW_ANSWERED
-from llm_jobs_tests.servers.faults import FaultPlan
-from llm_jobs_tests.servers.replay import ReplayServer, replay_server
+from llm_jobs_tests.servers.replay import ReplayServer
 
 # Dagster reads its YAML with a function that pydantic has deprecated, and warns of classes of its own.
 pytestmark = [
@@ -49,21 +47,6 @@ GRAPH = {
         ],
     }
 }
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ReplayServer]:
-    with replay_server(plan=FaultPlan(poison="poison")) as started:
-        monkeypatch.setenv("OPENAI_BASE_URL", started.openai_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-        monkeypatch.setenv("LLM_JOBS_HOME", str(tmp_path / "home"))
-        yield started
-
-
-@pytest.fixture
-def sandbox() -> Iterator[DefsFolderSandbox]:
-    with create_defs_folder_sandbox() as opened:
-        yield opened
 
 
 def loaded(sandbox: DefsFolderSandbox, attributes: Mapping[str, Any]) -> dg.Definitions:

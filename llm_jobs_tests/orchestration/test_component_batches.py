@@ -11,7 +11,6 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
-from dagster.components.testing import create_defs_folder_sandbox
 from dagster.components.testing.utils import DefsFolderSandbox
 
 from llm_jobs import llm_asset
@@ -39,12 +38,6 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[BatchSer
         monkeypatch.setenv("LLM_JOBS_HOME", str(tmp_path / "home"))
         monkeypatch.setenv("LLM_JOBS_ALLOWED_ROOTS", str(tmp_path))
         yield started
-
-
-@pytest.fixture
-def sandbox() -> Iterator[DefsFolderSandbox]:
-    with create_defs_folder_sandbox() as opened:
-        yield opened
 
 
 def tick(definitions: dg.Definitions, instance: dg.DagsterInstance) -> SensorExecutionData:

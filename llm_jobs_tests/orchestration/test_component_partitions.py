@@ -9,12 +9,10 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster.components.testing import create_defs_folder_sandbox
 from dagster.components.testing.utils import DefsFolderSandbox
 
 from llm_jobs_tests.orchestration.test_component import MODEL, SEQUENCE, loaded, materialized, told
-from llm_jobs_tests.servers.faults import FaultPlan
-from llm_jobs_tests.servers.replay import ReplayServer, replay_server
+from llm_jobs_tests.servers.replay import ReplayServer
 
 # As in test_component.
 pytestmark = [
@@ -28,19 +26,9 @@ DAYS = [f"2026-10-{day:02}" for day in range(1, 31)]
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ReplayServer]:
-    with replay_server(plan=FaultPlan(poison="poison")) as started:
-        monkeypatch.setenv("OPENAI_BASE_URL", started.openai_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-        monkeypatch.setenv("LLM_JOBS_HOME", str(tmp_path / "home"))
-        monkeypatch.setenv("LLM_JOBS_ALLOWED_ROOTS", str(tmp_path))
-        yield started
-
-
-@pytest.fixture
-def sandbox() -> Iterator[DefsFolderSandbox]:
-    with create_defs_folder_sandbox() as opened:
-        yield opened
+def server(server: ReplayServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ReplayServer:
+    monkeypatch.setenv("LLM_JOBS_ALLOWED_ROOTS", str(tmp_path))
+    return server
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ No annotations from the future here: Dagster reads them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,22 +13,12 @@ import pyarrow as pa
 import pytest
 
 from llm_jobs import llm_asset
-from llm_jobs_tests.servers.faults import FaultPlan
-from llm_jobs_tests.servers.replay import ReplayServer, replay_server
+from llm_jobs_tests.servers.replay import ReplayServer
 
 MODEL = "openai/gpt-4.1-mini"
 # Backfill policies of assets are in beta.
 pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning")
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-10-01", end_date="2026-10-31")
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ReplayServer]:
-    with replay_server(plan=FaultPlan(poison="poison")) as started:
-        monkeypatch.setenv("OPENAI_BASE_URL", started.openai_url)
-        monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-        monkeypatch.setenv("LLM_JOBS_HOME", str(tmp_path / "home"))
-        yield started
 
 
 @pytest.fixture
