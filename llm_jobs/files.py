@@ -93,7 +93,7 @@ def remove_abandoned(folder: Path) -> None:
         except FileNotFoundError:
             continue
         try:
-            if _lock(handle):
+            if lock(handle):
                 path.unlink(missing_ok=True)
         finally:
             os.close(handle)
@@ -104,12 +104,13 @@ def _locked_file(target: Path) -> tuple[Path, int]:
     while True:
         path = target.parent / f".{target.name}.{secrets.token_hex(6)}{DRAFT_SUFFIX}"
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        if _lock(handle) and path.exists():
+        if lock(handle) and path.exists():
             return path, handle
         os.close(handle)
 
 
-def _lock(handle: int) -> bool:
+def lock(handle: int) -> bool:
+    """Take the lock of an open file, which goes with its last handle. False where another handle has it."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,9 +1,8 @@
 """Grouped commits: everything that waits to be recorded or claimed goes to the ledger in one transaction.
 
-A kill does not undo what is committed, nor a power cut what is synced. Commits wait for no sync, so that little is at
-risk of a kill. Invariant: an outcome is passed on, and a call is granted, only after the transaction that holds it is
-committed and synced. One transaction and one sync are under way at a time, each in an executor; all other state
-belongs to the loop.
+Where the ledger keeps a journal an outcome is written there as it comes, which no kill undoes, and commits may wait for
+more of them. Invariant: an outcome is passed on, and a call is granted, only after the transaction that holds it is
+committed. One transaction is under way at a time, in an executor; all other state belongs to the loop.
 """
 
 from __future__ import annotations
@@ -11,23 +10,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import partial
 from typing import Any
 
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
-# A kill undoes what came within this; at 2,000 calls/s one commit carries eight calls.
-COMMIT_WINDOW_S = 0.005
-# How long what is committed may wait for its sync where it is not waited for.
-SYNC_WINDOW_S = 0.025
-OUTCOMES_AT_ONCE = 14  # so many do not wait for the window: answers sometimes come in bursts
+# A transaction costs some 200 µs whatever it holds: at 2,000 calls/s one carries 50 calls of each kind.
+COMMIT_WINDOW_S = 0.025
+# Where something is waited for, or would be lost by a kill; then one carries ten.
+SHORT_WINDOW_S = 0.005
+MOST_TO_LOSE = 14  # so many do not wait for that window either: answers sometimes come in bursts
 LOOK_UP_BATCH = 500
 HEARTBEAT_S = 15.0
 
 Recorded = Callable[[], None]
 Decided = Callable[[Exchange], None]
 Found = Callable[[Answer | None], None]
-_Committed = tuple[Sequence[tuple[Outcome, Recorded]], Sequence[tuple[Want, Decided]], Exchange]
 _Look = tuple[str, bool]  # a call hash, and whether answers that are no success are wanted too
 
 
@@ -35,21 +32,21 @@ class Recorder:
     """The loop's side of the ledger. `broken` is set to the error once the ledger fails, or something else that nothing
     works without: then nothing is claimed any more, and a ledger that still works keeps the outcomes that come."""
 
-    def __init__(self, ledger: Ledger, owner_id: int, *, writer: Executor, syncer: Executor, reader: Executor) -> None:
+    def __init__(self, ledger: Ledger, owner_id: int, *, writer: Executor, reader: Executor) -> None:
         self._ledger = ledger
         self._owner_id = owner_id
         self._writer = writer
-        self._syncer = syncer
         self._reader = reader
+        self._journal = ledger.journal(owner_id)
         self._loop = asyncio.get_running_loop()
         self._outcomes: list[tuple[Outcome, Recorded]] = []
+        self._unkept: list[Outcome] = []  # of those, what is not in the journal yet
         self._wants: list[tuple[Want, Decided]] = []
         self._look_ups: list[tuple[_Look, Found]] = []
-        self._committed: list[_Committed] = []  # not synced yet, so nobody was told
         self._committing = False
-        self._scheduled = False
-        self._syncing = False
-        self._awaited = False  # somebody has nothing else to do until the next sync
+        self._scheduled: asyncio.TimerHandle | None = None  # the next commit
+        self._hurried = False  # that commit is after the short window
+        self._awaited = False  # somebody has little else to do until then
         self._looking = False
         self._reading = False
         self._closing = False
@@ -63,14 +60,27 @@ class Recorder:
         self._heartbeat = self._loop.create_task(self._beat())
 
     def record(self, outcome: Outcome, recorded: Recorded, *, awaited: bool = True) -> None:
-        """Commit and sync `outcome`, then call `recorded`. `awaited`: there is little else to do until then."""
+        """Commit `outcome`, then call `recorded`. `awaited`: there is little else to do until then."""
         self._awaited |= awaited
         self._outcomes.append((outcome, recorded))
         self.at_risk += 1
-        if len(self._outcomes) >= OUTCOMES_AT_ONCE:
+        if self._journal is not None:
+            if not self._unkept:
+                self._loop.call_soon(self._keep)
+            self._unkept.append(outcome)
+            if self.at_risk >= MOST_TO_LOSE:
+                self._keep()
+        if self.at_risk >= MOST_TO_LOSE:
             self._commit()
         else:
             self._schedule()
+
+    def _keep(self) -> None:
+        """Have what came in this turn of the loop survive a kill."""
+        outcomes, self._unkept = self._unkept, []
+        if self._journal is not None and outcomes:
+            self.tell(self._journal.keep, outcomes)
+            self.at_risk -= len(outcomes)
 
     def want(self, want: Want, decided: Decided, *, awaited: bool = True) -> None:
         """Ask for the claim and the intent of a call; `decided` receives the exchange that holds the decision."""
@@ -99,27 +109,32 @@ class Recorder:
         self._closing = True
         self._wants.clear()
         self._heartbeat.cancel()
-        while not self._unusable and (self._outcomes or self._committed or self._busy()):
-            self._awaited = True
+        while not self._unusable and (self._outcomes or self._busy()):
             self._commit()
-            self._sync()
             await self._idle.wait()
-        if not self._unusable:
-            await self._loop.run_in_executor(self._writer, self._ledger.close_owner, self._owner_id)
         self.broken.cancel()
+        try:
+            if not self._unusable:
+                await self._loop.run_in_executor(self._writer, self._ledger.close_owner, self._owner_id)
+        finally:
+            if self._journal is not None:
+                self._journal.leave() if self._unusable else self._journal.remove()
 
     def _schedule(self) -> None:
-        if self._scheduled or self._committing:
+        """Commit when the window since the last commit is over."""
+        is_short = self._awaited or self._journal is None
+        if self._committing or (self._scheduled and (self._hurried or not is_short)):
             return
-        self._scheduled = True
-        wait_s = self._last_commit_s + COMMIT_WINDOW_S - self._loop.time()
-        if wait_s > 0:
-            self._loop.call_later(wait_s, self._commit)
-        else:
-            self._loop.call_soon(self._commit)
+        if self._scheduled:
+            self._scheduled.cancel()
+        self._hurried = is_short
+        window_s = SHORT_WINDOW_S if is_short else COMMIT_WINDOW_S
+        self._scheduled = self._loop.call_at(self._last_commit_s + window_s, self._commit)
 
     def _commit(self) -> None:
-        self._scheduled = False
+        if self._scheduled:
+            self._scheduled.cancel()
+            self._scheduled = None
         if self.broken.done():
             self._wants.clear()
         if self._committing or self._unusable or not (self._outcomes or self._wants):
@@ -127,8 +142,12 @@ class Recorder:
         outcomes, self._outcomes = self._outcomes, []
         wants, self._wants = self._wants, []
         self._committing = True
+        self._awaited = False
         self._idle.clear()
         self._last_commit_s = self._loop.time()
+        if self._journal is not None:
+            self._keep()
+            self._journal.begin_commit()
         future = self._loop.run_in_executor(
             self._writer, self._exchange, [outcome for outcome, _ in outcomes], [want for want, _ in wants]
         )
@@ -147,47 +166,18 @@ class Recorder:
         self._stand_by()
         if self._failed(done):
             return
-        self.at_risk -= len(outcomes)
-        self._committed.append((outcomes, wants, done.result()))
-        if done.result().synced:
-            self._tell_committed(len(self._committed))
-        elif not self._syncing:
-            self._sync_soon()
+        if self._journal is None:
+            self.at_risk -= len(outcomes)
+        else:
+            self.tell(self._journal.end_commit)
+        exchange = done.result()
+        for _, recorded in outcomes:
+            self.tell(recorded)
+        for _, decided in wants:
+            self.tell(decided, exchange)
         self.tell(self.safe)
         if self._outcomes or self._wants:
             self._schedule()
-
-    def _sync_soon(self) -> None:
-        if self._awaited:
-            self._sync()
-        elif len(self._committed) == 1:
-            self._loop.call_later(SYNC_WINDOW_S, self._sync)
-
-    def _sync(self) -> None:
-        if self._syncing or self._unusable or not self._committed:
-            return
-        self._syncing = True
-        self._awaited &= bool(self._outcomes or self._wants or self._committing)  # this sync is too early for those
-        self._idle.clear()
-        future = self._loop.run_in_executor(self._syncer, self._ledger.sync)
-        future.add_done_callback(partial(self._synced, len(self._committed)))
-
-    def _synced(self, exchanges: int, done: asyncio.Future[None]) -> None:
-        self._syncing = False
-        self._stand_by()
-        if self._failed(done):
-            return
-        self._tell_committed(exchanges)
-        if self._committed:
-            self._loop.call_later(0 if self._awaited else SYNC_WINDOW_S, self._sync)
-
-    def _tell_committed(self, exchanges: int) -> None:
-        told, self._committed = self._committed[:exchanges], self._committed[exchanges:]
-        for outcomes, wants, exchange in told:
-            for _, recorded in outcomes:
-                self.tell(recorded)
-            for _, decided in wants:
-                self.tell(decided, exchange)
 
     def _read(self) -> None:
         if self._closing:
@@ -240,7 +230,7 @@ class Recorder:
             self._idle.set()
 
     def _busy(self) -> bool:
-        return self._committing or self._syncing or self._reading
+        return self._committing or self._reading
 
     def _failed(self, done: asyncio.Future[Any]) -> bool:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()

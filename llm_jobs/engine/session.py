@@ -88,12 +88,11 @@ async def open_session(
     """A session in the running loop. On leaving, answers that came are recorded and claims given back."""
     with (
         Hand("ledger-writer") as writer,
-        Hand("ledger-syncer") as syncer,
         Hand("ledger-reader") as reader,
         Hand("quotas") as quotas,
         tuned(),
     ):
-        recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, syncer=syncer, reader=reader)
+        recorder = Recorder(ledger, ledger.open_owner(owner), writer=writer, reader=reader)
         caller = Caller(recorder, clock=clock, random=random, emit=emit)
         session = Session(caller, recorder, open_provider, open_gate, quotas, emit)
         try:

@@ -149,7 +149,6 @@ class Exchange:
     busy: Mapping[str, int] = field(default_factory=dict)  # call hash -> intent id of the live holder
     failed: Mapping[str, Facts] = field(default_factory=dict)  # the holder that was waited for failed finally
     over_budget: Mapping[str, OverBudget] = field(default_factory=dict)  # its claim, if it had one, is given back
-    synced: bool = True  # a power cut does not undo it; otherwise `Ledger.sync` is to follow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -325,6 +324,25 @@ class Notice:
     owner_id: int
 
 
+class Journal(Protocol):
+    """Where the outcomes of one owner are safe from a kill until their commit. Its methods are called by one thread."""
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        """When this returns a kill does not undo them. Raises SetupError where they cannot be written."""
+
+    def begin_commit(self) -> None:
+        """What is kept by now is about to be committed."""
+
+    def end_commit(self) -> None:
+        """What was kept when the last commit began is committed."""
+
+    def remove(self) -> None:
+        """Everything that was kept is committed: the end."""
+
+    def leave(self) -> None:
+        """What is kept and not committed is for others to take up: the end."""
+
+
 class Ledger(BatchLedger, Protocol):
     """The append-only record. Methods block: call them from a thread where an event loop runs."""
 
@@ -348,16 +366,16 @@ class Ledger(BatchLedger, Protocol):
         """Give back what the owner still claims."""
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        """Settle a batch in one transaction, which a killed process does not undo, and a power cut does not either
-        once `sync` has followed. A dead owner's claims are taken over.
+        """Settle a batch in one transaction that neither a kill nor a power cut undoes. A dead owner's claims are taken
+        over.
 
         An outcome puts what its attempt cost in the place of what was reserved for it: its cost where that is known,
         nothing where it was not sent or the server refused it, otherwise its worst case. An attempt without outcome
         keeps its reservation.
         """
 
-    def sync(self) -> None:
-        """Have every exchange that is committed by now survive a power cut."""
+    def journal(self, owner_id: int) -> Journal | None:
+        """A new journal of the owner. None: there is none, and outcomes are safe once they are committed."""
 
     def budget_state(self, keys: Sequence[str]) -> Mapping[str, BudgetState]:
         """How full each of the budgets `keys` is; one that nothing was counted for is empty."""

@@ -49,6 +49,7 @@ def open_ledger(
         ledger = PostgresLedger(parsed(url), clock=clock, owner_timeout_s=owner_timeout_s)
     try:
         ledger.migrate()
+        ledger.recover()
     except BaseException:
         ledger.close()
         raise

@@ -108,9 +108,6 @@ class PostgresLedger(SqlLedger):
             rows = plain.rows(SELECT_ANSWERS, (list(call_hashes),))
         return {row[0]: answer_of(row, codec) for row in rows}
 
-    def sync(self) -> None:
-        """Nothing is left to be done: the server syncs each commit, one sync for all who commit at once."""
-
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
         if not outcomes and not wants:
             return Exchange()

@@ -25,6 +25,7 @@ from llm_jobs.ledger.base import (
     Exchange,
     Facts,
     JobChange,
+    Journal,
     LedgerAudit,
     ModelVersion,
     Notice,
@@ -68,8 +69,11 @@ class SqlLedger(Batching, ABC):
     @abstractmethod
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange: ...
 
-    @abstractmethod
-    def sync(self) -> None: ...
+    def journal(self, owner_id: int) -> Journal | None:
+        return None
+
+    def recover(self) -> None:
+        """Commit what killed processes left in their journals."""
 
     @abstractmethod
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]: ...

@@ -1,41 +1,44 @@
 """The ledger in one SQLite file, or in memory for tests, with a write-ahead log.
 
-`exchange` has a connection to itself; what it says is in `sqlite_exchange.py`. Its commits are in the log and not
-synced: `sync` does that, from a thread of its own, so that no answer waits for the disk to be safe from a kill. Every
-other commit is synced as it is made.
+`exchange` has a connection to itself; what it says is in `sqlite_exchange.py`. Every commit is synced. What a killed
+process left in its journal is committed by whoever opens the ledger next, or finds the dead owner's claims.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from llm_jobs.clock import Clock
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.append_only import Dialect
-from llm_jobs.ledger.base import Answer, Exchange, Outcome, Want
+from llm_jobs.ledger.base import Answer, Exchange, Journal, Outcome, Want
 from llm_jobs.ledger.faults import classified
+from llm_jobs.ledger.journal import FileJournal, is_at_work, journal_files, left_behind
 from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
 from llm_jobs.ledger.payloads import PayloadCodec
 from llm_jobs.ledger.plain import Plain
-from llm_jobs.ledger.records import answer_of
+from llm_jobs.ledger.records import OwnerRow, answer_of
 from llm_jobs.ledger.sql import SqlLedger
 from llm_jobs.ledger.sqlite_budgets import as_json
 from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, RETRY_S, SELECT_ANSWERS, SqliteExchange
 
 _memory_names = itertools.count(1)
 _KEPT = 4  # connections that wait for the next transaction
-# What is in the log is brought into the file by `sync`, so that `exchange` has little left of it when the log is long
-# enough to begin anew: answers wait meanwhile.
-_COMMITS_BETWEEN_CHECKPOINTS = 50
-_LONGEST_LOG_PAGES = 4000
-_sync_file: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # macOS has no `fdatasync`
+# Of the log, before a commit brings it into the file. Of a longer one more pages are written once for several commits.
+_LOG_PAGES = 4000
+
+
+class _LeftBehind(Exception):
+    """A dead owner's claims were met, and it left a journal."""
+
+    def __init__(self, owner_id: int) -> None:
+        self.owner_id = owner_id
 
 
 class SqliteLedger(SqlLedger):
@@ -49,7 +52,6 @@ class SqliteLedger(SqlLedger):
         *,
         clock: Clock,
         owner_timeout_s: float = OWNER_TIMEOUT_S,
-        sync_file: Callable[[int], None] = _sync_file,
     ) -> None:
         name = f"file:/llm-jobs-{next(_memory_names)}?vfs=memdb" if path is None else f"{path.absolute().as_uri()}"
         self._name = name
@@ -61,20 +63,12 @@ class SqliteLedger(SqlLedger):
         with classified(url, sqlite3.Error):
             self._hot = self._connect()
         self._hot.execute("PRAGMA busy_timeout = 0")
-        self._hot.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG_PAGES}")
+        self._hot.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         self._hot.execute("PRAGMA secure_delete = OFF")  # it deletes claims only; erasures are made by the others
-        self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._is_alive, synced=path is None)
-        self._sync_file = sync_file
-        self._log: int | None = None
-        self._unchecked = 0  # commits since the last checkpoint
-        if path is not None:
-            self._hot.execute("PRAGMA synchronous = NORMAL")
+        self._exchange = SqliteExchange(self._hot, clock=clock, is_alive=self._holds_claims)
 
     def close(self) -> None:
         with self._lock:
-            if self._log is not None:
-                os.close(self._log)
-                self._log = None
             self._hot.close()
             while self._idle:
                 self._idle.pop().close()
@@ -134,21 +128,36 @@ class SqliteLedger(SqlLedger):
         return {row[0]: answer_of(row, codec) for row in rows}
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        with self._lock, classified(self.url, sqlite3.Error):
-            self._unchecked += 1
-            return self._exchange.exchange(owner_id, outcomes=outcomes, wants=wants)
+        with self._lock, classified(self.url, sqlite3.Error, OSError):
+            while True:
+                try:
+                    return self._exchange.exchange(owner_id, outcomes=outcomes, wants=wants)
+                except _LeftBehind as left:
+                    self._take_up(left.owner_id)
 
-    def sync(self) -> None:
-        if self._path is None:
-            return
-        with classified(self.url, sqlite3.Error, OSError):
-            if self._log is None:  # it stays the same file as long as `_hot` is open
-                self._log = os.open(f"{self._path}-wal", os.O_RDONLY)
-            self._sync_file(self._log)
-        if self._unchecked >= _COMMITS_BETWEEN_CHECKPOINTS:
-            self._unchecked = 0
-            with self._borrowed() as connection:
-                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def journal(self, owner_id: int) -> Journal | None:
+        return None if self._path is None else FileJournal(self._path, owner_id)
+
+    def recover(self) -> None:
+        with self._lock, classified(self.url, sqlite3.Error, OSError):
+            self._take_up()
+
+    def _take_up(self, owner_id: int | None = None) -> None:
+        """Commit what killed owners left, or what this one did."""
+        for owner, path in () if self._path is None else journal_files(self._path, owner_id):
+            with left_behind(path) as outcomes:
+                self._exchange.take_up(owner, outcomes)
+
+    def _holds_claims(self, row: OwnerRow | None) -> bool:
+        """Whether the owner's claims hold: it runs, or somebody is at work on its journal, if only to take it up."""
+        if self._is_alive(row):
+            return True
+        files = () if self._path is None or row is None else journal_files(self._path, row.id)
+        if any(is_at_work(path) for _, path in files):
+            return True
+        if row is not None and files:
+            raise _LeftBehind(row.id)
+        return False
 
 
 def _journal_mode(connection: sqlite3.Connection) -> str:

@@ -11,7 +11,8 @@ import functools
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from llm_jobs.clock import Clock
@@ -56,20 +57,47 @@ WHERE o.final AND o.status <> 'succeeded' ORDER BY o.intent_id
 _SELECT_OWNER = f"SELECT {', '.join(OWNER_COLUMNS)} FROM owners WHERE id = ?"
 # The hash is the intent's own: an outcome filed under another call's hash would poison that call's answer.
 _SELECT_INTENTS = "SELECT i.id, i.call_hash FROM json_each(?) w CROSS JOIN intents i ON i.id = w.value"
-_INSERT_OUTCOME = (
-    f"INSERT INTO outcomes (intent_id, call_hash, final, late, recorded_ns, {', '.join(FACT_COLUMNS)})"
-    f" VALUES (?, ?, ?, ?, ?{', ?' * len(FACT_COLUMNS)})"
+_SELECT_UNRECORDED = """
+SELECT i.id, i.call_hash FROM json_each(?) w CROSS JOIN intents i ON i.id = w.value AND i.owner_id = ?
+WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.intent_id = i.id)
+"""
+_RELEASE = "DELETE FROM claims WHERE owner_id = ? AND call_hash IN (SELECT value FROM json_each(?))"
+
+
+class _Insert:
+    """An INSERT of rows, eight of them in a statement: the driver gives up the interpreter's lock for each statement,
+    and amid a job the loop takes it meanwhile."""
+
+    MANY = 8
+
+    def __init__(self, table: str, columns: Sequence[str], *, on_conflict: str = "") -> None:
+        insert = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "
+        row = f"({', '.join('?' * len(columns))})"
+        self._one = f"{insert}{row}{on_conflict}"
+        self._many = f"{insert}{', '.join([row] * self.MANY)}{on_conflict}"
+
+    def __call__(self, hot: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        rest = len(rows) % self.MANY
+        for start in range(0, len(rows) - rest, self.MANY):
+            hot.execute(self._many, tuple(chain.from_iterable(rows[start : start + self.MANY])))
+        if rest:
+            hot.executemany(self._one, rows[-rest:])
+
+
+_insert_outcomes = _Insert("outcomes", ("intent_id", "call_hash", "final", "late", "recorded_ns", *FACT_COLUMNS))
+_insert_payloads = _Insert("payloads", ("intent_id", "request", "answer"))
+_insert_answers = _Insert("answers", ("call_hash", "intent_id"))
+_insert_intents = _Insert(
+    "intents",
+    (
+        *("id", "call_hash", "job_hash", "submission_id", "owner_id", "provider", "model", "attempt"),
+        *("worst_tokens", "worst_cost_usd", "mode", "intended_ns"),
+    ),
 )
-_INSERT_PAYLOAD = "INSERT INTO payloads (intent_id, request, answer) VALUES (?, ?, ?)"
-_INSERT_ANSWER = "INSERT INTO answers (call_hash, intent_id) VALUES (?, ?)"
-_RELEASE = "DELETE FROM claims WHERE call_hash = ? AND owner_id = ?"
-_INSERT_INTENT = (
-    "INSERT INTO intents (id, call_hash, job_hash, submission_id, owner_id, provider, model, attempt, worst_tokens,"
-    " worst_cost_usd, mode, intended_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_CLAIM = (
-    "INSERT INTO claims (call_hash, owner_id, intent_id) VALUES (?, ?, ?)"
-    " ON CONFLICT (call_hash) DO UPDATE SET owner_id = excluded.owner_id, intent_id = excluded.intent_id"
+_claim = _Insert(
+    "claims",
+    ("call_hash", "owner_id", "intent_id"),
+    on_conflict=" ON CONFLICT (call_hash) DO UPDATE SET owner_id = excluded.owner_id, intent_id = excluded.intent_id",
 )
 
 
@@ -88,7 +116,7 @@ class _Batch:
     outcomes: list[tuple[Any, ...]] = field(default_factory=list)
     bodies: list[tuple[int, bytes, bytes | None]] = field(default_factory=list)
     answers: list[tuple[str, int]] = field(default_factory=list)
-    released: list[tuple[str, int]] = field(default_factory=list)
+    released: list[str] = field(default_factory=list)
     ended: dict[int, Facts] = field(default_factory=dict)  # attempts that something may be set aside for
     granted: dict[int, Want] = field(default_factory=dict)
 
@@ -96,12 +124,8 @@ class _Batch:
 class SqliteExchange:
     """Exchanges on a connection of its own. Not safe for use by two threads at once."""
 
-    def __init__(
-        self, hot: sqlite3.Connection, *, clock: Clock, is_alive: Callable[[OwnerRow | None], bool], synced: bool
-    ) -> None:
-        """`synced`: what `hot` commits needs no sync."""
+    def __init__(self, hot: sqlite3.Connection, *, clock: Clock, is_alive: Callable[[OwnerRow | None], bool]) -> None:
         self._hot = hot
-        self._synced = synced
         self._clock = clock
         self._is_alive = is_alive
         self._codec = PayloadCodec()
@@ -115,27 +139,36 @@ class SqliteExchange:
             done = self._transact(batch, careful=False)
         except _AnsweredAlready:
             done = self._transact(batch, careful=True)
-        if not self._synced and (outcomes or wants):
-            done = replace(done, synced=False)
         for outcome in outcomes:
             self._granted.pop(outcome.intent_id, None)
         self._granted |= batch.granted
         return done
 
+    def take_up(self, owner_id: int, outcomes: Sequence[Outcome]) -> None:
+        """Record what another owner, which was killed, left of its outcomes: those that are recorded already, and those
+        of intents that this ledger does not know, are left out."""
+        numbers = as_json([one.intent_id for one in outcomes])
+        unrecorded = dict(self._hot.execute(_SELECT_UNRECORDED, (numbers, owner_id)))
+        left = [one for one in outcomes if unrecorded.get(one.intent_id) == one.call_hash]
+        if left:
+            self.exchange(owner_id, outcomes=left, wants=())
+
     def _prepare(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
-        pack, granted, now_ns, owner_id = self._codec.pack, self._granted, batch.now_ns, batch.owner_id
+        granted, now_ns = self._granted, batch.now_ns
         others = [one.intent_id for one in outcomes if one.intent_id not in granted]
         read = dict(self._hot.execute(_SELECT_INTENTS, (as_json(others),))) if others else {}
-        for one in outcomes:
+        requests = self._codec.pack_all([one.request for one in outcomes])
+        answers = iter(self._codec.pack_all([one.answer for one in outcomes if one.answer is not None]))
+        for one, request in zip(outcomes, requests, strict=True):
             number, facts = one.intent_id, one.facts
             want = granted.get(number)
             call_hash = read.get(number) if want is None else want.call_hash
             batch.outcomes.append((number, call_hash, one.final, False, now_ns, *fact_values(facts)))
-            batch.bodies.append((number, pack(one.request), None if one.answer is None else pack(one.answer)))
+            batch.bodies.append((number, request, None if one.answer is None else next(answers)))
             if facts.status == "succeeded" and call_hash is not None:
                 batch.answers.append((call_hash, number))
             if one.final:
-                batch.released.append((one.call_hash, owner_id))
+                batch.released.append(one.call_hash)
             if want is None or want.budgets:
                 batch.ended[number] = facts
 
@@ -183,15 +216,15 @@ class SqliteExchange:
 
     def _record(self, batch: _Batch, careful: bool) -> None:
         hot = self._hot
-        hot.executemany(_INSERT_OUTCOME, batch.outcomes)
-        hot.executemany(_INSERT_PAYLOAD, batch.bodies)
+        _insert_outcomes(hot, batch.outcomes)
+        _insert_payloads(hot, batch.bodies)
         try:
-            hot.executemany(_INSERT_ANSWER, batch.answers)
+            _insert_answers(hot, batch.answers)
         except sqlite3.IntegrityError as error:
             if careful or MESSAGE not in str(error):
                 raise
             raise _AnsweredAlready from error
-        hot.executemany(_RELEASE, batch.released)
+        hot.execute(_RELEASE, (batch.owner_id, as_json(batch.released)))
         if batch.ended:
             self._budgets.settle(batch.ended)
 
@@ -203,12 +236,12 @@ class SqliteExchange:
         budgeted = any(want.budgets for want in wants)
         if budgeted:
             wants, over = self._budgets.reserve(wants, alive=batch.alive)
-            hot.executemany(_RELEASE, [(call_hash, owner_id) for call_hash in over])
+            hot.execute(_RELEASE, (owner_id, as_json(list(over))))
         last_id = hot.execute("SELECT coalesce(max(id), 0) FROM intents").fetchone()[0]
         batch.granted = dict(enumerate(wants, start=last_id + 1))
         granted = {want.call_hash: number for number, want in batch.granted.items()}
-        hot.executemany(_INSERT_INTENT, [_intent(number, batch, want) for number, want in batch.granted.items()])
-        hot.executemany(_CLAIM, [(call_hash, owner_id, number) for call_hash, number in granted.items()])
+        _insert_intents(hot, [_intent(number, batch, want) for number, want in batch.granted.items()])
+        _claim(hot, [(call_hash, owner_id, number) for call_hash, number in granted.items()])
         if budgeted:
             self._budgets.keep(batch.granted, owner_id=owner_id)
         busy = settled.busy | {call_hash: granted[call_hash] for call_hash in settled.twice if call_hash in granted}

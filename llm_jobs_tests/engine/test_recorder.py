@@ -1,4 +1,4 @@
-"""What the recorder tells, and when: what neither a kill nor a power cut undoes any more."""
+"""What the recorder keeps, commits and tells, in which order, and when it waits."""
 
 from __future__ import annotations
 
@@ -11,36 +11,58 @@ from typing import cast
 import pytest
 
 from llm_jobs.engine.hands import Hand
-from llm_jobs.engine.recorder import Recorder
-from llm_jobs.ledger.base import Exchange, Facts, Ledger, Outcome, Want
+from llm_jobs.engine.recorder import COMMIT_WINDOW_S, MOST_TO_LOSE, Recorder
+from llm_jobs.errors import SetupError
+from llm_jobs.ledger.base import Exchange, Facts, Journal, Ledger, Outcome, Want
 
 
 class NotingLedger:
-    """Grants everything, and notes what it did in its order; a sync waits until it may end."""
+    """Grants everything, and notes what it and its journal did in their order; a commit waits until it may end."""
 
-    def __init__(self, *, synced: bool = False) -> None:
+    def __init__(self, *, has_journal: bool = True) -> None:
         self.done: list[str] = []
-        self.may_sync = threading.Event()
-        self.may_sync.set()
-        self._synced = synced
+        self.may_commit = threading.Event()
+        self.may_commit.set()
+        self.keep_error: Exception | None = None
+        self.commit_error: Exception | None = None
+        self._has_journal = has_journal
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
+        self.may_commit.wait(60)
+        if self.commit_error is not None:
+            raise self.commit_error
         hashes = [one.call_hash for one in outcomes] + [one.call_hash for one in wants]
         self.done.append(f"commit of {''.join(hashes)}")
-        return Exchange(granted={want.call_hash: 1 for want in wants}, synced=self._synced)
-
-    def sync(self) -> None:
-        self.may_sync.wait(60)
-        self.done.append("sync")
+        return Exchange(granted={want.call_hash: 1 for want in wants})
 
     def close_owner(self, owner_id: int) -> None:
         self.done.append("close")
 
+    def journal(self, owner_id: int) -> Journal | None:
+        return self if self._has_journal else None
+
+    def keep(self, outcomes: Sequence[Outcome]) -> None:
+        if self.keep_error is not None:
+            raise self.keep_error
+        self.done.append(f"keep {''.join(one.call_hash for one in outcomes)}")
+
+    def begin_commit(self) -> None:
+        self.done.append("begin")
+
+    def end_commit(self) -> None:
+        self.done.append("end")
+
+    def remove(self) -> None:
+        self.done.append("remove")
+
+    def leave(self) -> None:
+        self.done.append("leave")
+
 
 @asynccontextmanager
 async def recording(ledger: NotingLedger) -> AsyncIterator[Recorder]:
-    with Hand("writer") as writer, Hand("syncer") as syncer, Hand("reader") as reader:
-        recorder = Recorder(cast("Ledger", ledger), 1, writer=writer, syncer=syncer, reader=reader)
+    with Hand("writer") as writer, Hand("reader") as reader:
+        recorder = Recorder(cast("Ledger", ledger), 1, writer=writer, reader=reader)
         yield recorder
         await recorder.aclose()
 
@@ -60,10 +82,19 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+async def _committed_once(recorder: Recorder, ledger: NotingLedger) -> None:
+    """From here on windows count."""
+    recorder.want(want("first"), lambda exchange: None)
+    await until(lambda: "commit of first" in ledger.done)
+    await asyncio.sleep(0)
+    ledger.done.clear()
+
+
+@pytest.mark.parametrize("has_journal", [True, False])
 @pytest.mark.parametrize("awaited", [True, False])
 @pytest.mark.parametrize("what", ["an outcome", "a call"])
-def test_nothing_is_told_before_a_sync_that_began_after_its_commit(what: str, awaited: bool) -> None:
-    ledger = NotingLedger()
+def test_nothing_is_told_before_its_commit(what: str, awaited: bool, has_journal: bool) -> None:
+    ledger = NotingLedger(has_journal=has_journal)
 
     async def scenario() -> None:
         async with recording(ledger) as recorder:
@@ -74,72 +105,112 @@ def test_nothing_is_told_before_a_sync_that_began_after_its_commit(what: str, aw
             await until(lambda: "told" in ledger.done)
 
     asyncio.run(scenario())
-    assert ledger.done == ["commit of a", "sync", "told", "close"]
+    assert [did for did in ledger.done if did in ("commit of a", "told", "close")] == ["commit of a", "told", "close"]
 
 
-def test_what_is_committed_is_at_no_risk_of_a_kill_before_it_is_synced() -> None:
+def test_an_outcome_is_in_the_journal_at_the_end_of_the_loops_turn_that_it_came_in() -> None:
     ledger = NotingLedger()
 
     async def scenario() -> None:
         async with recording(ledger) as recorder:
-            ledger.may_sync.clear()
-            recorder.safe = lambda: ledger.done.append(f"{recorder.at_risk} at risk")
-            recorder.record(outcome("a"), lambda: ledger.done.append("told"))
-            assert recorder.at_risk == 1
-            await until(lambda: "0 at risk" in ledger.done)
-            assert ledger.done == ["commit of a", "0 at risk"]
-            ledger.may_sync.set()
+            await _committed_once(recorder, ledger)
+            recorder.record(outcome("a"), lambda: None, awaited=False)
+            recorder.record(outcome("b"), lambda: None, awaited=False)
+            assert recorder.at_risk == 2
+            await asyncio.sleep(0)
+            assert recorder.at_risk == 0
+            assert ledger.done == ["keep ab"]
+            await until(lambda: "end" in ledger.done)
 
     asyncio.run(scenario())
+    assert ledger.done == ["keep ab", "begin", "commit of ab", "end", "close", "remove"]
 
 
-def test_commits_go_on_while_a_sync_is_under_way_and_are_told_after_the_next_one() -> None:
+def test_no_more_outcomes_are_at_risk_than_a_kill_may_lose_however_many_come_at_once() -> None:
+    ledger, most = NotingLedger(), 0
+
+    async def scenario() -> None:
+        nonlocal most
+        async with recording(ledger) as recorder:
+            await _committed_once(recorder, ledger)
+            for _ in range(100):
+                recorder.record(outcome("a"), lambda: None, awaited=False)
+                most = max(most, recorder.at_risk)
+
+    asyncio.run(scenario())
+    assert most == MOST_TO_LOSE - 1
+
+
+def test_what_comes_during_a_commit_is_kept_for_the_next_one() -> None:
     ledger = NotingLedger()
 
     async def scenario() -> None:
         async with recording(ledger) as recorder:
-            ledger.may_sync.clear()
+            await _committed_once(recorder, ledger)
+            ledger.may_commit.clear()
             recorder.record(outcome("a"), lambda: ledger.done.append("told of a"))
-            await until(lambda: "commit of a" in ledger.done)
-            await asyncio.sleep(0)
+            await until(lambda: "begin" in ledger.done)
             recorder.record(outcome("b"), lambda: ledger.done.append("told of b"))
-            await until(lambda: "commit of b" in ledger.done)
-            ledger.may_sync.set()
+            await until(lambda: "keep b" in ledger.done)
+            ledger.may_commit.set()
             await until(lambda: "told of b" in ledger.done)
 
     asyncio.run(scenario())
-    assert ledger.done == ["commit of a", "commit of b", "sync", "told of a", "sync", "told of b", "close"]
+    first = ["keep a", "begin", "keep b", "commit of a", "end", "told of a"]
+    assert ledger.done == [*first, "begin", "commit of b", "end", "told of b", "close", "remove"]
 
 
-def test_where_each_commit_is_synced_nothing_waits_for_another_sync() -> None:
-    ledger = NotingLedger(synced=True)
+def test_without_a_journal_an_outcome_is_at_risk_until_its_commit_which_waits_for_few() -> None:
+    ledger = NotingLedger(has_journal=False)
 
     async def scenario() -> None:
         async with recording(ledger) as recorder:
-            recorder.record(outcome("a"), lambda: ledger.done.append("told"), awaited=False)
-            await until(lambda: "told" in ledger.done)
+            await _committed_once(recorder, ledger)
+            ledger.may_commit.clear()
+            for _ in range(MOST_TO_LOSE):
+                recorder.record(outcome("a"), lambda: None, awaited=False)
+            assert recorder.at_risk == MOST_TO_LOSE
+            recorder.record(outcome("b"), lambda: None, awaited=False)
+            ledger.may_commit.set()
+            await until(lambda: recorder.at_risk == 0)
 
     asyncio.run(scenario())
-    assert ledger.done == ["commit of a", "told", "close"]
+    assert ledger.done == [f"commit of {'a' * MOST_TO_LOSE}", "commit of b", "close"]
 
 
-def test_closing_syncs_and_tells_what_is_committed_before_the_claims_are_given_back() -> None:
+@pytest.mark.parametrize(("awaited", "waits"), [(True, False), (False, True)])
+def test_a_commit_waits_for_more_where_nobody_waits_for_it(awaited: bool, waits: bool) -> None:
     ledger = NotingLedger()
 
+    async def scenario() -> float:
+        async with recording(ledger) as recorder:
+            await _committed_once(recorder, ledger)
+            recorder.record(outcome("a"), lambda: None, awaited=False)
+            recorder.want(want("b"), lambda exchange: None, awaited=awaited)
+            assert recorder._scheduled is not None
+            return recorder._scheduled.when() - recorder._last_commit_s
+
+    assert (asyncio.run(scenario()) == pytest.approx(COMMIT_WINDOW_S)) == waits
+
+
+def test_a_journal_that_cannot_be_written_ends_everything_and_what_came_is_committed() -> None:
+    ledger = NotingLedger()
+    ledger.keep_error = SetupError("the disk is full")
+
     async def scenario() -> None:
         async with recording(ledger) as recorder:
             recorder.record(outcome("a"), lambda: ledger.done.append("told"), awaited=False)
+            recorder.want(want("b"), lambda exchange: ledger.done.append("granted"), awaited=False)
+            with pytest.raises(SetupError, match="the disk is full"):
+                await asyncio.wait_for(recorder.broken, 60)
 
     asyncio.run(scenario())
-    assert ledger.done == ["commit of a", "sync", "told", "close"]
+    assert ledger.done == ["begin", "commit of a", "end", "told", "close", "remove"]
 
 
-def test_a_sync_that_fails_ends_everything_and_tells_nobody() -> None:
-    class Failing(NotingLedger):
-        def sync(self) -> None:
-            raise OSError("the disk is gone")
-
-    ledger = Failing()
+def test_a_commit_that_fails_ends_everything_and_leaves_the_journal() -> None:
+    ledger = NotingLedger()
+    ledger.commit_error = OSError("the disk is gone")
 
     async def scenario() -> None:
         async with recording(ledger) as recorder:
@@ -148,4 +219,4 @@ def test_a_sync_that_fails_ends_everything_and_tells_nobody() -> None:
                 await asyncio.wait_for(recorder.broken, 60)
 
     asyncio.run(scenario())
-    assert ledger.done == ["commit of a"]
+    assert ledger.done == ["keep a", "begin", "leave"]

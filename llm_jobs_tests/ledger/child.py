@@ -2,7 +2,7 @@
 
 Modes, after the ledger's URL: `race NAME CALL...` waits for a line, wants the calls in batches of 20 and prints those
 granted; `hold CALL...` claims calls and waits to be killed; `record CALL...` answers calls and waits to be killed;
-`open` only opens.
+`keep CALL...` writes the answers to its journal and waits to be killed; `open` only opens.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(url: str, mode: str, *arguments: str) -> None:
         tell("opened")
         return
     ledger = open_ledger(url, clock=WallClock())
-    work: dict[str, Callable[..., None]] = {"race": race, "hold": hold, "record": record}
+    work: dict[str, Callable[..., None]] = {"race": race, "hold": hold, "record": record, "keep": keep}
     work[mode](ledger, *arguments)
 
 
@@ -60,6 +60,16 @@ def record(ledger: Ledger, *calls: str) -> None:
     granted = asker.ask(*calls).granted
     ledger.exchange(asker.owner_id, outcomes=[outcome(call, granted[call]) for call in calls], wants=[])
     tell("recorded")
+    sys.stdin.readline()
+
+
+def keep(ledger: Ledger, *calls: str) -> None:
+    asker = Asker(ledger)
+    granted = asker.ask(*calls).granted
+    journal = ledger.journal(asker.owner_id)
+    assert journal is not None
+    journal.keep([outcome(call, granted[call]) for call in calls])
+    tell("kept")
     sys.stdin.readline()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 import sys
@@ -69,69 +68,13 @@ def test_what_is_recorded_is_there_when_the_ledger_is_opened_again(shared_url: s
     again.close()
 
 
-def test_what_sqlite_exchanges_is_synced_when_that_is_asked_for_and_every_other_commit_as_it_is_made(
-    tmp_path: Path,
-) -> None:
-    synced: list[str] = []
-    path = tmp_path / "ledger.db"
-    ledger = SqliteLedger(
-        path, clock=SetClock(1), sync_file=lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
-    )
-    ledger.migrate()
-    asker = Asker(ledger)
+def test_every_commit_of_a_ledger_in_a_file_is_synced(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.db", clock=SetClock(1))
 
-    granted = ledger.exchange(asker.owner_id, outcomes=[], wants=[asker.want("a")])
-    assert not granted.synced
-    assert synced == []
-    ledger.sync()
-
-    assert synced == [f"{path}-wal"]
     with ledger._borrowed() as other:
-        settings = [other.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
-    assert settings == ["wal", 2]
-    ledger.close()
-
-
-def test_a_ledger_behind_a_link_is_synced_where_the_link_leads(tmp_path: Path) -> None:
-    elsewhere, link = tmp_path / "disk" / "ledger.db", tmp_path / "ledger.db"
-    elsewhere.parent.mkdir()
-    link.symlink_to(elsewhere)
-    synced: list[str] = []
-    ledger = SqliteLedger(
-        link, clock=SetClock(1), sync_file=lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}"))
-    )
-    ledger.migrate()
-
-    Asker(ledger).claim("a")
-    ledger.sync()
-
-    assert synced == [f"{elsewhere}-wal"]
-    ledger.close()
-
-
-def test_a_system_without_fdatasync_opens_and_syncs_a_ledger(tmp_path: Path) -> None:
-    script = (
-        "import os, pathlib, sys; del os.fdatasync\n"
-        "from llm_jobs.clock import SetClock\n"
-        "from llm_jobs.ledger.sqlite import SqliteLedger\n"
-        "ledger = SqliteLedger(pathlib.Path(sys.argv[1]), clock=SetClock(1))\n"
-        "ledger.migrate(); ledger.sync(); ledger.close()"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path / "ledger.db")], check=True, timeout=60)
-
-
-def test_what_is_synced_often_is_brought_from_the_log_into_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    ledger = SqliteLedger(path, clock=SetClock(1))
-    ledger.migrate()
-    asker = Asker(ledger)
-    before = path.stat().st_size
-
-    for number in range(400):
-        ledger.exchange(asker.owner_id, outcomes=[], wants=[asker.want(f"{number:032}")])
-        ledger.sync()
-
-    assert path.stat().st_size > before
+        for connection in (ledger._hot, other):
+            settings = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")]
+            assert settings == ["wal", 2]
     ledger.close()
 
 
