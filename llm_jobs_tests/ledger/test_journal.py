@@ -59,9 +59,7 @@ OUTCOMES = [
     Outcome(
         intent_id=2**53,
         call_hash="c" * 32,
-        facts=Facts(
-            status="failed", error_class="Timeout", error="no answer \0 \ud800 within 1 s", latency_s=0.1 + 0.2
-        ),
+        facts=Facts(status="failed", error_class="Timeout", error="no \0 answer \ud800", latency_s=0.1 + 0.2),
         final=True,
         request='{"käse": "\\n"}'.encode(),
         answer=None,
