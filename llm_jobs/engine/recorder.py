@@ -18,7 +18,8 @@ from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 COMMIT_WINDOW_S = 0.025
 # Where something is waited for, or would be lost by a kill; then one carries ten.
 SHORT_WINDOW_S = 0.005
-MOST_TO_LOSE = 14  # so many do not wait for that window either: answers sometimes come in bursts
+OUTCOMES_AT_ONCE = 14  # so many do not wait for that window either: answers sometimes come in bursts
+KEPT_AT_ONCE = 5  # outcomes, of a burst that comes in one turn of the loop
 LOOK_UP_BATCH = 500
 HEARTBEAT_S = 15.0
 
@@ -65,15 +66,17 @@ class Recorder:
         self._outcomes.append((outcome, recorded))
         self.at_risk += 1
         if self._journal is not None:
-            if not self._unkept:
-                self._loop.call_soon(self._keep)
-            self._unkept.append(outcome)
-            if self.at_risk >= MOST_TO_LOSE:
-                self._keep()
-        if self.at_risk >= MOST_TO_LOSE:
+            self._keep_soon(outcome)
+        elif len(self._outcomes) >= OUTCOMES_AT_ONCE:
             self._commit()
-        else:
-            self._schedule()
+        self._schedule()
+
+    def _keep_soon(self, outcome: Outcome) -> None:
+        if not self._unkept:
+            self._loop.call_soon(self._keep)
+        self._unkept.append(outcome)
+        if len(self._unkept) >= KEPT_AT_ONCE:
+            self._keep()
 
     def _keep(self) -> None:
         """Have what came in this turn of the loop survive a kill."""

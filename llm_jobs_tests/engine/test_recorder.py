@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from llm_jobs.engine.hands import Hand
-from llm_jobs.engine.recorder import COMMIT_WINDOW_S, MOST_TO_LOSE, Recorder
+from llm_jobs.engine.recorder import COMMIT_WINDOW_S, KEPT_AT_ONCE, OUTCOMES_AT_ONCE, Recorder
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Exchange, Facts, Journal, Ledger, Outcome, Want
 
@@ -126,6 +126,17 @@ def test_an_outcome_is_in_the_journal_at_the_end_of_the_loops_turn_that_it_came_
     assert ledger.done == ["keep ab", "begin", "commit of ab", "end", "close", "remove"]
 
 
+def test_what_comes_just_before_a_commit_is_in_the_journal_before_it_begins() -> None:
+    ledger = NotingLedger()
+
+    async def scenario() -> None:
+        async with recording(ledger) as recorder:
+            recorder.record(outcome("a"), lambda: None, awaited=False)
+
+    asyncio.run(scenario())
+    assert ledger.done == ["keep a", "begin", "commit of a", "end", "close", "remove"]
+
+
 def test_no_more_outcomes_are_at_risk_than_a_kill_may_lose_however_many_come_at_once() -> None:
     ledger, most = NotingLedger(), 0
 
@@ -138,7 +149,7 @@ def test_no_more_outcomes_are_at_risk_than_a_kill_may_lose_however_many_come_at_
                 most = max(most, recorder.at_risk)
 
     asyncio.run(scenario())
-    assert most == MOST_TO_LOSE - 1
+    assert most == KEPT_AT_ONCE - 1
 
 
 def test_what_comes_during_a_commit_is_kept_for_the_next_one() -> None:
@@ -167,15 +178,15 @@ def test_without_a_journal_an_outcome_is_at_risk_until_its_commit_which_waits_fo
         async with recording(ledger) as recorder:
             await _committed_once(recorder, ledger)
             ledger.may_commit.clear()
-            for _ in range(MOST_TO_LOSE):
+            for _ in range(OUTCOMES_AT_ONCE):
                 recorder.record(outcome("a"), lambda: None, awaited=False)
-            assert recorder.at_risk == MOST_TO_LOSE
+            assert recorder.at_risk == OUTCOMES_AT_ONCE
             recorder.record(outcome("b"), lambda: None, awaited=False)
             ledger.may_commit.set()
             await until(lambda: recorder.at_risk == 0)
 
     asyncio.run(scenario())
-    assert ledger.done == [f"commit of {'a' * MOST_TO_LOSE}", "commit of b", "close"]
+    assert ledger.done == [f"commit of {'a' * OUTCOMES_AT_ONCE}", "commit of b", "close"]
 
 
 @pytest.mark.parametrize(("awaited", "waits"), [(True, False), (False, True)])
