@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from llm_jobs.engine.hands import Hand
-from llm_jobs.engine.recorder import COMMIT_WINDOW_S, KEPT_AT_ONCE, OUTCOMES_AT_ONCE, Recorder
+from llm_jobs.engine.recorder import COMMIT_WINDOW_S, FEW, KEPT_AT_ONCE, OUTCOMES_AT_ONCE, SHORT_WINDOW_S, Recorder
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Exchange, Facts, Journal, Ledger, Outcome, Want
 
@@ -189,19 +189,33 @@ def test_without_a_journal_an_outcome_is_at_risk_until_its_commit_which_waits_fo
     assert ledger.done == [f"commit of {'a' * OUTCOMES_AT_ONCE}", "commit of b", "close"]
 
 
-@pytest.mark.parametrize(("awaited", "waits"), [(True, False), (False, True)])
-def test_a_commit_waits_for_more_where_nobody_waits_for_it(awaited: bool, waits: bool) -> None:
-    ledger = NotingLedger()
+@pytest.mark.parametrize(
+    ("has_journal", "awaited", "waiting", "windows_s"),
+    [
+        (True, False, 1, [COMMIT_WINDOW_S]),
+        (True, True, FEW, [SHORT_WINDOW_S]),
+        (True, True, FEW + 1, [SHORT_WINDOW_S, COMMIT_WINDOW_S]),
+        (False, False, FEW + 1, [SHORT_WINDOW_S]),
+    ],
+)
+def test_a_commit_waits_for_more_unless_few_are_waited_for_or_a_kill_would_lose_them(
+    has_journal: bool, awaited: bool, waiting: int, windows_s: list[float]
+) -> None:
+    ledger, waited_s = NotingLedger(has_journal=has_journal), []
 
-    async def scenario() -> float:
+    async def scenario() -> None:
         async with recording(ledger) as recorder:
             await _committed_once(recorder, ledger)
-            recorder.record(outcome("a"), lambda: None, awaited=False)
-            recorder.want(want("b"), lambda exchange: None, awaited=awaited)
-            assert recorder._scheduled is not None
-            return recorder._scheduled.when() - recorder._last_commit_s
+            recorder._last_commit_s = asyncio.get_running_loop().time() + 3600  # so that no window ends meanwhile
+            for _ in range(waiting):
+                recorder.want(want("a"), lambda exchange: None, awaited=awaited)
+            for _ in windows_s:
+                assert recorder._scheduled is not None
+                waited_s.append(recorder._scheduled.when() - recorder._last_commit_s)
+                recorder._due()
 
-    assert (asyncio.run(scenario()) == pytest.approx(COMMIT_WINDOW_S)) == waits
+    asyncio.run(scenario())
+    assert waited_s == pytest.approx(windows_s)
 
 
 def test_a_journal_that_cannot_be_written_ends_everything_and_what_came_is_committed() -> None:
