@@ -31,6 +31,9 @@ class GrantsNothing:
     def heartbeat(self, owner_id: int) -> None:
         return None
 
+    def journal(self, owner_id: int) -> None:
+        return None
+
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
         return Exchange(failed={want.call_hash: _UNASKED for want in wants})
 
