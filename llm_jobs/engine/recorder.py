@@ -113,9 +113,11 @@ class Recorder:
         self._closing = True
         self._wants.clear()
         self._heartbeat.cancel()
-        while not self._unusable and (self._outcomes or self._busy()):
+        # A commit under way is waited for in any case: the journal that it empties is not to be taken up meanwhile.
+        while self._busy() or (self._outcomes and not self._unusable):
             self._commit()
             await self._idle.wait()
+        self._keep()  # what cannot be committed
         self.broken.cancel()
         try:
             if not self._unusable:
@@ -148,6 +150,7 @@ class Recorder:
         if self._scheduled:
             self._scheduled.cancel()
             self._scheduled = None
+        self._keep()
         if self.broken.done():
             self._wants.clear()
         if self._committing or self._unusable or not (self._outcomes or self._wants):
@@ -159,7 +162,6 @@ class Recorder:
         self._idle.clear()
         self._last_commit_s = self._loop.time()
         if self._journal is not None:
-            self._keep()
             self._journal.begin_commit()
         future = self._loop.run_in_executor(
             self._writer, self._exchange, [outcome for outcome, _ in outcomes], [want for want, _ in wants]

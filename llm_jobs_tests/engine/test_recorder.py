@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -13,7 +13,7 @@ import pytest
 from llm_jobs.engine.hands import Hand
 from llm_jobs.engine.recorder import COMMIT_WINDOW_S, FEW, KEPT_AT_ONCE, OUTCOMES_AT_ONCE, SHORT_WINDOW_S, Recorder
 from llm_jobs.errors import SetupError
-from llm_jobs.ledger.base import Exchange, Facts, Journal, Ledger, Outcome, Want
+from llm_jobs.ledger.base import Answer, Exchange, Facts, Journal, Ledger, Outcome, Want
 
 
 class NotingLedger:
@@ -34,6 +34,9 @@ class NotingLedger:
         hashes = [one.call_hash for one in outcomes] + [one.call_hash for one in wants]
         self.done.append(f"commit of {''.join(hashes)}")
         return Exchange(granted={want.call_hash: 1 for want in wants})
+
+    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        raise OSError("the disk is gone")
 
     def close_owner(self, owner_id: int) -> None:
         self.done.append("close")
@@ -84,9 +87,9 @@ async def until(true: Callable[[], bool]) -> None:
 
 async def _committed_once(recorder: Recorder, ledger: NotingLedger) -> None:
     """From here on windows count."""
-    recorder.want(want("first"), lambda exchange: None)
-    await until(lambda: "commit of first" in ledger.done)
-    await asyncio.sleep(0)
+    told = asyncio.Event()
+    recorder.want(want("first"), lambda exchange: told.set())
+    await told.wait()
     ledger.done.clear()
 
 
@@ -242,6 +245,40 @@ def test_a_commit_that_fails_ends_everything_and_leaves_the_journal() -> None:
             recorder.record(outcome("a"), lambda: ledger.done.append("told"))
             with pytest.raises(OSError, match="the disk is gone"):
                 await asyncio.wait_for(recorder.broken, 60)
+            recorder.record(outcome("b"), lambda: None)
 
     asyncio.run(scenario())
-    assert ledger.done == ["keep a", "begin", "leave"]
+    assert ledger.done == ["keep a", "begin", "keep b", "leave"]
+
+
+def test_a_journal_is_left_to_others_only_after_the_commit_that_is_under_way() -> None:
+    ledger = NotingLedger()
+
+    async def scenario() -> None:
+        async with recording(ledger) as recorder:
+            ledger.may_commit.clear()
+            recorder.record(outcome("a"), lambda: ledger.done.append("told"))
+            await until(lambda: "begin" in ledger.done)
+            recorder.look_up("b", lambda answer: None)
+            with pytest.raises(OSError, match="the disk is gone"):
+                await asyncio.wait_for(recorder.broken, 60)
+            threading.Timer(0.01, ledger.may_commit.set).start()
+
+    asyncio.run(scenario())
+    assert ledger.done == ["keep a", "begin", "commit of a", "end", "told", "leave"]
+
+
+def test_no_call_is_claimed_once_the_journal_cannot_be_written() -> None:
+    ledger = NotingLedger()
+
+    async def scenario() -> None:
+        async with recording(ledger) as recorder:
+            await _committed_once(recorder, ledger)
+            ledger.keep_error = SetupError("the disk is full")
+            recorder.want(want("b"), lambda exchange: None)
+            recorder.record(outcome("a"), lambda: None)
+            recorder._commit()
+            assert recorder.broken.exception() is ledger.keep_error
+
+    asyncio.run(scenario())
+    assert ledger.done == ["begin", "commit of a", "end", "close", "remove"]
