@@ -269,6 +269,7 @@ class SqlLedger(Batching, ABC):
             return finished.select_dead_letters(plain)
 
     def erase(self, *, call_hashes: Sequence[str] = (), job_hashes: Sequence[str] = (), who: str, why: str) -> int:
+        self.recover()  # a body that is in a killed process's journal would come back
         now_ns = self._clock.now_ns()
         with self._writing() as plain:
             deleted = erasing.erase_bodies(plain, "call", call_hashes, who=who, why=why, now_ns=now_ns)

@@ -204,6 +204,17 @@ def test_a_dead_owners_claims_hold_while_somebody_takes_its_journal_up(path: Pat
         assert set(asker.ask("a").busy) == {"a"}
 
 
+def test_what_was_erased_does_not_come_back_from_a_journal_that_was_left(path: Path, ledger: Ledger) -> None:
+    kept(Asker(ledger), "a").leave()
+
+    ledger.erase(call_hashes=["a"], who="ada", why="asked to")
+
+    assert journal_files(path) == []
+    again = reopened(path)
+    assert [(request, answer) for _, _, request, answer in again.attempts("a")] == [(b"", None)]
+    again.close()
+
+
 def test_a_journal_has_the_access_rights_of_its_ledger(path: Path) -> None:
     path.touch()
     path.chmod(0o640)
