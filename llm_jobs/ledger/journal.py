@@ -8,6 +8,7 @@ a file without one was left by a process that was killed, and whoever meets it h
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import struct
@@ -15,6 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from weakref import WeakSet
 
 import orjson
 
@@ -26,6 +28,7 @@ from llm_jobs.ledger.records import FACT_COLUMNS, fact_values
 _CHECKSUM = struct.Struct(">I")  # of the rest of the record
 _LENGTHS = struct.Struct(">III")  # of the facts, the request and the answer, which follow
 _NO_ANSWER = 0xFFFFFFFF
+_journals: WeakSet[FileJournal] = WeakSet()
 
 
 class FileJournal:
@@ -36,6 +39,8 @@ class FileJournal:
         self._paths = [_path(ledger, owner_id, turn) for turn in (0, 1)]
         self._handles: list[int] = []
         self._turn = 0
+        _journals.add(self)
+        _leave_to_parents()
 
     def keep(self, outcomes: Sequence[Outcome]) -> None:
         records = b"".join(map(_packed, outcomes))
@@ -67,6 +72,17 @@ class FileJournal:
         handles, self._handles = self._handles, []
         for handle in handles:
             os.close(handle)
+
+
+@functools.cache
+def _leave_to_parents() -> None:
+    """A process that is forked from this one has the handles too, and with them the locks, after this one's end."""
+    os.register_at_fork(after_in_child=_leave_all)
+
+
+def _leave_all() -> None:
+    for journal in list(_journals):
+        journal.leave()
 
 
 def journal_files(ledger: Path, owner_id: int | None = None) -> Sequence[tuple[int, Path]]:

@@ -2,14 +2,17 @@
 
 Modes, after the ledger's URL: `race NAME CALL...` waits for a line, wants the calls in batches of 20 and prints those
 granted; `hold CALL...` claims calls and waits to be killed; `record CALL...` answers calls and waits to be killed;
-`keep CALL...` writes the answers to its journal and waits to be killed; `open` only opens.
+`keep CALL...` writes the answers to its journal and waits to be killed; `fork CALL...` does so with a child of its own
+that outlives it; `open` only opens.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
 
 from llm_jobs.clock import WallClock
 from llm_jobs.ledger.base import Ledger
@@ -26,6 +29,7 @@ def main(url: str, mode: str, *arguments: str) -> None:
         return
     ledger = open_ledger(url, clock=WallClock())
     work: dict[str, Callable[..., None]] = {"race": race, "hold": hold, "record": record, "keep": keep}
+    work["fork"] = partial(keep, forks=True)
     work[mode](ledger, *arguments)
 
 
@@ -63,14 +67,16 @@ def record(ledger: Ledger, *calls: str) -> None:
     sys.stdin.readline()
 
 
-def keep(ledger: Ledger, *calls: str) -> None:
+def keep(ledger: Ledger, *calls: str, forks: bool = False) -> None:
     asker = Asker(ledger)
     granted = asker.ask(*calls).granted
     journal = ledger.journal(asker.owner_id)
     assert journal is not None
     journal.keep([outcome(call, granted[call]) for call in calls])
-    tell("kept")
+    if not forks or os.fork() == 0:
+        tell("kept")
     sys.stdin.readline()
+    os._exit(0)  # what is forked has no business with the ledger's connections
 
 
 def tell(*words: str) -> None:

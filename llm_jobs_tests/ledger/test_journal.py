@@ -192,6 +192,16 @@ def test_whoever_wants_what_a_killed_process_was_answered_gets_that_answer(path:
     assert journal_files(path) == []
 
 
+def test_what_a_killed_process_had_forked_does_not_keep_its_journal_from_others(path: Path, ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    with child(f"sqlite:///{path}", "fork", "a") as keeper:
+        assert read(keeper) == ["kept"]
+        keeper.kill()
+        keeper.wait()
+
+        assert set(asker.ask("a").answered) == {"a"}
+
+
 def test_a_dead_owners_claims_hold_while_somebody_takes_its_journal_up(path: Path, ledger: Ledger) -> None:
     asker = Asker(ledger)
     with child(f"sqlite:///{path}", "keep", "a") as keeper:
