@@ -13,9 +13,10 @@ URL_REMEDY = "LLM_JOBS_DATABASE_URL is sqlite:///path/to/ledger.db or postgresql
 _TAKEN_STATES = {"23001", "23505"}  # restrict_violation (our triggers), unique_violation
 _MISSING_STATES = {"23502", "23503"}  # not_null_violation (the hash of no intent), foreign_key_violation
 _SETUP_REMEDIES = (
-    (("disk is full", "53100"), "the disk is full: free some space and run again"),
+    (("disk is full", "No space left", "53100"), "the disk is full: free some space and run again"),
     (("database is locked", "55P03"), "another program holds its lock: end that program and run again"),
     (("readonly", "read-only", "25006"), "it may not be written: check who owns the file and its folder"),
+    (("Permission denied", "not permitted"), "it may not be used: check who owns its files and their folder"),
     (("not a database", "malformed"), "it is not an intact ledger: restore it from a backup"),
     (("unable to open",), "it cannot be opened: check that its folder exists and may be written"),
     (("no such table", "42P01"), "it has no schema: open it with open_ledger, which migrates it"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from llm_jobs.clock import SetClock, WallClock
+from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Facts, Journal, Ledger, Outcome
+from llm_jobs.ledger.faults import translate
 from llm_jobs.ledger.journal import FileJournal, journal_files, left_behind
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs_tests.ledger.material import Asker, outcome
@@ -150,6 +153,21 @@ def test_whoever_opens_the_ledger_commits_what_was_left_once(path: Path, ledger:
     again.close()
 
 
+def test_a_journal_is_found_by_whichever_name_its_ledger_is_opened(tmp_path: Path, path: Path, ledger: Ledger) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    linked = reopened(link)
+    kept(Asker(linked), "a").leave()
+    assert len(journal_files(path)) == 2
+
+    again = reopened(path)
+
+    assert set(again.look_up(["a"])) == {"a"}
+    again.close()
+    linked.close()
+
+
 def test_outcomes_of_another_ledger_or_another_owner_are_not_committed(path: Path, ledger: Ledger) -> None:
     asker, other = Asker(ledger), Asker(ledger)
     intent_id, others = asker.claim("a"), other.claim("b")
@@ -233,6 +251,15 @@ def test_a_journal_has_the_access_rights_of_its_ledger(path: Path) -> None:
 
     assert {stat.S_IMODE(name.stat().st_mode) for _, name in journal_files(path)} == {0o640}
     journal.remove()
+
+
+@pytest.mark.parametrize(("number", "remedy"), [(errno.EACCES, "check who owns"), (errno.ENOSPC, "free some space")])
+def test_a_journal_that_cannot_be_taken_up_is_told_with_the_file_and_the_remedy(number: int, remedy: str) -> None:
+    error = translate(OSError(number, os.strerror(number), "ledger.db-outcomes-7-0"), "sqlite:///ledger.db")
+
+    assert isinstance(error, SetupError)
+    assert remedy in str(error)
+    assert "ledger.db-outcomes-7-0" in str(error)
 
 
 def test_a_disk_that_is_full_is_told_with_the_file_and_the_remedy(path: Path) -> None:

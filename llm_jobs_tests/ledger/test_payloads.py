@@ -34,6 +34,13 @@ def test_any_body_comes_back(body: bytes) -> None:
     assert codec.unpack(codec.pack(body)) == body
 
 
+@given(st.lists(st.binary(max_size=500), max_size=20))
+def test_any_bodies_come_back_from_being_compressed_together(bodies: list[bytes]) -> None:
+    codec = PayloadCodec()
+
+    assert [codec.unpack(packed) for packed in codec.pack_all(bodies)] == bodies
+
+
 @pytest.mark.parametrize("body", [b"", b"x", ANSWER % 1, bytes(range(256)) * 40], ids=["none", "one", "json", "binary"])
 def test_frames_of_the_first_release_are_read(body: bytes) -> None:
     assert PayloadCodec().unpack(zstandard.ZstdCompressor(level=3).compress(body)) == body
