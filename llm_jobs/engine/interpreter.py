@@ -4,7 +4,7 @@
 again and again and finds nothing: 40 µs of each call's 400. What is freed by counting references is freed as before.
 
 *Turns of threads.* The thread that commits gives up the interpreter at every statement and, at the usual 5 ms, waits as
-long to get it back from a busy event loop: a commit of 1 ms takes 10, and more answers are lost to a kill.
+long to get it back from a busy event loop: a commit of 1 ms takes 10.
 """
 
 from __future__ import annotations

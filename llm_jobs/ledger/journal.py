@@ -3,7 +3,7 @@
 It lets commits wait until they are worth their cost: an outcome is written here in some microseconds. Nothing is
 synced, for nobody is told of an outcome before its commit, and that is. Two files take turns: one takes what comes
 while the outcomes of the other are committed. Their writer holds a lock (flock) on both that goes with its process, so
-a file without one was left by a process that was killed, and whoever meets it has its outcomes committed.
+a file without one was left by a process that was killed or failed, and whoever meets it has its outcomes committed.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class FileJournal:
     def keep(self, outcomes: Sequence[Outcome]) -> None:
         records = b"".join(map(_packed, outcomes))
         try:
-            if not self._handles:
-                self._handles = [_locked_file(path, like=self._ledger) for path in self._paths]
+            while len(self._handles) < len(self._paths):
+                self._handles.append(_locked_file(self._paths[len(self._handles)], like=self._ledger))
             if os.write(self._handles[self._turn], records) < len(records):
                 raise OSError(None, "the disk is full")
         except OSError as error:
@@ -108,7 +108,7 @@ def is_at_work(path: Path) -> bool:
 
 @contextmanager
 def left_behind(path: Path) -> Iterator[Sequence[Outcome]]:
-    """What a killed process left in this file, which is removed once the block has ended without an error. Nothing
+    """What another process left in this file, which is removed once the block has ended without an error. Nothing
     where a process is at work on it."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -133,11 +133,14 @@ def _path(ledger: Path, owner_id: int, turn: int) -> Path:
 
 
 def _locked_file(path: Path, *, like: Path) -> int:
-    """A handle on the file at `path` that holds its lock, with the access rights of the file `like`."""
+    """A handle on the file at `path` that holds its lock, with the owner and the access rights of the file `like`."""
     while True:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         if lock(handle) and _is_in_place(handle):
-            os.fchmod(handle, like.stat().st_mode & 0o777)
+            status = like.stat()
+            if os.geteuid() == 0:
+                os.fchown(handle, status.st_uid, status.st_gid)
+            os.fchmod(handle, status.st_mode & 0o777)
             return handle
         os.close(handle)
 

@@ -73,7 +73,7 @@ class SqlLedger(Batching, ABC):
         return None
 
     def recover(self) -> None:
-        """Commit what killed processes left in their journals."""
+        """Commit what others left in their journals."""
 
     @abstractmethod
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]: ...

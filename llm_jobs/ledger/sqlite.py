@@ -1,7 +1,7 @@
 """The ledger in one SQLite file, or in memory for tests, with a write-ahead log.
 
 `exchange` has a connection to itself; what it says is in `sqlite_exchange.py`. Every commit is synced. What a killed
-process left in its journal is committed by whoever opens the ledger next, or finds the dead owner's claims.
+process, or one whose ledger failed, left in its journal is committed by whoever opens the ledger next, or finds the dead owner's claims.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class SqliteLedger(SqlLedger):
             self._take_up()
 
     def _take_up(self, owner_id: int | None = None) -> None:
-        """Commit what killed owners left, or what this one did."""
+        """Commit what owners left in their journals, or what this one did."""
         for owner, path in () if self._path is None else journal_files(self._path, owner_id):
             with left_behind(path) as outcomes:
                 self._exchange.take_up(owner, outcomes)

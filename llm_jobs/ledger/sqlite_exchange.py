@@ -32,7 +32,7 @@ from llm_jobs.ledger.settling import Claim, Failure, Settlement, settle
 from llm_jobs.ledger.sqlite_budgets import SqliteBudgets, as_json
 
 BUSY_TIMEOUT_S = 30.0
-# SQLite's own wait grows to 100 ms between tries; two processes that commit every 5 ms would starve each other.
+# SQLite's own wait grows to 100 ms between tries; two processes that commit often would starve each other.
 RETRY_S = 0.0005
 
 SELECT_ANSWERS = f"""
@@ -145,13 +145,13 @@ class SqliteExchange:
         return done
 
     def take_up(self, owner_id: int, outcomes: Sequence[Outcome]) -> None:
-        """Record what another owner, which was killed, left of its outcomes: those that are recorded already, and those
-        of intents that this ledger does not know, are left out."""
+        """Record what another owner left of its outcomes. Those that are recorded already, and those of intents that
+        this ledger does not know, are left out."""
         numbers = as_json([one.intent_id for one in outcomes])
         unrecorded = dict(self._hot.execute(_SELECT_UNRECORDED, (numbers, owner_id)))
-        left = [one for one in outcomes if unrecorded.get(one.intent_id) == one.call_hash]
+        left = {one.intent_id: one for one in outcomes if unrecorded.get(one.intent_id) == one.call_hash}
         if left:
-            self.exchange(owner_id, outcomes=left, wants=())
+            self.exchange(owner_id, outcomes=list(left.values()), wants=())
 
     def _prepare(self, batch: _Batch, outcomes: Sequence[Outcome]) -> None:
         granted, now_ns = self._granted, batch.now_ns

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from llm_jobs.engine.sender import MOST_AT_RISK
+from llm_jobs.engine.recorder import KEPT_AT_ONCE
 from llm_jobs.operations.services import open_services
 from llm_jobs.operations.verify import verify
 from llm_jobs.settings import Settings
@@ -111,7 +111,7 @@ def _check(server: ReplayServer, facts: dict[str, Any], may_be_paid: int) -> Non
     stats = server.stats()
     assert stats["distinct"] == ROWS
     asked_again = stats["total"] - ROWS
-    assert asked_again <= CONCURRENCY + MOST_AT_RISK, "more was asked again than was in flight or not durable"
+    assert asked_again <= CONCURRENCY + KEPT_AT_ONCE, "more was asked again than was in flight or not kept"
     assert set(stats["by_body"].values()) <= {1, 2}
     assert asked_again <= may_be_paid, "verify did not list a call that was sent"
-    assert may_be_paid <= 2 * CONCURRENCY + MOST_AT_RISK, "verify listed more than one window too many"
+    assert may_be_paid <= 2 * CONCURRENCY + KEPT_AT_ONCE, "verify listed more than one window too many"

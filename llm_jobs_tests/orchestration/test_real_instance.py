@@ -14,7 +14,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from llm_jobs.engine.sender import MOST_AT_RISK
+from llm_jobs.engine.recorder import KEPT_AT_ONCE
 from llm_jobs.orchestration import evidence
 from llm_jobs.orchestration.coverage import OP_NAME, RANGE_END_TAG, RANGE_START_TAG, covered
 from llm_jobs.orchestration.owners import PROCESS_TAG, UNFINISHED
@@ -215,7 +215,7 @@ def test_a_killed_run_is_finished_by_the_next_without_buying_an_answer_again(pag
     os.kill(json.loads(run.tags[PROCESS_TAG])["pid"], signal.SIGKILL)
     line = page.ended("killed")["killed"]
     assert (line.status, line.rows, line.succeeded) == ("done", 60, 60)
-    assert server.stats()["total"] - requests - len(rows) <= concurrency + MOST_AT_RISK
+    assert server.stats()["total"] - requests - len(rows) <= concurrency + KEPT_AT_ONCE
     until(lambda: not page.instance.event_log_storage.get_concurrency_info("openai").claimed_slots)
     killed = page.instance.get_run_by_id(run.run_id)
     assert killed is not None
