@@ -1,7 +1,7 @@
 """The ledger in one SQLite file, or in memory for tests, with a write-ahead log.
 
-`exchange` has a connection to itself; what it says is in `sqlite_exchange.py`. Every commit is synced. What a killed
-process, or one whose ledger failed, left in its journal is committed by whoever opens the ledger next, or finds the dead owner's claims.
+`exchange` has a connection to itself; what it says is in `sqlite_exchange.py`. Every commit is synced. What a process
+that was killed, or failed, left in its journal is committed by whoever opens the ledger next, or finds its claims.
 """
 
 from __future__ import annotations
