@@ -22,8 +22,10 @@ class Client:
 
 
 BARE = Client(name="bare loop", module="benchmarks.clients.bare", keeps="nothing")
-OURS = Client(name="llm-jobs below Dagster", module="benchmarks.clients.ours", keeps="ledger, Parquet")
-DAGSTER = Client(name="llm-jobs run", module="benchmarks.clients.through_dagster", keeps="ledger, Parquet, Dagster run")
+OURS = Client(name="llm-jobs below Dagster", module="benchmarks.clients.ours", keeps="ledger, quotas, Parquet")
+DAGSTER = Client(
+    name="llm-jobs run", module="benchmarks.clients.through_dagster", keeps="ledger, quotas, Parquet, Dagster run"
+)
 OTHERS = (
     Client(name="openai SDK, aiohttp", module="benchmarks.clients.openai_sdk", keeps="nothing", environment="openai"),
     Client(name="litellm", module="benchmarks.clients.litellm_calls", keeps="nothing", environment="litellm"),
