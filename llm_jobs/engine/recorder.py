@@ -14,7 +14,7 @@ from typing import Any
 
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
-# A transaction costs some 200 µs whatever it holds: at 2,000 calls/s one carries 40 calls of each kind.
+# A transaction costs some 250 µs whatever it holds: at 2,000 calls/s one carries 40 calls of each kind.
 COMMIT_WINDOW_S = 0.02
 # Where something is waited for and few things wait, or where a kill would lose them: then one carries ten.
 SHORT_WINDOW_S = 0.005

@@ -144,7 +144,7 @@ class SqliteLedger(SqlLedger):
 
     def _take_up(self, owner_id: int | None = None) -> None:
         """Commit what owners left in their journals, or what this one did."""
-        for owner, path in () if self._path is None else journal_files(self._path, owner_id):
+        for owner, path in self._journals(owner_id):
             with left_behind(path) as outcomes:
                 self._exchange.take_up(owner, outcomes)
 
@@ -152,12 +152,14 @@ class SqliteLedger(SqlLedger):
         """Whether the owner's claims hold: it runs, or somebody is at work on its journal, if only to take it up."""
         if self._is_alive(row):
             return True
-        files = () if self._path is None or row is None else journal_files(self._path, row.id)
+        if row is None or not (files := self._journals(row.id)):
+            return False
         if any(is_at_work(path) for _, path in files):
             return True
-        if row is not None and files:
-            raise _LeftBehind(row.id)
-        return False
+        raise _LeftBehind(row.id)
+
+    def _journals(self, owner_id: int | None = None) -> Sequence[tuple[int, Path]]:
+        return () if self._path is None else journal_files(self._path, owner_id)
 
 
 def _journal_mode(connection: sqlite3.Connection) -> str:
