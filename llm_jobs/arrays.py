@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from types import NoneType
 from typing import Any
 
@@ -25,15 +26,16 @@ _FIXED = {  # the type of the column: that of its values, and their code in the 
 def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """`values` as an array of type `kind`; None is null. Raises ArrowInvalid, ArrowTypeError or OverflowError."""
     held = set(map(type, values))
-    held.discard(NoneType)
-    if not held:
+    if held <= {NoneType}:
         return pa.nulls(len(values), kind)
+    validity = _validity(values) if NoneType in held else None
+    held.discard(NoneType)
     if held == {str} and kind == pa.string():
-        return _texts(values)
+        return _texts(values, validity)
     if held == {bool} and kind == pa.bool_():
-        return pa.Array.from_buffers(kind, len(values), [_validity(values), _bits(values)])
+        return pa.Array.from_buffers(kind, len(values), [validity, _bits(values)])
     if kind in _FIXED and held == {_FIXED[kind][0]}:
-        return _numbers(values, kind, _FIXED[kind][1])
+        return _numbers(values, kind, _FIXED[kind][1], validity)
     return pa.array(values, type=kind)
 
 
@@ -42,20 +44,24 @@ def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar:
     return array_of([value], kind)[0]
 
 
-def _texts(values: Sequence[Any]) -> pa.Array:
-    builder = pa.lib.StringBuilder()
-    builder.append_values(values)
-    return builder.finish()
+def _texts(values: Sequence[Any], validity: pa.Buffer | None) -> pa.Array:
+    """One text of them all, and where each begins: a third of the time that appending one after the other takes."""
+    texts = values if validity is None else [value or "" for value in values]
+    together = "".join(texts)
+    utf8 = together.encode()
+    is_ascii = len(utf8) == len(together)
+    sizes = map(len, texts if is_ascii else [text.encode() for text in texts])
+    offsets = array("i", accumulate(sizes, initial=0))
+    return pa.Array.from_buffers(pa.string(), len(texts), [validity, pa.py_buffer(offsets), pa.py_buffer(utf8)])
 
 
-def _numbers(values: Sequence[Any], kind: pa.DataType, code: str) -> pa.Array:
-    validity = _validity(values)
+def _numbers(values: Sequence[Any], kind: pa.DataType, code: str, validity: pa.Buffer | None) -> pa.Array:
     held = values if validity is None else [0 if value is None else value for value in values]
     return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(array(code, held))])
 
 
-def _validity(values: Sequence[Any]) -> pa.Buffer | None:
-    return _bits([value is not None for value in values]) if None in values else None
+def _validity(values: Sequence[Any]) -> pa.Buffer:
+    return _bits([value is not None for value in values])
 
 
 def _bits(flags: Sequence[Any]) -> pa.Buffer:

@@ -62,7 +62,9 @@ class Caller:
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
-        self._lanes.add(lane)
+        if not lane.known:
+            lane.known = True
+            self._lanes.add(lane)
         flight = self._flights.get(call.call_hash)
         if flight is not None:
             flight.askers.append((lane, done))
@@ -70,7 +72,7 @@ class Caller:
             return
         flight = Flight(call=call, lane=lane, askers=[(lane, done)])
         self._flights[call.call_hash] = flight
-        self._recorder.look_up(call.call_hash, lambda answer: self._looked_up(flight, answer))
+        self._recorder.look_up(call.call_hash, partial(self._looked_up, flight))
 
     def _overtake(self, flight: Flight, lane: Lane) -> None:
         """A hot job does not stand in a cold one's queue for a call that both ask for: it asks, and pays."""
@@ -299,7 +301,7 @@ class Caller:
         if not reused:
             self._tell.recorded(flight, facts, attempts, reply and reply.output)
         if reply is not None:
-            self._tell.reused(flight, facts, [lane for lane, _ in flight.askers[not reused :]])
+            self._tell.reused(flight, facts, paid=not reused)
         settled = Settled(
             call_hash=call_hash,
             facts=facts,

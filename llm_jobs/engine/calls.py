@@ -54,6 +54,7 @@ class Lane:
     opening: int = 0  # opened, and not at work yet
     starting: bool = False  # the next slot waits for its turn
     sent: int = 0
+    known: bool = False  # to the caller: something was asked in it
     closed: bool = False
     why_closed: str | None = None  # where the job stopped itself
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed

@@ -8,7 +8,7 @@ committed. One transaction is under way at a time, in an executor; all other sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -203,27 +203,24 @@ class Recorder:
         future = self._loop.run_in_executor(self._reader, self._find, [look for look, _ in batch])
         future.add_done_callback(lambda done: self._found(done, batch))
 
-    def _find(self, looks: Sequence[_Look]) -> Mapping[_Look, Answer]:
-        """The answers that exist; of calls without one, the answer that was cut off, or that is no success."""
+    def _find(self, looks: Sequence[_Look]) -> Sequence[Answer | None]:
+        """The answer to each call; where there is none, the answer that was cut off, or that is no success."""
         answers = self._ledger.look_up([call_hash for call_hash, _ in looks])
-        missing = [look for look in looks if look[0] not in answers]
-        cut_off = [call_hash for call_hash, back in missing if not back]
-        ended = [call_hash for call_hash, back in missing if back]
-        found = {(call_hash, back): answers[call_hash] for call_hash, back in looks if call_hash in answers}
-        if cut_off:
-            found |= {(call_hash, False): answer for call_hash, answer in self._ledger.truncated(cut_off).items()}
-        if ended:
-            found |= {(call_hash, True): answer for call_hash, answer in self._ledger.unsuccessful(ended).items()}
-        return found
+        cut_off = [call_hash for call_hash, back in looks if call_hash not in answers and not back]
+        ended = [call_hash for call_hash, back in looks if call_hash not in answers and back]
+        truncated = self._ledger.truncated(cut_off) if cut_off else {}
+        unsuccessful = self._ledger.unsuccessful(ended) if ended else {}
+        return [
+            answers.get(call_hash) or (unsuccessful if back else truncated).get(call_hash) for call_hash, back in looks
+        ]
 
-    def _found(self, done: asyncio.Future[Mapping[_Look, Answer]], batch: Sequence[tuple[_Look, Found]]) -> None:
+    def _found(self, done: asyncio.Future[Sequence[Answer | None]], batch: Sequence[tuple[_Look, Found]]) -> None:
         self._reading = False
         self._stand_by()
         if self._failed(done):
             return
-        answers = done.result()
-        for look, found in batch:
-            self.tell(found, answers.get(look))
+        for (_, found), answer in zip(batch, done.result(), strict=True):
+            self.tell(found, answer)
         self._looking = bool(self._look_ups)
         if self._looking:
             self._loop.call_soon(self._read)

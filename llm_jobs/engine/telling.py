@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from llm_jobs.engine.calls import Flight, Lane
 from llm_jobs.events import (
     BudgetReached,
@@ -106,8 +104,9 @@ class Teller:
             )
         )
 
-    def reused(self, flight: Flight, facts: Facts, lanes: Iterable[Lane]) -> None:
+    def reused(self, flight: Flight, facts: Facts, *, paid: bool) -> None:
+        """`paid`: the first of those who asked did not reuse it."""
         if self._reused:
             call = flight.call
-            for lane in lanes:
+            for lane, _ in flight.askers[paid:]:
                 self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))

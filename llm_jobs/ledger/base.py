@@ -127,14 +127,12 @@ class Outcome:
     answer: bytes | None  # the answer body, secrets removed; None where none was received
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Answer:
-    """A recorded answer with its bodies. `answer` is None after an erasure."""
+    """A recorded answer with its body. `answer` is None after an erasure."""
 
     call_hash: str
     intent_id: int
-    provider: str
-    model: str
     facts: Facts
     answer: bytes | None
     recorded_ns: int

@@ -61,7 +61,6 @@ _RELEASE = "DELETE FROM claims WHERE owner_id = %s AND call_hash = ANY(%s)"
 _SELECT_CLAIMS = "SELECT call_hash, owner_id, intent_id FROM claims WHERE call_hash = ANY(%s)"
 SELECT_ANSWERS = f"""
 SELECT {ANSWER_COLUMNS} FROM answers a
-JOIN intents i ON i.id = a.intent_id
 JOIN outcomes o ON o.intent_id = a.intent_id
 LEFT JOIN payloads p ON p.intent_id = a.intent_id
 WHERE a.call_hash = ANY(%s)

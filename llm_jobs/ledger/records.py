@@ -14,10 +14,8 @@ from llm_jobs.ledger.payloads import PayloadCodec
 FACT_COLUMNS = tuple(field.name for field in fields(Facts))
 _values = attrgetter(*FACT_COLUMNS)
 
-# An answer with its facts and body, from answers a, intents i, outcomes o and payloads p.
-ANSWER_COLUMNS = "a.call_hash, a.intent_id, i.provider, i.model, p.answer, o.recorded_ns, " + ", ".join(
-    f"o.{name}" for name in FACT_COLUMNS
-)
+# An answer with its facts and body, from answers a, outcomes o and payloads p.
+ANSWER_COLUMNS = "a.call_hash, a.intent_id, p.answer, o.recorded_ns, " + ", ".join(f"o.{name}" for name in FACT_COLUMNS)
 
 
 def fact_values(facts: Facts) -> tuple[Any, ...]:
@@ -71,12 +69,10 @@ def _facts(
 
 def answer_of(row: Sequence[Any], codec: PayloadCodec) -> Answer:
     """An answer from a row of `ANSWER_COLUMNS`."""
-    call_hash, intent_id, provider, model, body, recorded_ns, *facts = row
+    call_hash, intent_id, body, recorded_ns, *facts = row
     return Answer(
         call_hash=call_hash,
         intent_id=intent_id,
-        provider=provider,
-        model=model,
         facts=_facts(*facts),
         answer=codec.unpack_optional(body),
         recorded_ns=recorded_ns,

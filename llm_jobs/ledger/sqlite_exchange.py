@@ -38,7 +38,6 @@ RETRY_S = 0.0005
 SELECT_ANSWERS = f"""
 SELECT {ANSWER_COLUMNS} FROM json_each(?) w
 CROSS JOIN answers a ON a.call_hash = w.value
-CROSS JOIN intents i ON i.id = a.intent_id
 CROSS JOIN outcomes o ON o.intent_id = a.intent_id
 LEFT JOIN payloads p ON p.intent_id = a.intent_id
 """

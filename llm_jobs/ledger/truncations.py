@@ -14,7 +14,7 @@ from llm_jobs.ledger.records import ANSWER_COLUMNS, answer_of
 
 _COLUMNS = ANSWER_COLUMNS.replace("a.", "o.")
 _ENDED = f"{WITHOUT_ANSWER} AND o.status IN ({{statuses}}) AND o.final"
-_JOINED = "JOIN intents i ON i.id = o.intent_id LEFT JOIN payloads p ON p.intent_id = o.intent_id"
+_JOINED = "LEFT JOIN payloads p ON p.intent_id = o.intent_id"
 _SQLITE = f"""
 SELECT {_COLUMNS} FROM json_each(?) w
 CROSS JOIN outcomes o ON o.call_hash = w.value AND {_ENDED}

@@ -101,8 +101,6 @@ def _answer(call_hash: str, refusal: Refusal) -> Answer:
     return Answer(
         call_hash=call_hash,
         intent_id=refusal.intent_id,
-        provider="",
-        model=refusal.facts.model_answered or "",
         facts=refusal.facts,
         answer=refusal.answer,
         recorded_ns=refusal.recorded_ns,

@@ -1,7 +1,7 @@
 """Freezes a table when it is first read: one Parquet file per job that nobody changes, checked against its digest.
 
 `inputs/<job hash>/<epoch ns>.parquet`, written beside, synced, linked without replacing, read-only. The bytes are
-digested while they are read, in every pass; where they differ from what was submitted there is no file. Parquet inputs
+digested while they are read; where they differ from what was submitted there is no file. Parquet inputs
 are checked and stay where they are; inline rows are in the job itself.
 """
 
@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 from llm_jobs.documents.identity import rows_digest
 from llm_jobs.documents.job import Input
-from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.errors import ImmutableError, InputChanged, Problem
 from llm_jobs.files import Draft
 from llm_jobs.sources.digest import digest_file, open_bytes
@@ -26,7 +25,7 @@ from llm_jobs.sources.parquet_rows import open_parquet, shown_schema
 from llm_jobs.sources.problems import PART_LINES, Problems
 from llm_jobs.sources.reach import NOWHERE, Reach
 from llm_jobs.sources.reading import Reading, url_of, urls_of
-from llm_jobs.sources.shapes import Column, TableShape
+from llm_jobs.sources.shapes import Column
 from llm_jobs.sources.spool import Spool
 from llm_jobs.sources.types import ARROW_TYPES, DeclaredTypes
 
@@ -58,7 +57,7 @@ def freeze(
 ) -> FrozenInput:
     """Freeze an input that is not inline in `folder`, the job's own; the newest frozen one there is used as it is.
 
-    JSON is read twice: its types are those of the whole file. `is_tolerant`: rows that cannot be read are marked with
+    `is_tolerant`: rows that cannot be read are marked with
     the reason. Raises InputChanged when the bytes are not those that were submitted, DocumentError when they are no
     table, SetupError where a server cannot be used.
     """
@@ -143,18 +142,31 @@ def _write(source: Input, path: Path, reach: Reach, *, is_tolerant: bool) -> Non
         for file in source.files:
             _check(file.url, file.digest, digest_file(file.url))
         write_parquet_files(urls_of(source), path)
+    elif source.format in ("csv", "tsv"):
+        _write_text(source, path, Problems(url_of(source), is_tolerant=is_tolerant))
     else:
-        _write_files(source, path, Problems(url_of(source), is_tolerant=is_tolerant))
+        _write_json(source, path, Problems(url_of(source), is_tolerant=is_tolerant))
 
 
-def _write_files(source: Input, path: Path, problems: Problems) -> None:
-    columns = _columns(source, problems)
+def _write_text(source: Input, path: Path, problems: Problems) -> None:
+    """CSV: the columns are those of the header, and text unless another type is declared."""
+    kinds = {name: ARROW_TYPES[kind] for name, kind in source.types.items()}
+    columns = [Column(name=name, type=kinds.get(name, pa.string())) for name in _header(source, problems)]
     refuse_mark([column.name for column in columns], problems)
     shown = pa.schema([pa.field(column.name, column.type) for column in columns])
     with FrozenWriter(path, [*columns, MARK_COLUMN] if problems.is_tolerant else columns, shown) as writer:
         for reading in _readings(source, problems):
             for _ in writer.through(row for _, row in reading.rows()):
                 pass
+
+
+def _write_json(source: Input, path: Path, problems: Problems) -> None:
+    """JSON: the columns and their types are those of all rows."""
+    with Spool(path.parent, DeclaredTypes(source.types, problems), problems) as spool:
+        for part, reading in enumerate(_readings(source, problems)):
+            for line, row in reading.rows():
+                spool.keep(row, part * PART_LINES + line)
+        spool.write(path, {})
 
 
 def _readings(source: Input, problems: Problems) -> Iterator[Reading]:
@@ -187,19 +199,6 @@ def _write_api(source: Input, path: Path, reach: Reach, problems: Problems) -> N
         for row in api_rows(source, reach, problems):
             spool.add(row)
         spool.write(path, {})
-
-
-def _columns(source: Input, problems: Problems) -> list[Column]:
-    """The columns: of CSV from its headers, of JSON from a pass over all of it."""
-    if source.format in ("csv", "tsv"):
-        kinds = {name: ARROW_TYPES[kind] for name, kind in source.types.items()}
-        return [Column(name=name, type=kinds.get(name, pa.string())) for name in _header(source, problems)]
-    shape = TableShape()
-    for part, reading in enumerate(_readings(source, problems)):
-        for line, row in reading.rows():
-            if INPUT_ERROR not in row or not problems.is_tolerant:
-                shape.see(row, part * PART_LINES + line)
-    return shape.columns(problems, types=source.types)
 
 
 def _header(source: Input, problems: Problems) -> list[str]:

@@ -1,7 +1,8 @@
-"""Rows that can be read only once, kept in a nameless temporary file until the types of their columns are known.
+"""Rows kept in a nameless temporary file until the types of their columns are known.
 
-Types are those of every value and never of a sample, so a table from a server is written down as it comes and typed at
-its end. Memory: one row. The file has no name and goes with the process.
+Types are those of every value and never of a sample, so a table that does not state them is written down as it is read,
+and typed at its end: a server can be read only once, and to read JSON strictly again takes four times as long as to
+read back what is known to be sound. Memory: one row. The file has no name and goes with the process.
 """
 
 from __future__ import annotations
@@ -55,10 +56,13 @@ class Spool:
             self._types.apply(row, self.rows)
         if (reason := self._problems.taken()) is not None:
             row = {INPUT_ERROR: reason}
-        elif row is None:
-            return  # the table will be refused
-        else:
-            self._shape.see(row, self.rows)
+        if row is not None:  # otherwise the table will be refused
+            self.keep(row, self.rows)
+
+    def keep(self, row: Row, line: int) -> None:
+        """Take the next row as it was read at `line`: converted, or marked as one that cannot be used."""
+        if not (self._problems.is_tolerant and INPUT_ERROR in row):
+            self._shape.see(row, line)
         self._file.write(_line(row))
 
     def write(self, path: Path, shown: Mapping[str, pa.DataType]) -> None:
