@@ -72,7 +72,11 @@ def _canonical(value: object) -> str:
 
 
 def _canonical_members(members: Mapping[str, object]) -> str:
-    return "{" + ",".join([name + _canonical(members[key]) for key, name in _in_order(tuple(members))]) + "}"
+    written = []
+    for key, name in _in_order(tuple(members)):
+        value = members[key]
+        written.append(name + (encode_basestring(value) if type(value) is str else _canonical(value)))
+    return "{" + ",".join(written) + "}"
 
 
 @lru_cache(maxsize=KNOWN_SHAPES)

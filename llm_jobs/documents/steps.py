@@ -12,11 +12,12 @@ from typing import Literal
 from llm_jobs.documents.content import Content, content_json
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Endpoint, ModelChoice, ModelRef
+from llm_jobs.values import value
 
 Operation = Literal["chat", "responses", "embeddings"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@value
 class Message:
     role: str
     content: Content  # its texts are Jinja2 templates where the step is templated, else the texts themselves

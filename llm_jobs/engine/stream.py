@@ -123,7 +123,9 @@ class RowStream:
         self._wake.set()
 
     def _reads_on(self) -> bool:
-        return len(self._open) < OPEN_ROWS and self._undone < self._undone_limit and self._failure is None
+        is_room = len(self._open) < OPEN_ROWS and self._undone < self._undone_limit
+        # What has come to its end is handed on first: rows that all are answered already would pile up.
+        return is_room and self._fresh < ROWS_PER_WAKE and self._failure is None
 
     def _feed(self, turn: Sequence[Row]) -> bool:
         for row in turn:
