@@ -32,6 +32,7 @@ POLL_S = 0.1  # how soon calls that another process holds are asked about, and h
 POLL_LATER = 1.2
 LONGEST_POLL_S = 5.0
 POLL_BATCH = 256
+IN_VAIN = 1_000  # calls of a job in a row that had no answer: then they are claimed at once, which finds one too
 SHORT_BATCH = 16  # of a job's calls that wait for budget: the others would be told the same
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
@@ -72,7 +73,11 @@ class Caller:
             return
         flight = Flight(call=call, lane=lane, askers=[(lane, done)])
         self._flights[call.call_hash] = flight
-        self._recorder.look_up(call.call_hash, partial(self._looked_up, flight))
+        if lane.in_vain < IN_VAIN:
+            self._recorder.look_up(call.call_hash, partial(self._looked_up, flight))
+        else:
+            flight.unseen = True
+            self._await_claim(flight)
 
     def _overtake(self, flight: Flight, lane: Lane) -> None:
         """A hot job does not stand in a cold one's queue for a call that both ask for: it asks, and pays."""
@@ -172,10 +177,12 @@ class Caller:
         if answer is not None:
             self._reuse(flight, answer)
         else:
+            flight.lane.in_vain += 1
             self._await_claim(flight)
 
     def _reuse(self, flight: Flight, answer: Answer) -> None:
         call = flight.call
+        flight.lane.in_vain = 0
         if answer.answer is None:
             erased = replace(answer.facts, status="failed", error_class="Erased", error="the answer was erased")
             self._settle(flight, erased, None, reused=True, answered_ns=answer.recorded_ns)
@@ -221,7 +228,12 @@ class Caller:
             worst_cost_usd=worst.cost_usd,
             budgets=budgets,
         )
-        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange), awaited=lane.runs_low())
+        self._recorder.want(
+            want,
+            lambda exchange: self._decided(flight, lane, exchange),
+            unseen=flight.unseen,
+            awaited=lane.runs_low(),
+        )
 
     def _decided(self, flight: Flight, lane: Lane, exchange: Exchange) -> None:
         call_hash = flight.call.call_hash

@@ -35,7 +35,10 @@ class GrantsNothing:
         return None
 
     def exchange(self, owner_id: int, *, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
-        return Exchange(failed={want.call_hash: _UNASKED for want in wants})
+        found = self.look_up([want.call_hash for want in wants])
+        return Exchange(
+            answered=found, failed={want.call_hash: _UNASKED for want in wants if want.call_hash not in found}
+        )
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         return self._kept(self._ledger.look_up(call_hashes))

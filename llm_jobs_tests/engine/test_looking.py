@@ -1,0 +1,102 @@
+"""Looking up before claiming: a job whose calls are all new stops, and nothing that is recorded is bought again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from llm_jobs.engine import caller
+from llm_jobs.ledger.base import Answer, Ledger, OutcomeStatus
+from llm_jobs.operations.dry_ledger import WOULD_BE_ASKED, GrantsNothing
+from llm_jobs_tests.engine.bench import bench, memory_ledger
+from llm_jobs_tests.engine.scripted import ScriptedProvider
+from llm_jobs_tests.ledger.material import Asker, outcome
+from llm_jobs_tests.virtual_time import run_virtual
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller, "IN_VAIN", 3)
+
+
+class Watched:
+    """A ledger, and how many calls were looked up in it outside of exchanges."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+        self.looked_up = 0
+
+    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        self.looked_up += len(call_hashes)
+        found: Mapping[str, Answer] = self._ledger.look_up(call_hashes)
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+
+def ask(ledger: Any, provider: ScriptedProvider, *prompts: str) -> list[Any]:
+    """Rows one after the other, so that each knows what became of the one before."""
+
+    async def scenario() -> list[Any]:
+        async with bench(provider, ledger) as b:
+            lane = b.lane()
+            return [row for prompt in prompts for row in await b.complete([{"x": prompt}], lane=lane)]
+
+    return run_virtual(scenario())
+
+
+def answered(*prompts: str, status: str = "succeeded") -> Ledger:
+    ledger = memory_ledger()
+    ask(ledger, ScriptedProvider(status=lambda prompt: status), *prompts)
+    return ledger
+
+
+def test_calls_are_looked_up_until_that_was_in_vain_and_again_once_something_was_known() -> None:
+    ledger = Watched(answered("known"))
+    provider = ScriptedProvider()
+    ask(ledger, provider, "a", "b", "c", "d", "e")
+    assert ledger.looked_up == 3
+    completed = ask(ledger, provider, "f", "g", "h", "i", "known", "j", "k", "l", "m")
+    assert ledger.looked_up == 3 + 3 + 3
+    assert [row.settled[0].reused for row in completed] == [False] * 4 + [True] + [False] * 4
+    assert provider.sent == dict.fromkeys("abcdefghijklm", 1)
+
+
+def test_an_answer_that_was_cut_off_is_found_by_the_claim_and_not_asked_for_again() -> None:
+    provider = ScriptedProvider()
+    row = ask(answered("cut", status="truncated"), provider, "a", "b", "c", "cut")[3]
+    assert (row.status, row.values["answer"], row.settled[0].reused) == ("truncated", "answer to cut", True)
+    assert "cut" not in provider.sent
+
+
+def test_a_whole_answer_that_was_recorded_after_one_that_was_cut_off_is_the_one_that_the_claim_finds() -> None:
+    ledger = memory_ledger()
+    asker = Asker(ledger)
+
+    async def call_hash() -> str:
+        async with bench(ScriptedProvider(), ledger) as b:
+            return b.step().call({"x": "both"}, 0).call_hash
+
+    both = run_virtual(call_hash())
+    recorded: Mapping[OutcomeStatus, bytes] = {"truncated": b"wh", "succeeded": b"whole"}
+    for status, text in recorded.items():
+        said = b'{"text": "%s", "status": "%s"}' % (text, status.encode())
+        ended = replace(outcome(both, asker.claim(both), status), answer=said)
+        ledger.exchange(asker.owner_id, outcomes=[ended], wants=())
+    provider = ScriptedProvider()
+    row = ask(ledger, provider, "a", "b", "c", "both")[3]
+    assert (row.status, row.values["answer"]) == ("succeeded", "whole")
+    assert "both" not in provider.sent
+
+
+def test_a_dry_run_tells_of_a_call_that_was_not_looked_up_what_is_recorded() -> None:
+    ledger = GrantsNothing(answered("known"))
+    provider = ScriptedProvider()
+    completed = ask(ledger, provider, "a", "b", "c", "known", "d")
+    told = [row.settled[0].facts.error_class for row in completed]
+    assert told == [WOULD_BE_ASKED] * 3 + [None, WOULD_BE_ASKED]
+    assert not provider.sent
