@@ -107,18 +107,10 @@ class ModelGate:
     def cost(self, lane: Lane, calls: Sequence[Call]) -> Cost:
         """What is reserved of the quota for one request that carries `calls`."""
         limits = self._limits()
-        if (
-            limits.tokens_per_minute is None
-            and limits.input_tokens_per_minute is None
-            and limits.output_tokens_per_minute is None
-        ):
+        if not limits.counts_tokens:
             return NOTHING
-        prompt = completion = 0
-        for call in calls:
-            cost = (self._reserves_worst and self._bound(call)) or self._expected(lane, call, limits)
-            prompt += cost.input_tokens
-            completion += cost.output_tokens
-        return Cost(prompt, completion)
+        costs = [(self._reserves_worst and self._bound(call)) or self._expected(lane, call, limits) for call in calls]
+        return costs[0] if len(costs) == 1 else _sum(costs)
 
     def entered(self, lane: Lane, now_s: float) -> None:
         """A request of `lane` is sent."""
@@ -168,17 +160,16 @@ class ModelGate:
         permit.release()
 
     def _used(self, lane: Lane, calls: Sequence[Call], replies: Sequence[Reply | None]) -> Cost | None:
-        prompt, completion = 0, 0
+        used = []
         for call, reply in zip(calls, replies, strict=True):
             if reply is None or reply.usage.prompt_tokens is None:
                 return None
             usage = reply.usage
-            prompt += usage.prompt_tokens or 0
-            completion += usage.completion_tokens or 0
+            used.append(Cost(usage.prompt_tokens or 0, usage.completion_tokens or 0))
             self._learned_of(lane, call).learn(
                 call.request.size(), input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens
             )
-        return Cost(prompt, completion)
+        return used[0] if len(used) == 1 else _sum(used)
 
     def _bound(self, call: Call) -> Cost | None:
         worst = self.worst(call.request)
@@ -219,6 +210,10 @@ class ModelGate:
         if adaptive.limit != self._at_once:
             self._at_once = adaptive.limit
             self._emit(ConcurrencyChanged(self._model, adaptive.limit, adaptive.state().phase))
+
+
+def _sum(costs: Sequence[Cost]) -> Cost:
+    return Cost(sum(cost.input_tokens for cost in costs), sum(cost.output_tokens for cost in costs))
 
 
 def _refused(error: CallError) -> Cost | None:

@@ -38,6 +38,7 @@ class Limits:
     burst_s: float = 6.0
     windowed: bool = field(init=False, compare=False, repr=False)
     unbounded: bool = field(init=False, compare=False, repr=False)
+    counts_tokens: bool = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         windows = {
@@ -55,6 +56,8 @@ class Limits:
         windowed = any(value is not None for value in windows.values())
         object.__setattr__(self, "windowed", windowed)
         object.__setattr__(self, "unbounded", not windowed and self.concurrency is None)
+        tokens = (self.tokens_per_minute, self.input_tokens_per_minute, self.output_tokens_per_minute)
+        object.__setattr__(self, "counts_tokens", any(value is not None for value in tokens))
 
 
 NO_LIMITS = Limits()

@@ -25,14 +25,6 @@ class Block:
     input_tokens: int
     output_tokens: int
 
-    def covers(self, cost: Cost, now_s: float) -> bool:
-        return (
-            now_s < self.until_s
-            and self.requests > 0
-            and self.input_tokens >= cost.input_tokens
-            and self.output_tokens >= cost.output_tokens
-        )
-
 
 class Leases:
     """Blocks, oldest first, corrections that are not told yet, and what was drawn since the last exchange."""
@@ -76,11 +68,17 @@ class Leases:
 
     def draw(self, cost: Cost, now_s: float) -> Block | None:
         """Take one call from the oldest block that has room for it; None where none has."""
+        input_tokens, output_tokens = cost.input_tokens, cost.output_tokens
         for block in self._blocks:
-            if block.covers(cost, now_s):
+            if (
+                now_s < block.until_s
+                and block.requests > 0
+                and block.input_tokens >= input_tokens
+                and block.output_tokens >= output_tokens
+            ):
                 block.requests -= 1
-                block.input_tokens -= cost.input_tokens
-                block.output_tokens -= cost.output_tokens
+                block.input_tokens -= input_tokens
+                block.output_tokens -= output_tokens
                 return block
         return None
 
@@ -111,7 +109,9 @@ class Leases:
                 self.correct(block.slot, -block.requests, -block.input_tokens, -block.output_tokens)
 
     def correct(self, slot: int, requests: int, input_tokens: int, output_tokens: int) -> None:
-        entry = self._corrections.setdefault(slot, [0, 0, 0])
+        entry = self._corrections.get(slot)
+        if entry is None:
+            entry = self._corrections[slot] = [0, 0, 0]
         entry[0] += requests
         entry[1] += input_tokens
         entry[2] += output_tokens

@@ -68,9 +68,11 @@ class Permit:
     def settle(self, used: Cost | None) -> None:
         """Count what was used in the place of the estimate; None: the estimate stays."""
         slot, self._slot = self._slot, None
-        if slot is not None and used is not None and used != self.cost:
-            difference = used.input_tokens - self.cost.input_tokens, used.output_tokens - self.cost.output_tokens
-            self._limiter._correct(slot, 0, *difference)
+        if slot is not None and used is not None:
+            input_tokens = used.input_tokens - self.cost.input_tokens
+            output_tokens = used.output_tokens - self.cost.output_tokens
+            if input_tokens or output_tokens:
+                self._limiter._correct(slot, 0, input_tokens, output_tokens)
 
     def release(self) -> None:
         """The call is over: its place among the calls at once is free. Repeating does nothing."""
@@ -230,8 +232,10 @@ class Limiter:
                 self._wake(self._loop.time())
 
     def _correct(self, slot: int, requests: int, input_tokens: int, output_tokens: int) -> None:
+        was_owing = self._leases.owes
         self._leases.correct(slot, requests, input_tokens, output_tokens)
-        self._wake(self._loop.time() + SETTLE_WITHIN_S)
+        if not was_owing:
+            self._wake(self._loop.time() + SETTLE_WITHIN_S)
 
     def _wake(self, when_s: float) -> None:
         """Have the next exchange at `when_s`, or as soon after it as may be."""
