@@ -43,11 +43,13 @@ _FACT_TYPES = ", ".join(
 # in sorted, so that two processes with the same late ones do not lock each other out.
 _RECORD = f"""
 WITH given AS (
-    SELECT * FROM json_to_recordset(%s::json) AS g (intent_id bigint, final bool, {_FACT_TYPES})
+    SELECT * FROM ROWS FROM (
+        json_to_recordset(%s::json) AS (intent_id bigint, final bool, {_FACT_TYPES})
+    ) WITH ORDINALITY
 ), first AS (
     INSERT INTO answers (call_hash, intent_id)
     SELECT i.call_hash, i.id FROM given JOIN intents i ON i.id = given.intent_id
-    WHERE given.status = 'succeeded' ORDER BY i.call_hash, i.id
+    WHERE given.status = 'succeeded' ORDER BY i.call_hash, given.ordinality
     ON CONFLICT DO NOTHING RETURNING intent_id
 ), bodies AS (
     INSERT INTO payloads (intent_id, request, answer) SELECT * FROM unnest(%s::bigint[], %b::bytea[], %b::bytea[])

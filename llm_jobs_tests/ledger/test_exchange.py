@@ -193,6 +193,19 @@ def test_a_late_answer_is_kept_and_listed_and_changes_no_answer(ledger: Ledger, 
     assert (ledger.late(JOB), ledger.late("f" * 32)) == (1, 0)
 
 
+def test_of_two_answers_in_one_exchange_the_first_that_is_told_is_the_answer_and_the_other_is_late(
+    ledger: Ledger,
+) -> None:
+    asker = Asker(ledger)
+    older = asker.claim("a")
+    newer = asker.retry("a").granted["a"]
+
+    ledger.exchange(asker.owner_id, outcomes=[outcome("a", newer), outcome("a", older)], wants=[])
+
+    assert ledger.look_up(["a"])["a"].intent_id == newer
+    assert ledger.audit().late == 1
+
+
 def test_a_late_outcome_does_not_give_back_the_claim_of_who_took_over(ledger: Ledger, clock: SetClock) -> None:
     far, near, third = Asker(ledger, ELSEWHERE), Asker(ledger), Asker(ledger)
     lost = far.claim("a")
