@@ -47,10 +47,11 @@ def scalar_of(value: Any, kind: pa.DataType) -> pa.Scalar:
 def _texts(values: Sequence[Any], validity: pa.Buffer | None) -> pa.Array:
     """One text of them all, and where each begins: a third of the time that appending one after the other takes."""
     texts = values if validity is None else [value or "" for value in values]
-    together = "".join(texts)
-    utf8 = together.encode()
-    is_ascii = len(utf8) == len(together)
-    sizes = map(len, texts if is_ascii else [text.encode() for text in texts])
+    if all(map(str.isascii, texts)):
+        sizes, utf8 = map(len, texts), "".join(texts).encode()
+    else:  # joined as bytes: one emoji would make four bytes of every character
+        encoded = [text.encode() for text in texts]
+        sizes, utf8 = map(len, encoded), b"".join(encoded)
     offsets = array("i", accumulate(sizes, initial=0))
     return pa.Array.from_buffers(pa.string(), len(texts), [validity, pa.py_buffer(offsets), pa.py_buffer(utf8)])
 

@@ -76,7 +76,6 @@ class Caller:
         if lane.in_vain < IN_VAIN:
             self._recorder.look_up(call.call_hash, partial(self._looked_up, flight))
         else:
-            flight.unseen = True
             self._await_claim(flight)
 
     def _overtake(self, flight: Flight, lane: Lane) -> None:
@@ -228,12 +227,7 @@ class Caller:
             worst_cost_usd=worst.cost_usd,
             budgets=budgets,
         )
-        self._recorder.want(
-            want,
-            lambda exchange: self._decided(flight, lane, exchange),
-            unseen=flight.unseen,
-            awaited=lane.runs_low(),
-        )
+        self._recorder.want(want, lambda exchange: self._decided(flight, lane, exchange), awaited=lane.runs_low())
 
     def _decided(self, flight: Flight, lane: Lane, exchange: Exchange) -> None:
         call_hash = flight.call.call_hash

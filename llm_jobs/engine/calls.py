@@ -55,7 +55,7 @@ class Lane:
     starting: bool = False  # the next slot waits for its turn
     sent: int = 0
     known: bool = False  # to the caller: something was asked in it
-    in_vain: int = 0  # calls in a row that were looked up, and nothing was found
+    in_vain: int = 0  # calls that were looked up since the last one that had an answer
     closed: bool = False
     why_closed: str | None = None  # where the job stopped itself
     stop: asyncio.Event = field(default_factory=asyncio.Event)  # set when the lane is closed
@@ -134,7 +134,6 @@ class Flight:
     rate_limits: int = 0
     intent_id: int = 0
     behind: int | None = None
-    unseen: bool = False  # it was not looked up
 
     @property
     def attempt(self) -> int:

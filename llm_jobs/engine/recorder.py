@@ -8,7 +8,7 @@ committed. One transaction is under way at a time, in an executor; all other sta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
@@ -45,7 +45,6 @@ class Recorder:
         self._outcomes: list[tuple[Outcome, Recorded]] = []
         self._unkept: list[Outcome] = []  # of those, what is not in the journal yet
         self._wants: list[tuple[Want, Decided]] = []
-        self._unseen: set[str] = set()  # calls among them that were not looked up
         self._look_ups: list[tuple[_Look, Found]] = []
         self._committing = False
         self._scheduled: asyncio.TimerHandle | None = None  # the next commit
@@ -88,14 +87,12 @@ class Recorder:
             self.tell(self._journal.keep, outcomes)
             self.at_risk -= len(outcomes)
 
-    def want(self, want: Want, decided: Decided, *, unseen: bool = False, awaited: bool = True) -> None:
+    def want(self, want: Want, decided: Decided, *, awaited: bool = True) -> None:
         """Ask for the claim and the intent of a call; `decided` receives the exchange that holds the decision.
-        `unseen`: it was not looked up, so an answer that was cut off is to be found now."""
+        Unless it is a retry, an answer that was cut off is an answer to it."""
         if not self._closing:
             self._awaited |= awaited
             self._wants.append((want, decided))
-            if unseen:
-                self._unseen.add(want.call_hash)
             self._schedule()
 
     def look_up(self, call_hash: str, found: Found) -> None:
@@ -162,7 +159,6 @@ class Recorder:
             return
         outcomes, self._outcomes = self._outcomes, []
         wants, self._wants = self._wants, []
-        unseen, self._unseen = self._unseen, set()
         self._committing = True
         self._awaited = False
         self._idle.clear()
@@ -170,20 +166,24 @@ class Recorder:
         if self._journal is not None:
             self._journal.begin_commit()
         future = self._loop.run_in_executor(
-            self._writer, self._exchange, [outcome for outcome, _ in outcomes], [want for want, _ in wants], unseen
+            self._writer, self._exchange, [outcome for outcome, _ in outcomes], [want for want, _ in wants]
         )
         future.add_done_callback(lambda done: self._exchanged(done, outcomes, wants))
 
-    def _exchange(self, outcomes: Sequence[Outcome], wants: Sequence[Want], unseen: Set[str]) -> Exchange:
-        found = self._cut_off(unseen) if unseen else {}
+    def _exchange(self, outcomes: Sequence[Outcome], wants: Sequence[Want]) -> Exchange:
+        try:
+            found = self._cut_off([want.call_hash for want in wants if not want.held])
+        except Exception:
+            self._ledger.exchange(self._owner_id, outcomes=outcomes, wants=())  # they are paid
+            raise
         if found:
-            wants = [want for want in wants if want.call_hash not in found]
+            wants = [want for want in wants if want.held or want.call_hash not in found]
         exchange = self._ledger.exchange(self._owner_id, outcomes=outcomes, wants=wants)
         return replace(exchange, answered={**exchange.answered, **found}) if found else exchange
 
-    def _cut_off(self, call_hashes: Set[str]) -> Mapping[str, Answer]:
+    def _cut_off(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         """What an exchange does not find: the answers that were cut off, or the whole ones that were recorded since."""
-        cut_off = self._ledger.truncated(list(call_hashes))
+        cut_off = self._ledger.truncated(call_hashes) if call_hashes else {}
         return {**cut_off, **self._ledger.look_up(list(cut_off))} if cut_off else {}
 
     def _exchanged(

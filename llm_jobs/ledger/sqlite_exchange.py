@@ -1,8 +1,8 @@
 """One batch of the ledger on SQLite: a transaction that holds the file's only write lock from its first statement on.
 
 So what it reads stays true until it has written. At 2,000 calls per second this is the hot path: it speaks to the
-driver without SQLAlchemy, a prepared `executemany` costs a microsecond or two per row, and what can be done before
-the lock is taken is done before.
+driver without SQLAlchemy, several rows are written by one statement, and what can be done before the lock is taken is
+done before.
 """
 
 from __future__ import annotations

@@ -29,12 +29,12 @@ def whole_object(raw: bytes) -> dict[str, Any]:
 def member(answer: Mapping[str, Any], *path: str | int) -> Any:
     """The part of an answer at `path`. Raises TransientError where there is none: the answer is not whole."""
     value: Any = answer
-    for part in path:
-        try:
+    try:
+        for part in path:
             value = value[part]
-        except (KeyError, IndexError, TypeError):
-            where = ".".join(map(str, path))
-            raise TransientError(f"the answer is not whole: it has no {where}") from None
+    except (KeyError, IndexError, TypeError):
+        where = ".".join(map(str, path))
+        raise TransientError(f"the answer is not whole: it has no {where}") from None
     return value
 
 
@@ -60,8 +60,13 @@ def count(holder: object, *path: str) -> int | None:
         if not isinstance(holder, dict):
             return None
         holder = holder.get(part)
+    return number(holder)
+
+
+def number(value: object) -> int | None:
+    """`value` as a number of tokens, None where it cannot be one."""
     # JSON's integers are exactly `int`; a boolean is not.
-    return holder if type(holder) is int and 0 <= holder <= LARGEST_EXACT_INTEGER else None
+    return value if type(value) is int and 0 <= value <= LARGEST_EXACT_INTEGER else None
 
 
 def text_or_none(value: object) -> str | None:

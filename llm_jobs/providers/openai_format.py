@@ -18,6 +18,7 @@ from llm_jobs.providers.answers import (
     compact,
     count,
     member,
+    number,
     object_at,
     objects_at,
     status_by,
@@ -142,11 +143,13 @@ _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Reply]] = {
 
 
 def openai_usage(usage: object) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
     return Usage(
-        prompt_tokens=count(usage, "prompt_tokens"),
-        completion_tokens=count(usage, "completion_tokens"),
-        cached_tokens=count(usage, "prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=count(usage, "completion_tokens_details", "reasoning_tokens"),
+        prompt_tokens=number(usage.get("prompt_tokens")),
+        completion_tokens=number(usage.get("completion_tokens")),
+        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
 
 

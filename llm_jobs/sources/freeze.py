@@ -57,9 +57,8 @@ def freeze(
 ) -> FrozenInput:
     """Freeze an input that is not inline in `folder`, the job's own; the newest frozen one there is used as it is.
 
-    `is_tolerant`: rows that cannot be read are marked with
-    the reason. Raises InputChanged when the bytes are not those that were submitted, DocumentError when they are no
-    table, SetupError where a server cannot be used.
+    `is_tolerant`: rows that cannot be read are marked with the reason. Raises InputChanged when the bytes are not those
+    that were submitted, DocumentError when they are no table, SetupError where a server cannot be used.
     """
     if source.format == "parquet" and not source.files:
         return _checked_parquet(source)

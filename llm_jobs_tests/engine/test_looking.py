@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from llm_jobs.engine import caller
+from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Answer, Ledger, OutcomeStatus
 from llm_jobs.operations.dry_ledger import WOULD_BE_ASKED, GrantsNothing
 from llm_jobs_tests.engine.bench import bench, memory_ledger
@@ -33,6 +35,22 @@ class Watched:
         self.looked_up += len(call_hashes)
         found: Mapping[str, Answer] = self._ledger.look_up(call_hashes)
         return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+
+class Unreadable:
+    """A ledger that cannot be read for answers that were cut off, once it `fails`."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+        self.fails = False
+
+    def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        if self.fails:
+            raise SetupError("the ledger cannot be read")
+        return {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
@@ -91,6 +109,39 @@ def test_a_whole_answer_that_was_recorded_after_one_that_was_cut_off_is_the_one_
     row = ask(ledger, provider, "a", "b", "c", "both")[3]
     assert (row.status, row.values["answer"]) == ("succeeded", "whole")
     assert "both" not in provider.sent
+
+
+def test_an_answer_that_another_process_had_cut_off_while_its_call_waited_is_not_asked_for_again() -> None:
+    ledger = memory_ledger()
+    other = ScriptedProvider(latency_s=1, status=lambda prompt: "truncated")
+    provider = ScriptedProvider(latency_s=5)
+
+    async def scenario() -> None:
+        async with bench(other, ledger) as before, bench(provider, ledger) as b:
+            rows = [{"x": prompt} for prompt in ("a", "b", "c", "d", "cut")]
+            _, completed = await asyncio.gather(
+                before.complete([{"x": "cut"}]), b.complete(rows, lane=b.lane(concurrency=1))
+            )
+            assert (completed[4].status, completed[4].values["answer"]) == ("truncated", "answer to cut")
+
+    run_virtual(scenario())
+    assert (other.sent["cut"], provider.sent["cut"]) == (1, 0)
+
+
+def test_an_answer_is_kept_although_the_ledger_cannot_be_read_for_those_that_were_cut_off() -> None:
+    ledger = Unreadable(memory_ledger())
+    provider = ScriptedProvider(latency_s=1)
+
+    async def scenario() -> None:
+        async with bench(provider, ledger) as b:
+            asking = asyncio.ensure_future(b.complete([{"x": str(n)} for n in range(9)], lane=b.lane(concurrency=1)))
+            await asyncio.sleep(0.9)
+            ledger.fails = True
+            with pytest.raises(SetupError, match="cannot be read"):
+                await asking
+
+    run_virtual(scenario())
+    assert ledger.audit().answers == 1
 
 
 def test_a_dry_run_tells_of_a_call_that_was_not_looked_up_what_is_recorded() -> None:
