@@ -32,8 +32,11 @@ from llm_jobs.ledger.settling import Claim, Failure, Settlement, settle
 from llm_jobs.ledger.sqlite_budgets import SqliteBudgets, as_json
 
 BUSY_TIMEOUT_S = 30.0
-# SQLite's own wait grows to 100 ms between tries; two processes that commit often would starve each other.
+# SQLite's own wait grows to 100 ms between tries; two processes that commit often would starve each other. Where many
+# wait each tries more and more seldom, or their tries would take the cores from who holds the lock.
 RETRY_S = 0.0005
+RETRY_LATER = 1.1
+LONGEST_RETRY_S = 0.01
 
 SELECT_ANSWERS = f"""
 SELECT {ANSWER_COLUMNS} FROM json_each(?) w
@@ -190,15 +193,17 @@ class SqliteExchange:
         return done
 
     def _begin(self) -> None:
-        for _ in range(int(BUSY_TIMEOUT_S / RETRY_S)):
+        last_s = time.monotonic() + BUSY_TIMEOUT_S
+        wait_s = RETRY_S
+        while True:
             try:
                 self._hot.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last_s:
                     raise
-            time.sleep(RETRY_S)
-        self._hot.execute("BEGIN IMMEDIATE")
+            time.sleep(wait_s)
+            wait_s = min(wait_s * RETRY_LATER, LONGEST_RETRY_S)
 
     def _find_late(self, batch: _Batch) -> None:
         """Mark the successes whose calls are answered already."""
