@@ -63,9 +63,7 @@ class Caller:
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
-        if not lane.known:
-            lane.known = True
-            self._lanes.add(lane)
+        self._lanes.add(lane)
         flight = self._flights.get(call.call_hash)
         if flight is not None:
             flight.askers.append((lane, done))

@@ -54,7 +54,6 @@ class Lane:
     opening: int = 0  # opened, and not at work yet
     starting: bool = False  # the next slot waits for its turn
     sent: int = 0
-    known: bool = False  # to the caller: something was asked in it
     in_vain: int = 0  # calls that were looked up since the last one that had an answer
     closed: bool = False
     why_closed: str | None = None  # where the job stopped itself

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -26,7 +25,7 @@ from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import OwnerRow, answer_of
 from llm_jobs.ledger.sql import SqlLedger
 from llm_jobs.ledger.sqlite_budgets import as_json
-from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, RETRY_S, SELECT_ANSWERS, SqliteExchange
+from llm_jobs.ledger.sqlite_exchange import BUSY_TIMEOUT_S, SELECT_ANSWERS, SqliteExchange, when_free
 
 _memory_names = itertools.count(1)
 _KEPT = 4  # connections that wait for the next transaction
@@ -165,14 +164,7 @@ class SqliteLedger(SqlLedger):
 def _journal_mode(connection: sqlite3.Connection) -> str:
     """The mode, with the log asked for. Where several processes ask it of a new file at once, SQLite refuses all but
     one without waiting: two that waited for each other would wait for ever."""
-    last_s = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last_s:
-                raise
-        time.sleep(RETRY_S)
+    return str(when_free(connection, "PRAGMA journal_mode = WAL").fetchone()[0])
 
 
 def _connect(name: str, *, durable: bool) -> sqlite3.Connection:

@@ -66,6 +66,20 @@ WHERE NOT EXISTS (SELECT 1 FROM outcomes o WHERE o.intent_id = i.id)
 _RELEASE = "DELETE FROM claims WHERE owner_id = ? AND call_hash IN (SELECT value FROM json_each(?))"
 
 
+def when_free(connection: sqlite3.Connection, statement: str) -> sqlite3.Cursor:
+    """Execute `statement` once nobody else holds the lock that it needs, for which SQLite itself does not wait."""
+    last_s = time.monotonic() + BUSY_TIMEOUT_S
+    wait_s = RETRY_S
+    while True:
+        try:
+            return connection.execute(statement)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last_s:
+                raise
+        time.sleep(wait_s)
+        wait_s = min(wait_s * RETRY_LATER, LONGEST_RETRY_S)
+
+
 class _Insert:
     """An INSERT of rows, in few statements: the driver gives up the interpreter's lock for each, amid a job the loop
     takes it meanwhile, and that it goes back and forth costs both some 5 µs."""
@@ -178,7 +192,7 @@ class SqliteExchange:
         return self._is_alive(None if row is None else OwnerRow(*row))
 
     def _transact(self, batch: _Batch, *, careful: bool) -> Exchange:
-        self._begin()
+        when_free(self._hot, "BEGIN IMMEDIATE")
         try:
             if careful:
                 self._find_late(batch)
@@ -191,19 +205,6 @@ class SqliteExchange:
                 self._hot.execute("ROLLBACK")
             raise
         return done
-
-    def _begin(self) -> None:
-        last_s = time.monotonic() + BUSY_TIMEOUT_S
-        wait_s = RETRY_S
-        while True:
-            try:
-                self._hot.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > last_s:
-                    raise
-            time.sleep(wait_s)
-            wait_s = min(wait_s * RETRY_LATER, LONGEST_RETRY_S)
 
     def _find_late(self, batch: _Batch) -> None:
         """Mark the successes whose calls are answered already."""

@@ -143,22 +143,22 @@ _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Reply]] = {
 
 
 def openai_usage(usage: object) -> Usage:
-    if not isinstance(usage, dict):
-        return Usage()
-    return Usage(
-        prompt_tokens=number(usage.get("prompt_tokens")),
-        completion_tokens=number(usage.get("completion_tokens")),
-        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
-    )
+    return _usage(usage, "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
 
 
 def _responses_usage(usage: object) -> Usage:
+    return _usage(usage, "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+
+
+def _usage(usage: object, prompt: str, completion: str, of_prompt: str, of_completion: str) -> Usage:
+    """The tokens in `usage`, by the names that its members have there."""
+    if not isinstance(usage, dict):
+        return Usage()
     return Usage(
-        prompt_tokens=count(usage, "input_tokens"),
-        completion_tokens=count(usage, "output_tokens"),
-        cached_tokens=count(usage, "input_tokens_details", "cached_tokens"),
-        reasoning_tokens=count(usage, "output_tokens_details", "reasoning_tokens"),
+        prompt_tokens=number(usage.get(prompt)),
+        completion_tokens=number(usage.get(completion)),
+        cached_tokens=count(usage.get(of_prompt), "cached_tokens"),
+        reasoning_tokens=count(usage.get(of_completion), "reasoning_tokens"),
     )
 
 

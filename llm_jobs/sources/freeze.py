@@ -1,8 +1,8 @@
 """Freezes a table when it is first read: one Parquet file per job that nobody changes, checked against its digest.
 
 `inputs/<job hash>/<epoch ns>.parquet`, written beside, synced, linked without replacing, read-only. The bytes are
-digested while they are read; where they differ from what was submitted there is no file. Parquet inputs
-are checked and stay where they are; inline rows are in the job itself.
+digested while they are read; where they differ from what was submitted there is no file. Parquet inputs are checked
+and stay where they are; inline rows are in the job itself.
 """
 
 from __future__ import annotations
