@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
+from llm_jobs.engine.nearness import Nearness
 from llm_jobs.ledger.base import Answer, Exchange, Ledger, Outcome, Want
 
 # A transaction costs some 250 µs whatever it holds: at 2,000 calls/s one carries 40 calls of each kind.
@@ -46,6 +47,7 @@ class Recorder:
         self._unkept: list[Outcome] = []  # of those, what is not in the journal yet
         self._wants: list[tuple[Want, Decided]] = []
         self._look_ups: list[tuple[_Look, Found]] = []
+        self._nearness = Nearness(is_local=ledger.is_local)
         self._committing = False
         self._scheduled: asyncio.TimerHandle | None = None  # the next commit
         self._hurried = False  # that commit is after the short window
@@ -212,11 +214,27 @@ class Recorder:
     def _read(self) -> None:
         if self._closing:
             return
+        at_once = self._nearness.at_once(self._loop.time())
+        batch, self._look_ups = self._look_ups[: at_once or LOOK_UP_BATCH], self._look_ups[at_once or LOOK_UP_BATCH :]
+        looks = [look for look, _ in batch]
+        if at_once:
+            self._read_here(looks, batch)
+            return
         self._reading = True
         self._idle.clear()
-        batch, self._look_ups = self._look_ups[:LOOK_UP_BATCH], self._look_ups[LOOK_UP_BATCH:]
-        future = self._loop.run_in_executor(self._reader, self._find, [look for look, _ in batch])
+        future = self._loop.run_in_executor(self._reader, self._find, looks)
         future.add_done_callback(lambda done: self._found(done, batch))
+
+    def _read_here(self, looks: Sequence[_Look], batch: Sequence[tuple[_Look, Found]]) -> None:
+        begun_s = self._loop.time()
+        try:
+            answers = self._find(looks)
+        except Exception as error:  # noqa: BLE001 - told to everybody, as that of the thread
+            self._fail(error)
+            return
+        now_s = self._loop.time()
+        self._nearness.took(now_s - begun_s, now_s)
+        self._tell_found(answers, batch)
 
     def _find(self, looks: Sequence[_Look]) -> Sequence[Answer | None]:
         """The answer to each call; where there is none, the answer that was cut off, or that is no success."""
@@ -232,9 +250,11 @@ class Recorder:
     def _found(self, done: asyncio.Future[Sequence[Answer | None]], batch: Sequence[tuple[_Look, Found]]) -> None:
         self._reading = False
         self._stand_by()
-        if self._failed(done):
-            return
-        for (_, found), answer in zip(batch, done.result(), strict=True):
+        if not self._failed(done):
+            self._tell_found(done.result(), batch)
+
+    def _tell_found(self, answers: Sequence[Answer | None], batch: Sequence[tuple[_Look, Found]]) -> None:
+        for (_, found), answer in zip(batch, answers, strict=True):
             self.tell(found, answer)
         self._looking = bool(self._look_ups)
         if self._looking:
@@ -262,9 +282,12 @@ class Recorder:
     def _failed(self, done: asyncio.Future[Any]) -> bool:
         error = done.exception() if not done.cancelled() else asyncio.CancelledError()
         if error is not None:
-            self._unusable = True
-            self.give_up(error)
+            self._fail(error)
         return error is not None
+
+    def _fail(self, error: BaseException) -> None:
+        self._unusable = True
+        self.give_up(error)
 
     async def _beat(self) -> None:
         while True:

@@ -178,7 +178,7 @@ class RowStream:
             look_back(call, self._look_up, lambda call, _: self._ask_call(row, index, call))
 
     def _ask_call(self, row: OpenRow, index: int, call: Call) -> None:
-        self._caller.ask(call, self._lane, lambda settled: self._answered(row, index, settled))
+        self._caller.ask(call, self._lane, partial(self._answered, row, index))
 
     def _refuse(self, row: OpenRow, index: int, error: RowError) -> None:
         if self._stops_at_bad_rows and self._failure is None:
@@ -222,7 +222,7 @@ class RowStream:
             self._send(row, index, step, asked)
 
     def _send(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked) -> None:
-        self._caller.ask(asked.call, self._lane, lambda settled: self._followed(row, index, step, asked, settled))
+        self._caller.ask(asked.call, self._lane, partial(self._followed, row, index, step, asked))
 
     def _followed(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, settled: Settled) -> None:
         if settled.reply is None and settled.facts.status in SAID and self._look_up is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llm_jobs.ledger.base import Facts, LedgerAudit, Spend
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import own_codec
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import FACT_COLUMNS, facts_of
 
@@ -89,7 +89,7 @@ def select_unrecorded(plain: Plain, *, job_hash: str | None, after_id: int) -> S
 
 def select_attempts(plain: Plain, call_hash: str) -> list[tuple[int, Facts, bytes, bytes | None]]:
     """Recorded attempts, oldest first; the bodies of an erased one are b"" and None."""
-    codec = PayloadCodec()
+    codec = own_codec()
     return [
         (row[0], facts_of(row[3:]), codec.unpack_optional(row[1]) or b"", codec.unpack_optional(row[2]))
         for row in plain.rows(_ATTEMPTS, (call_hash, call_hash))

@@ -345,6 +345,7 @@ class Ledger(BatchLedger, Protocol):
     """The append-only record. Methods block: call them from a thread where an event loop runs."""
 
     url: str  # without credentials
+    is_local: bool  # in this process' memory or a file: an answer is found in microseconds, as a rule
 
     def migrate(self) -> None:
         """Bring the schema to this version. Safe when several processes do it at once."""

@@ -25,7 +25,7 @@ from llm_jobs.ledger.batch_records import (
     Waiting,
 )
 from llm_jobs.ledger.owners import is_alive
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import own_codec
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import FACT_COLUMNS, OWNER_COLUMNS, OwnerRow, facts_of, from_json, owner_of, to_json
 
@@ -176,7 +176,7 @@ class Batching(ABC):
 
     def refusals(self, call_hashes: Sequence[str]) -> Mapping[str, Sequence[Refusal]]:
         found: dict[str, list[Refusal]] = {}
-        codec = PayloadCodec()
+        codec = own_codec()
         with self._reading() as plain:
             for some in portions(call_hashes):
                 for row in plain.rows(_REFUSALS.format(hashes=marks(len(some))), some):

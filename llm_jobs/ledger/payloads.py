@@ -9,12 +9,14 @@ read too.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import zstandard
 
 _DICTIONARY = Path(__file__).with_name("payloads-1.dict")
+_OF_THREAD = threading.local()
 _LEVEL = 1  # 2 µs for a body of 400 bytes; level 3 takes 40 % longer and saves 5 %
 
 
@@ -26,7 +28,7 @@ def _dictionary() -> zstandard.ZstdCompressionDict:
 
 
 class PayloadCodec:
-    """Compresses and decompresses bodies. Not safe for use by two threads at once: one per connection."""
+    """Compresses and decompresses bodies. Not safe for use by two threads at once: `own_codec` is a thread's own."""
 
     def __init__(self) -> None:
         dictionary = _dictionary()
@@ -52,3 +54,12 @@ class PayloadCodec:
 
     def unpack_optional(self, stored: bytes | None) -> bytes | None:
         return None if stored is None else self._decompressor.decompress(stored)
+
+
+def own_codec() -> PayloadCodec:
+    """The codec of the thread that asks. One more takes 25 µs, as long as a dozen bodies."""
+    try:
+        codec: PayloadCodec = _OF_THREAD.codec
+    except AttributeError:
+        codec = _OF_THREAD.codec = PayloadCodec()
+    return codec

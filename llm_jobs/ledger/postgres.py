@@ -19,7 +19,7 @@ from llm_jobs.ledger.append_only import Dialect
 from llm_jobs.ledger.base import Answer, Exchange, Outcome, Want
 from llm_jobs.ledger.faults import URL_REMEDY, classified
 from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import PayloadCodec, own_codec
 from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.postgres_budgets import Hot
 from llm_jobs.ledger.postgres_exchange import SELECT_ANSWERS, Batch, prepare, transact
@@ -48,6 +48,7 @@ class PostgresLedger(SqlLedger):
     """A ledger in the PostgreSQL database `url`."""
 
     dialect: Dialect = "postgresql"
+    is_local = False
 
     def __init__(self, url: URL, *, clock: Clock, owner_timeout_s: float = OWNER_TIMEOUT_S) -> None:
         self._engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, max_overflow=28)
@@ -103,7 +104,7 @@ class PostgresLedger(SqlLedger):
             connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM payloads, documents")
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        codec = PayloadCodec()
+        codec = own_codec()
         with self._reading() as plain:
             rows = plain.rows(SELECT_ANSWERS, (list(call_hashes),))
         return {row[0]: answer_of(row, codec) for row in rows}

@@ -20,7 +20,7 @@ from llm_jobs.ledger.base import Answer, Exchange, Journal, Outcome, Want
 from llm_jobs.ledger.faults import classified
 from llm_jobs.ledger.journal import FileJournal, is_at_work, journal_files, left_behind
 from llm_jobs.ledger.owners import OWNER_TIMEOUT_S
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import own_codec
 from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import OwnerRow, answer_of
 from llm_jobs.ledger.sql import SqlLedger
@@ -44,6 +44,7 @@ class SqliteLedger(SqlLedger):
     """A ledger in the file `path`, or in memory, seen by this object alone, where it is None."""
 
     dialect: Dialect = "sqlite"
+    is_local = True
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class SqliteLedger(SqlLedger):
             )
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        codec = PayloadCodec()
+        codec = own_codec()
         with self._reading() as plain:
             rows = plain.rows(SELECT_ANSWERS, (as_json(list(call_hashes)),))
         return {row[0]: answer_of(row, codec) for row in rows}

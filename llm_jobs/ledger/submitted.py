@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llm_jobs.ledger.base import Submission
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import PayloadCodec, own_codec
 from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import from_json, to_json
 
@@ -25,7 +25,7 @@ SELECT s.job_hash FROM submissions s WHERE NOT EXISTS (
 
 def insert_submissions(plain: Plain, items: Sequence[Submission], *, now_ns: int) -> list[int]:
     """Record `items` in order and return their ids."""
-    codec = PayloadCodec()
+    codec = own_codec()
     ids = []
     for item in items:
         facts = {
@@ -55,13 +55,13 @@ def select_submissions(
     wanted = {column: value for column, value in stated.items() if value is not None}
     where = f" WHERE {' AND '.join(f's.{column} = ?' for column in wanted)}" if wanted else ""
     query = f"{_WITH_BODIES if bodies else _WITHOUT_BODIES}{where} ORDER BY s.id DESC"
-    codec = PayloadCodec()
+    codec = own_codec()
     return [_submission(row, codec) for row in plain.named(query, list(wanted.values()))]
 
 
 def select_latest_jobs(plain: Plain, limit: int) -> list[Submission]:
     """The newest submission of each of the latest jobs, newest first, without bodies."""
-    codec = PayloadCodec()
+    codec = own_codec()
     return [_submission(row, codec) for row in plain.named(_LATEST, (limit,))]
 
 

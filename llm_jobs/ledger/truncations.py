@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from llm_jobs.ledger.audits import WITHOUT_ANSWER
 from llm_jobs.ledger.base import Answer
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import own_codec
 from llm_jobs.ledger.plain import Plain
 from llm_jobs.ledger.records import ANSWER_COLUMNS, answer_of
 
@@ -28,7 +28,7 @@ WHERE o.call_hash = ANY(?) AND {_ENDED} ORDER BY o.intent_id
 
 def select_unsuccessful(plain: Plain, call_hashes: Sequence[str], statuses: Sequence[str]) -> dict[str, Answer]:
     """The newest answer of each call that ended with one of `statuses`. A success may have been recorded since."""
-    codec = PayloadCodec()
+    codec = own_codec()
     listed = ", ".join(f"'{status}'" for status in statuses)
     if plain.dialect == "sqlite":
         rows = plain.rows(_SQLITE.format(statuses=listed), (json.dumps(list(call_hashes)),))

@@ -20,6 +20,7 @@ class GrantsNothing:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.url = ledger.url
+        self.is_local = ledger.is_local
         self.answers: dict[str, Answer] = {}
 
     def open_owner(self, identity: OwnerIdentity) -> int:

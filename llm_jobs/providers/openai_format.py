@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from llm_jobs.documents.json_value import JsonValue
@@ -75,10 +76,7 @@ def single_text(messages: Sequence[Message]) -> str:
 
 def read_openai(path: str, raw: bytes) -> Reply:
     """What an answer to a request at `path` says."""
-    for operation, ending in PATHS.items():
-        if path.endswith(ending):
-            return _READERS[operation](whole_object(raw))
-    return _READERS["chat"](whole_object(raw))
+    return _reader(path)(whole_object(raw))
 
 
 def read_chat(answer: Mapping[str, Any]) -> Reply:
@@ -140,6 +138,11 @@ _READERS: Mapping[Operation, Callable[[Mapping[str, Any]], Reply]] = {
     "responses": read_responses,
     "embeddings": read_embeddings,
 }
+
+
+@lru_cache
+def _reader(path: str) -> Callable[[Mapping[str, Any]], Reply]:
+    return next((_READERS[operation] for operation, ending in PATHS.items() if path.endswith(ending)), read_chat)
 
 
 def openai_usage(usage: object) -> Usage:

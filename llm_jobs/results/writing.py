@@ -56,6 +56,7 @@ class ResultWriter:
         )
         self._rows: list[Mapping[str, object]] = []
         self._batches: list[pa.RecordBatch] = []
+        self._held_rows, self._held_bytes = 0, 0  # of these
         self._written = 0
 
     def write(self, rows: Iterable[Mapping[str, object]]) -> None:
@@ -105,9 +106,11 @@ class ResultWriter:
             for name, field in zip(self._schema.names, self._schema, strict=True)
         ]
         self._rows = []
-        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
-        held = sum(batch.num_rows for batch in self._batches)
-        if held >= ROW_GROUP_ROWS or sum(batch.nbytes for batch in self._batches) >= ROW_GROUP_BYTES:
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        self._batches.append(batch)
+        self._held_rows += batch.num_rows
+        self._held_bytes += batch.nbytes
+        if self._held_rows >= ROW_GROUP_ROWS or self._held_bytes >= ROW_GROUP_BYTES:
             self._write_group()
 
     def _write_group(self) -> None:
@@ -116,6 +119,7 @@ class ResultWriter:
             self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
             self._written += table.num_rows
             self._batches = []
+            self._held_rows, self._held_bytes = 0, 0
 
 
 def column_array(values: list[object], field: pa.Field) -> pa.Array:

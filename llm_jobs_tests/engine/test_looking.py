@@ -1,15 +1,18 @@
-"""Looking up before claiming: a job whose calls are all new stops, and nothing that is recorded is bought again."""
+"""Looking up before claiming: a job whose calls are all new stops, nothing that is recorded is bought again, and the
+loop does it by itself only where that is quick."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from llm_jobs.engine import caller
+from llm_jobs.engine import caller, nearness
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Answer, Ledger, OutcomeStatus
 from llm_jobs.operations.dry_ledger import WOULD_BE_ASKED, GrantsNothing
@@ -38,6 +41,21 @@ class Watched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
+
+
+class Seen(Watched):
+    """The same, which notes who looks, and may be slow."""
+
+    def __init__(self, ledger: Any, *, is_local: bool, takes_s: float = 0.0) -> None:
+        super().__init__(ledger)
+        self.is_local = is_local
+        self._takes_s = takes_s
+        self.looked: list[threading.Thread] = []
+
+    def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
+        self.looked.append(threading.current_thread())
+        time.sleep(self._takes_s)
+        return super().look_up(call_hashes)
 
 
 class Unreadable:
@@ -82,6 +100,26 @@ def test_calls_are_looked_up_until_that_was_in_vain_and_again_once_something_was
     assert ledger.looked_up == 3 + 3 + 3
     assert [row.settled[0].reused for row in completed] == [False] * 4 + [True] + [False] * 4
     assert provider.sent == dict.fromkeys("abcdefghijklm", 1)
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_the_loop_looks_up_what_is_near_and_leaves_the_rest_to_a_thread(is_local: bool) -> None:
+    ledger = Seen(answered("a", "b"), is_local=is_local)
+    completed = ask(ledger, ScriptedProvider(), "a", "b")
+    assert [row.values["answer"] for row in completed] == ["answer to a", "answer to b"]
+    assert [looking is threading.main_thread() for looking in ledger.looked] == [is_local] * 2
+
+
+def test_a_look_up_that_takes_long_keeps_the_loop_once() -> None:
+    ledger = Seen(answered("a", "b", "c"), is_local=True, takes_s=2 * nearness.LONG_S)
+
+    async def scenario() -> None:
+        async with bench(ScriptedProvider(), ledger) as b:
+            for prompt in ("a", "b", "c"):
+                await b.complete([{"x": prompt}])
+
+    asyncio.run(scenario())
+    assert [looking is threading.main_thread() for looking in ledger.looked] == [True, False, False]
 
 
 def test_an_answer_that_was_cut_off_is_found_by_the_claim_and_not_asked_for_again() -> None:

@@ -19,7 +19,8 @@ from llm_jobs.ledger.base import Answer, Exchange, Facts, Journal, Ledger, Outco
 class NotingLedger:
     """Grants everything, and notes what it and its journal did in their order; a commit waits until it may end."""
 
-    def __init__(self, *, has_journal: bool = True) -> None:
+    def __init__(self, *, has_journal: bool = True, is_local: bool = False) -> None:
+        self.is_local = is_local
         self.done: list[str] = []
         self.may_commit = threading.Event()
         self.may_commit.set()
@@ -254,8 +255,9 @@ def test_a_commit_that_fails_ends_everything_and_leaves_the_journal() -> None:
     assert ledger.done == ["keep a", "begin", "keep b", "leave"]
 
 
-def test_a_journal_is_left_to_others_only_after_the_commit_that_is_under_way() -> None:
-    ledger = NotingLedger()
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_journal_is_left_to_others_only_after_the_commit_that_is_under_way(is_local: bool) -> None:
+    ledger = NotingLedger(is_local=is_local)
 
     async def scenario() -> None:
         async with recording(ledger) as recorder:
