@@ -13,9 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
+from typing import get_args
 from weakref import WeakSet
 
 from llm_jobs.clock import Clock
+from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
 from llm_jobs.engine.gates import UNKNOWN
 from llm_jobs.engine.judging import defect, judge
@@ -34,6 +36,7 @@ LONGEST_POLL_S = 5.0
 POLL_BATCH = 256
 IN_VAIN = 1_000  # calls of a job in a row that had no answer: then they are claimed at once, which finds one too
 SHORT_BATCH = 16  # of a job's calls that wait for budget: the others would be told the same
+SAID = frozenset(get_args(AnswerStatus))
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 
@@ -244,7 +247,7 @@ class Caller:
         elif (answer := exchange.answered.get(call_hash)) is not None:
             self._reuse(flight, answer)
         elif (facts := exchange.failed.get(call_hash)) is not None:
-            self._settle(flight, facts, None, reused=True, answered_ns=self._clock.now_ns())
+            self._failed_elsewhere(flight, facts)
         elif (over := exchange.over_budget.get(call_hash)) is not None:
             self._over_budget(flight, over)
         else:
@@ -255,6 +258,19 @@ class Caller:
             self._waiting.append(flight)
             self._poll_later()
         self._pump(lane)
+
+    def _failed_elsewhere(self, flight: Flight, facts: Facts) -> None:
+        """It failed for the process that held it, which may have an answer all the same: one that is no success."""
+        if facts.status in SAID:
+            self._recorder.look_back(flight.call.call_hash, partial(self._heard, flight, facts))
+        else:
+            self._settle(flight, facts, None, reused=True)
+
+    def _heard(self, flight: Flight, facts: Facts, answer: Answer | None) -> None:
+        if answer is not None:
+            self._reuse(flight, answer)
+        else:
+            self._settle(flight, facts, None, reused=True)
 
     def _over_budget(self, flight: Flight, over: OverBudget) -> None:
         """Wait while calls in flight hold what this one needs; otherwise it is not asked for this job, and nothing is

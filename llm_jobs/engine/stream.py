@@ -12,9 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import get_args
 
-from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.table_sources import INPUT_ERROR
 from llm_jobs.engine.caller import Caller
@@ -32,7 +30,6 @@ ROWS_PER_TURN = 32  # rendered between two looks at the network: about a millise
 OPEN_ROWS = 16_384  # one slow row holds back the rows behind it; this many may pile up before reading pauses
 LEAST_UNDONE_ROWS = 1024
 UNDONE_ROWS_PER_CALL = 8
-SAID = frozenset(get_args(AnswerStatus))
 INCOMPLETE = "incomplete"  # of a group: it was made, and lacks rows that failed
 DROPPED = "dropped"  # a filter left the row out: it is no row of the result
 # What travels in a row beside its columns, whose names begin otherwise.
@@ -225,27 +222,8 @@ class RowStream:
         self._caller.ask(asked.call, self._lane, partial(self._followed, row, index, step, asked))
 
     def _followed(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, settled: Settled) -> None:
-        if settled.reply is None and settled.facts.status in SAID and self._look_up is not None:
-            # Another process asked, and told how it ended but not what was said.
-            self._look_up(settled.call_hash, lambda answer: self._heard(row, index, step, asked, settled, answer))
-        elif not self._goes_on(row, index, step, asked, settled):
+        if not self._goes_on(row, index, step, asked, settled):
             self._answered(row, index, settled)
-
-    def _heard(
-        self,
-        row: OpenRow,
-        index: int,
-        step: FollowedStep,
-        asked: Asked,
-        settled: Settled,
-        answer: Answer | None,
-    ) -> None:
-        if _succeeded(answer):
-            self._send(row, index, step, asked)
-            return
-        said = settled if answer is None else said_before(asked.call, answer) or settled
-        if not self._goes_on(row, index, step, asked, said):
-            self._answered(row, index, said)
 
     def _goes_on(self, row: OpenRow, index: int, step: FollowedStep, asked: Asked, settled: Settled) -> bool:
         """Whether another call follows, which then is asked."""

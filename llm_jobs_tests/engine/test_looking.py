@@ -166,6 +166,24 @@ def test_an_answer_that_another_process_had_cut_off_while_its_call_waited_is_not
     assert (other.sent["cut"], provider.sent["cut"]) == (1, 0)
 
 
+@pytest.mark.parametrize("status", ["refused", "filtered", "truncated"])
+def test_what_another_process_was_told_in_place_of_a_success_is_told_with_how_it_ended(status: str) -> None:
+    ledger = memory_ledger()
+    other, provider = ScriptedProvider(latency_s=1, status=lambda prompt: status), ScriptedProvider()
+
+    async def scenario() -> Any:
+        async with bench(other, ledger) as before, bench(provider, ledger) as b:
+            asking = asyncio.ensure_future(before.complete([{"x": "no"}]))
+            await asyncio.sleep(0.5)
+            (row,) = await b.complete([{"x": "no"}])
+            await asking
+            return row
+
+    row = run_virtual(scenario())
+    assert (row.status, row.values["answer"], row.settled[0].reused) == (status, "answer to no", True)
+    assert not provider.sent
+
+
 def test_an_answer_is_kept_although_the_ledger_cannot_be_read_for_those_that_were_cut_off() -> None:
     ledger = Unreadable(memory_ledger())
     provider = ScriptedProvider(latency_s=1)
