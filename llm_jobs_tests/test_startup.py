@@ -48,6 +48,7 @@ import sys
 from llm_jobs.operations.executor import JobExecutor
 result = JobExecutor("job.yaml").run()
 assert (result.status, result.rows, result.calls_sent) == ("done", 2, {sent}), result
+assert "pyarrow.compute" not in sys.modules, "0.04 s of imports that a job does not need"
 """
 DOCUMENT = """
 job:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llm_jobs.errors import ImmutableError
@@ -21,6 +20,8 @@ def write_as_table(store: ResultStore, path: str, target: Path) -> None:
 
     Where `target` is there already, it stays. Raises NotFound where there is no such result.
     """
+    import pyarrow.compute as pc  # 0.04 s, which every run would take and few need
+
     reader = read_result(store, path)
     kept = [field for field in reader.schema if not field.name.startswith(columns.PREFIX)]
     schema = pa.schema(kept)
