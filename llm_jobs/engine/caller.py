@@ -66,27 +66,18 @@ class Caller:
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
-        if self._is_joined(call, lane, done):
-            return
-        if lane.in_vain < IN_VAIN:
-            self._recorder.look_up(call.call_hash, partial(self._looked_up, call, lane, done))
-        else:
-            self._begin(call, lane, done)
-
-    def _is_joined(self, call: Call, lane: Lane, done: Done) -> bool:
-        """Somebody asks for the same call already: its end is that of both."""
+        self._lanes.add(lane)
         flight = self._flights.get(call.call_hash)
-        if flight is None:
-            return False
-        self._lanes.add(lane)
-        flight.askers.append((lane, done))
-        self._overtake(flight, lane)
-        return True
-
-    def _begin(self, call: Call, lane: Lane, done: Done) -> None:
-        self._lanes.add(lane)
-        flight = self._flights[call.call_hash] = Flight(call=call, lane=lane, askers=[(lane, done)])
-        self._await_claim(flight)
+        if flight is not None:
+            flight.askers.append((lane, done))
+            self._overtake(flight, lane)
+            return
+        flight = Flight(call=call, lane=lane, askers=[(lane, done)])
+        self._flights[call.call_hash] = flight
+        if lane.in_vain < IN_VAIN:
+            self._recorder.look_up(call.call_hash, partial(self._looked_up, flight))
+        else:
+            self._await_claim(flight)
 
     def _overtake(self, flight: Flight, lane: Lane) -> None:
         """A hot job does not stand in a cold one's queue for a call that both ask for: it asks, and pays."""
@@ -182,31 +173,36 @@ class Caller:
             done(unsent)
         return True
 
-    def _looked_up(self, call: Call, lane: Lane, done: Done, answer: Answer | None) -> None:
-        if answer is None:
-            lane.in_vain += 1
-            if not self._is_joined(call, lane, done):
-                self._begin(call, lane, done)
-            return
-        lane.in_vain = 0
-        facts, reply = _read_again(call, answer)
-        if reply is not None:
-            self._tell.reused(call, lane, facts)
-        done(
-            Settled(
-                call_hash=call.call_hash,
-                facts=facts,
-                reply=reply,
-                reused=True,
-                attempts=0,
-                answered_ns=answer.recorded_ns,
-            )
-        )
+    def _looked_up(self, flight: Flight, answer: Answer | None) -> None:
+        if answer is not None:
+            self._reuse(flight, answer)
+        else:
+            flight.lane.in_vain += 1
+            self._await_claim(flight)
 
     def _reuse(self, flight: Flight, answer: Answer) -> None:
+        call = flight.call
         flight.lane.in_vain = 0
-        facts, reply = _read_again(flight.call, answer)
+        if answer.answer is None:
+            erased = replace(answer.facts, status="failed", error_class="Erased", error="the answer was erased")
+            self._settle(flight, erased, None, reused=True, answered_ns=answer.recorded_ns)
+            return
+        reply, facts = self._read_again(call, answer.answer, answer.facts)
         self._settle(flight, facts, reply, reused=True, answered_ns=answer.recorded_ns)
+
+    def _read_again(self, call: Call, raw: bytes, facts: Facts) -> tuple[Reply | None, Facts]:
+        """A recorded answer as this asking sees it: another job may declare another schema for the same call."""
+        try:
+            reply = call.provider.read(call.request, raw)
+        except CallError as error:
+            return None, replace(facts, status="failed", error_class=type(error).__name__, error=str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
+            met = defect(call, error)
+            return None, replace(facts, status="failed", error_class=type(met).__name__, error=str(met))
+        status, reason = judge(call, reply)
+        if status != facts.status or reason != facts.error:
+            facts = replace(facts, status=status, error=reason)
+        return reply, facts
 
     def _pump(self, lane: Lane) -> None:
         """Claim up to one window ahead of what is in flight."""
@@ -325,8 +321,7 @@ class Caller:
         if not reused:
             self._tell.recorded(flight, facts, attempts, reply and reply.output)
         if reply is not None:
-            for lane, _ in flight.askers[not reused :]:
-                self._tell.reused(flight.call, lane, facts)
+            self._tell.reused(flight, facts, paid=not reused)
         settled = Settled(
             call_hash=call_hash,
             facts=facts,
@@ -340,24 +335,6 @@ class Caller:
             again = replace(settled, reused=True, attempts=0)
             for _, done in flight.askers[1:]:
                 done(again)
-
-
-def _read_again(call: Call, answer: Answer) -> tuple[Facts, Reply | None]:
-    """A recorded answer as this asking sees it: another job may declare another schema for the same call."""
-    facts = answer.facts
-    if answer.answer is None:
-        return replace(facts, status="failed", error_class="Erased", error="the answer was erased"), None
-    try:
-        reply = call.provider.read(call.request, answer.answer)
-    except CallError as error:
-        return replace(facts, status="failed", error_class=type(error).__name__, error=str(error)), None
-    except Exception as error:  # noqa: BLE001 - a defect of the provider, met by this call alone
-        met = defect(call, error)
-        return replace(facts, status="failed", error_class=type(met).__name__, error=str(met)), None
-    status, reason = judge(call, reply)
-    if status != facts.status or reason != facts.error:
-        facts = replace(facts, status=status, error=reason)
-    return facts, reply
 
 
 def _not_afforded(model: str, budget: str) -> Facts:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from math import inf
 
 FEWEST = 8
-MOST = 128  # about a millisecond
+MOST = 128  # answers of some hundred bytes: about a millisecond
 LONG_S = 0.005
+LONG_ONES = 2  # in a row: the collector of garbage may make one long too
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
@@ -24,19 +25,31 @@ class Nearness:
         """`is_local` False: the loop never looks up anything."""
         self._from_s = -inf if is_local else inf
         self._most = FEWEST
+        self._long = 0  # of the last ones
         self._pause_s = FIRST_PAUSE_S
 
-    def at_once(self, now_s: float) -> int:
-        """How many look-ups the loop makes by itself now, before it does something else. 0: they are the thread's."""
+    def most(self, now_s: float) -> int:
+        """How many look-ups the loop may make by itself now, before it does something else. 0: they are the
+        thread's."""
         return self._most if now_s >= self._from_s else 0
 
-    def took(self, seconds: float, now_s: float) -> None:
-        """Those that were made by now took so long."""
+    def took(self, count: int, seconds: float, now_s: float) -> None:
+        """The loop has made so many, which took so long: the next may be more, or fewer, or the thread's."""
         if seconds > LONG_S:
-            self._from_s = now_s + self._pause_s
             self._most = FEWEST
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-        elif self._most < MOST:
+            self._long += 1
+            if self._long == LONG_ONES:
+                self._rest(now_s)
+            return
+        self._long = 0
+        if count < self._most:
+            return  # it says nothing about more of them
+        if self._most < MOST:
             self._most *= 2
         else:
             self._pause_s = FIRST_PAUSE_S
+
+    def _rest(self, now_s: float) -> None:
+        self._long = 0
+        self._from_s = now_s + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)

@@ -2,7 +2,8 @@
 
 Where the ledger keeps a journal an outcome is written there as it comes, which no kill undoes, and commits may wait for
 more of them. Invariant: an outcome is passed on, and a call is granted, only after the transaction that holds it is
-committed. One transaction is under way at a time, in an executor; all other state belongs to the loop.
+committed. One transaction is under way at a time, in an executor; all other state belongs to the loop, which looks up
+by itself what is near (`nearness`).
 """
 
 from __future__ import annotations
@@ -214,26 +215,26 @@ class Recorder:
     def _read(self) -> None:
         if self._closing:
             return
-        at_once = self._nearness.at_once(self._loop.time())
-        batch, self._look_ups = self._look_ups[: at_once or LOOK_UP_BATCH], self._look_ups[at_once or LOOK_UP_BATCH :]
-        looks = [look for look, _ in batch]
-        if at_once:
-            self._read_here(looks, batch)
+        here = self._nearness.most(self._loop.time())
+        size = here or LOOK_UP_BATCH
+        batch, self._look_ups = self._look_ups[:size], self._look_ups[size:]
+        if here:
+            self._read_here(batch)
             return
         self._reading = True
         self._idle.clear()
-        future = self._loop.run_in_executor(self._reader, self._find, looks)
+        future = self._loop.run_in_executor(self._reader, self._find, [look for look, _ in batch])
         future.add_done_callback(lambda done: self._found(done, batch))
 
-    def _read_here(self, looks: Sequence[_Look], batch: Sequence[tuple[_Look, Found]]) -> None:
+    def _read_here(self, batch: Sequence[tuple[_Look, Found]]) -> None:
         begun_s = self._loop.time()
         try:
-            answers = self._find(looks)
+            answers = self._find([look for look, _ in batch])
         except Exception as error:  # noqa: BLE001 - told to everybody, as that of the thread
             self._fail(error)
             return
         now_s = self._loop.time()
-        self._nearness.took(now_s - begun_s, now_s)
+        self._nearness.took(len(batch), now_s - begun_s, now_s)
         self._tell_found(answers, batch)
 
     def _find(self, looks: Sequence[_Look]) -> Sequence[Answer | None]:

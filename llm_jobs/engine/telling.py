@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_jobs.engine.calls import Call, Flight, Lane
+from llm_jobs.engine.calls import Flight, Lane
 from llm_jobs.events import (
     BudgetReached,
     CallAnswered,
@@ -104,6 +104,9 @@ class Teller:
             )
         )
 
-    def reused(self, call: Call, lane: Lane, facts: Facts) -> None:
+    def reused(self, flight: Flight, facts: Facts, *, paid: bool) -> None:
+        """`paid`: the first of those who asked did not reuse it."""
         if self._reused:
-            self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))
+            call = flight.call
+            for lane, _ in flight.askers[paid:]:
+                self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))

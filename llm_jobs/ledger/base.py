@@ -342,10 +342,11 @@ class Journal(Protocol):
 
 
 class Ledger(BatchLedger, Protocol):
-    """The append-only record. Methods block: call them from a thread where an event loop runs."""
+    """The append-only record. Methods block: call them from a thread where an event loop runs, or a few at a time where
+    the ledger is local."""
 
     url: str  # without credentials
-    is_local: bool  # in this process' memory or a file: an answer is found in microseconds, as a rule
+    is_local: bool  # in memory or a file: an answer is found in microseconds, as a rule
 
     def migrate(self) -> None:
         """Bring the schema to this version. Safe when several processes do it at once."""

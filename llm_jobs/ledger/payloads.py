@@ -28,7 +28,7 @@ def _dictionary() -> zstandard.ZstdCompressionDict:
 
 
 class PayloadCodec:
-    """Compresses and decompresses bodies. Not safe for use by two threads at once: `own_codec` is a thread's own."""
+    """Compresses and decompresses bodies. Not safe for use by two threads at once (`own_codec` is one thread's)."""
 
     def __init__(self) -> None:
         dictionary = _dictionary()

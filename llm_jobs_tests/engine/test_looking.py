@@ -15,6 +15,7 @@ import pytest
 from llm_jobs.engine import caller, nearness
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import Answer, Ledger, OutcomeStatus
+from llm_jobs.ledger.postgres import PostgresLedger
 from llm_jobs.operations.dry_ledger import WOULD_BE_ASKED, GrantsNothing
 from llm_jobs_tests.engine.bench import bench, memory_ledger
 from llm_jobs_tests.engine.scripted import ScriptedProvider
@@ -44,16 +45,18 @@ class Watched:
 
 
 class Seen(Watched):
-    """The same, which notes who looks, and may be slow."""
+    """The same, which notes who looks and for how many at once, and may be far or slow."""
 
-    def __init__(self, ledger: Any, *, is_local: bool, takes_s: float = 0.0) -> None:
+    def __init__(self, ledger: Any, *, is_local: bool | None = None, takes_s: float = 0.0) -> None:
         super().__init__(ledger)
-        self.is_local = is_local
+        self.is_local = ledger.is_local if is_local is None else is_local
         self._takes_s = takes_s
-        self.looked: list[threading.Thread] = []
+        self.by_the_loop: list[bool] = []
+        self.at_once: list[int] = []
 
     def look_up(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
-        self.looked.append(threading.current_thread())
+        self.by_the_loop.append(threading.current_thread() is threading.main_thread())
+        self.at_once.append(len(call_hashes))
         time.sleep(self._takes_s)
         return super().look_up(call_hashes)
 
@@ -102,24 +105,64 @@ def test_calls_are_looked_up_until_that_was_in_vain_and_again_once_something_was
     assert provider.sent == dict.fromkeys("abcdefghijklm", 1)
 
 
-@pytest.mark.parametrize("is_local", [True, False])
-def test_the_loop_looks_up_what_is_near_and_leaves_the_rest_to_a_thread(is_local: bool) -> None:
-    ledger = Seen(answered("a", "b"), is_local=is_local)
+def test_the_loop_looks_up_by_itself_in_a_ledger_of_sqlite_and_begins_with_few() -> None:
+    prompts = [str(number) for number in range(nearness.FEWEST + 1)]
+    ledger = Seen(answered(*prompts))
+
+    async def scenario() -> list[Any]:
+        async with bench(ScriptedProvider(), ledger) as b:
+            return await b.complete([{"x": prompt} for prompt in prompts])
+
+    assert [row.values["answer"] for row in run_virtual(scenario())] == [f"answer to {prompt}" for prompt in prompts]
+    assert ledger.by_the_loop == [True, True]
+    assert ledger.at_once == [nearness.FEWEST, 1]
+
+
+def test_a_thread_looks_up_what_is_not_local() -> None:
+    assert not PostgresLedger.is_local
+    ledger = Seen(answered("a", "b"), is_local=False)
     completed = ask(ledger, ScriptedProvider(), "a", "b")
     assert [row.values["answer"] for row in completed] == ["answer to a", "answer to b"]
-    assert [looking is threading.main_thread() for looking in ledger.looked] == [is_local] * 2
+    assert ledger.by_the_loop == [False, False]
 
 
-def test_a_look_up_that_takes_long_keeps_the_loop_once() -> None:
-    ledger = Seen(answered("a", "b", "c"), is_local=True, takes_s=2 * nearness.LONG_S)
+def test_look_ups_that_take_long_keep_the_loop_twice() -> None:
+    ledger = Seen(answered("a", "b", "c", "d"), takes_s=2 * nearness.LONG_S)
 
     async def scenario() -> None:
         async with bench(ScriptedProvider(), ledger) as b:
-            for prompt in ("a", "b", "c"):
+            for prompt in ("a", "b", "c", "d"):
                 await b.complete([{"x": prompt}])
 
     asyncio.run(scenario())
-    assert [looking is threading.main_thread() for looking in ledger.looked] == [True, False, False]
+    assert ledger.by_the_loop == [True, True, False, False]
+
+
+def test_a_call_of_two_rows_whose_answer_is_no_success_is_sent_once_however_long_looking_up_takes() -> None:
+    provider = ScriptedProvider(status=lambda prompt: "refused", latency_s=0.01)
+    ledger = Seen(memory_ledger(), is_local=False, takes_s=0.1)
+
+    async def scenario() -> None:
+        async with bench(provider, ledger) as b:
+            rows = [{"x": prompt} for prompt in ["a", *map(str, range(40)), "a"]]
+            await b.complete(rows, lane=b.lane(concurrency=8))
+
+    asyncio.run(scenario())
+    assert provider.sent["a"] == 1
+
+
+def test_a_job_that_is_closed_while_a_call_is_looked_up_does_not_wait_for_another_that_asks_for_it() -> None:
+    async def scenario() -> tuple[str, float]:
+        async with bench(ScriptedProvider(latency_s=1_000), memory_ledger()) as b:
+            call = b.step().call({"x": "a"}, 0)
+            staying, leaving = b.lane(), b.lane()
+            told = asyncio.get_running_loop().create_future()
+            b.session.caller.ask(call, staying, lambda settled: None)
+            b.session.caller.ask(call, leaving, told.set_result)
+            b.session.caller.close_lane(leaving)
+            return (await told).facts.status, asyncio.get_running_loop().time()
+
+    assert run_virtual(scenario()) == ("cancelled", 0.0)
 
 
 def test_an_answer_that_was_cut_off_is_found_by_the_claim_and_not_asked_for_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_jobs.ledger import payloads
-from llm_jobs.ledger.payloads import PayloadCodec
+from llm_jobs.ledger.payloads import PayloadCodec, own_codec
 
 ANSWER = (
     b'{"id":"chatcmpl-%d","object":"chat.completion","created":1700000000,"model":"gpt-4.1-mini","choices":[{"index":0,'
@@ -77,3 +78,11 @@ def test_threads_with_codecs_of_their_own_do_not_disturb_each_other() -> None:
         thread.join()
 
     assert wrong == []
+
+
+def test_each_thread_has_one_codec_of_its_own() -> None:
+    with ThreadPoolExecutor(1) as other:
+        theirs, again = other.submit(own_codec).result(), other.submit(own_codec).result()
+    assert own_codec() is own_codec()
+    assert theirs is again
+    assert own_codec() is not theirs
