@@ -3,7 +3,7 @@
 A ledger in a file finds an answer in some 8 µs, out of the machine's memory for the most part. Through a thread that
 costs the loop more than its own 8 µs: the two take the interpreter from each other at every row. A disk may take a
 thousand times as long, and all else in the loop would wait: so it begins with few, goes on with more while they are
-quick, and leaves them to the thread for a while where they are not.
+quick, and leaves them to the thread for a while where they are not (docs/decisions/0022-look-ups-in-the-loop.md).
 """
 
 from __future__ import annotations
