@@ -36,7 +36,7 @@ LONGEST_POLL_S = 5.0
 POLL_BATCH = 256
 IN_VAIN = 1_000  # calls of a job in a row that had no answer: then they are claimed at once, which finds one too
 SHORT_BATCH = 16  # of a job's calls that wait for budget: the others would be told the same
-SAID = frozenset(get_args(AnswerStatus))
+ANSWERED = frozenset(get_args(AnswerStatus))  # though not with a success
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 
@@ -257,16 +257,19 @@ class Caller:
 
     def _failed_elsewhere(self, flight: Flight, facts: Facts) -> None:
         """It failed for the process that held it, which may have an answer all the same: one that is no success."""
-        if facts.status in SAID:
+        if facts.status in ANSWERED:
             self._recorder.look_back(flight.call.call_hash, partial(self._heard, flight, facts))
         else:
-            self._settle(flight, facts, None, reused=True)
+            self._heard(flight, facts, None)
 
     def _heard(self, flight: Flight, facts: Facts, answer: Answer | None) -> None:
-        if answer is not None:
-            self._reuse(flight, answer)
-        else:
-            self._settle(flight, facts, None, reused=True)
+        """How it ended for the other, and what was said, which is judged as this asking declares; nothing where that
+        was erased or cannot be read."""
+        reply, answered_ns = None, None
+        if answer is not None and answer.answer is not None:
+            reply, read = self._read_again(flight.call, answer.answer, answer.facts)
+            facts, answered_ns = read if reply is not None else facts, answer.recorded_ns
+        self._settle(flight, facts, reply, reused=True, answered_ns=answered_ns)
 
     def _over_budget(self, flight: Flight, over: OverBudget) -> None:
         """Wait while calls in flight hold what this one needs; otherwise it is not asked for this job, and nothing is

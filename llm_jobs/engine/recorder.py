@@ -215,10 +215,10 @@ class Recorder:
     def _read(self) -> None:
         if self._closing:
             return
-        here = self._nearness.most(self._loop.time())
-        size = here or LOOK_UP_BATCH
+        most_here = self._nearness.most(self._loop.time())
+        size = most_here or LOOK_UP_BATCH
         batch, self._look_ups = self._look_ups[:size], self._look_ups[size:]
-        if here:
+        if most_here:
             self._read_here(batch)
             return
         self._reading = True

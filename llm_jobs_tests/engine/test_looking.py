@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from llm_jobs.engine import caller, nearness
-from llm_jobs.errors import SetupError
+from llm_jobs.errors import PermanentError, SetupError, TransientError
 from llm_jobs.ledger.base import Answer, Ledger, OutcomeStatus
 from llm_jobs.ledger.postgres import PostgresLedger
 from llm_jobs.operations.dry_ledger import WOULD_BE_ASKED, GrantsNothing
+from llm_jobs.providers.base import Reply, Request
 from llm_jobs_tests.engine.bench import bench, memory_ledger
 from llm_jobs_tests.engine.scripted import ScriptedProvider
 from llm_jobs_tests.ledger.material import Asker, outcome
@@ -209,10 +210,8 @@ def test_an_answer_that_another_process_had_cut_off_while_its_call_waited_is_not
     assert (other.sent["cut"], provider.sent["cut"]) == (1, 0)
 
 
-@pytest.mark.parametrize("status", ["refused", "filtered", "truncated"])
-def test_what_another_process_was_told_in_place_of_a_success_is_told_with_how_it_ended(status: str) -> None:
-    ledger = memory_ledger()
-    other, provider = ScriptedProvider(latency_s=1, status=lambda prompt: status), ScriptedProvider()
+def after_another(ledger: Ledger, other: ScriptedProvider, provider: ScriptedProvider) -> Any:
+    """The row of a process that waits for what another one is being told, which takes that one a second."""
 
     async def scenario() -> Any:
         async with bench(other, ledger) as before, bench(provider, ledger) as b:
@@ -222,9 +221,36 @@ def test_what_another_process_was_told_in_place_of_a_success_is_told_with_how_it
             await asking
             return row
 
-    row = run_virtual(scenario())
+    return run_virtual(scenario())
+
+
+@pytest.mark.parametrize("status", ["refused", "filtered", "truncated"])
+def test_what_another_process_was_told_in_place_of_a_success_is_told_with_how_it_ended(status: str) -> None:
+    provider = ScriptedProvider()
+    row = after_another(memory_ledger(), ScriptedProvider(latency_s=1, status=lambda prompt: status), provider)
     assert (row.status, row.values["answer"], row.settled[0].reused) == (status, "answer to no", True)
     assert not provider.sent
+
+
+def test_what_another_process_was_told_and_nobody_can_read_here_ends_as_it_did_there() -> None:
+    class Unable(ScriptedProvider):
+        def read(self, request: Request, raw: bytes) -> Reply:
+            raise TransientError("not whole")
+
+    row = after_another(memory_ledger(), ScriptedProvider(latency_s=1, status=lambda prompt: "refused"), Unable())
+    assert (row.status, row.settled[0].reply, row.settled[0].reused) == ("refused", None, True)
+
+
+def test_an_older_refusal_is_not_told_for_the_failure_that_another_process_met() -> None:
+    ledger = answered("no", status="refused")
+    other = ScriptedProvider(latency_s=1, faults={"no": [PermanentError("no such model")]})
+    row = after_another(ledger, other, ScriptedProvider())
+    assert (row.status, row.settled[0].reply, row.settled[0].reused, row.settled[0].attempts) == (
+        "failed",
+        None,
+        True,
+        0,
+    )
 
 
 def test_an_answer_is_kept_although_the_ledger_cannot_be_read_for_those_that_were_cut_off() -> None:

@@ -53,6 +53,13 @@ def test_a_single_long_one_brings_fewer_and_no_pause() -> None:
         full_and_quick(near, 0.0)
 
 
+def test_a_quick_one_between_two_long_ones_is_no_pause_however_few_it_was() -> None:
+    near = Nearness(is_local=True)
+    for seconds, count in ((2 * LONG_S, FEWEST), (LONG_S, 1), (2 * LONG_S, FEWEST)):
+        near.took(count, seconds, 0.0)
+    assert near.most(0.0) == FEWEST
+
+
 def test_after_two_long_ones_it_pauses_and_begins_with_few_again() -> None:
     near = Nearness(is_local=True)
     full_and_quick(near, 0.0)
