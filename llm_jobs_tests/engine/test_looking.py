@@ -245,12 +245,8 @@ def test_an_older_refusal_is_not_told_for_the_failure_that_another_process_met()
     ledger = answered("no", status="refused")
     other = ScriptedProvider(latency_s=1, faults={"no": [PermanentError("no such model")]})
     row = after_another(ledger, other, ScriptedProvider())
-    assert (row.status, row.settled[0].reply, row.settled[0].reused, row.settled[0].attempts) == (
-        "failed",
-        None,
-        True,
-        0,
-    )
+    (settled,) = row.settled
+    assert (row.status, settled.reply, settled.reused, settled.attempts) == ("failed", None, True, 0)
 
 
 def test_an_answer_is_kept_although_the_ledger_cannot_be_read_for_those_that_were_cut_off() -> None:
