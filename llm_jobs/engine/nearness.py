@@ -12,6 +12,7 @@ from math import inf
 
 FEWEST = 8
 MOST = 128  # answers of some hundred bytes: about a millisecond
+MANY = 32  # a turn of rows: where so many are quick the disk is not asked
 LONG_S = 0.005
 LONG_ONES = 2  # in a row: the collector of garbage may make one long too
 FIRST_PAUSE_S = 1.0
@@ -42,12 +43,10 @@ class Nearness:
                 self._rest(now_s)
             return
         self._long = 0
-        if count < self._most:
-            return  # it says nothing about more of them
-        if self._most < MOST:
-            self._most *= 2
-        else:
+        if count >= MANY:
             self._pause_s = FIRST_PAUSE_S
+        if count == self._most:  # fewer say nothing about more
+            self._most = min(2 * self._most, MOST)
 
     def _rest(self, now_s: float) -> None:
         self._long = 0

@@ -80,3 +80,22 @@ def test_once_all_is_quick_again_long_ones_count_as_the_first() -> None:
         pause_after_long(near, 100.0 * number)
     full_and_quick(near, 1_000.0)
     assert pause_after_long(near, 2_000.0) == FIRST_PAUSE_S
+
+
+def test_turns_of_rows_that_are_quick_end_a_slow_spell_though_they_are_fewer_than_might_be() -> None:
+    near = Nearness(is_local=True)
+    for number in range(4):
+        pause_after_long(near, 100.0 * number)
+    for count in (8, 16, 32, 32):
+        near.took(count, QUICK_S, 1_000.0)
+    assert near.most(1_000.0) == 64
+    assert pause_after_long(near, 2_000.0) == FIRST_PAUSE_S
+
+
+def test_a_few_quick_ones_do_not_end_a_slow_spell() -> None:
+    near = Nearness(is_local=True)
+    for number in range(4):
+        pause_after_long(near, 100.0 * number)
+    for count in (8, 16, 31):
+        near.took(count, QUICK_S, 1_000.0)
+    assert pause_after_long(near, 2_000.0) == 16 * FIRST_PAUSE_S
