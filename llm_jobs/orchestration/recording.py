@@ -46,9 +46,7 @@ def refresh_job_table(instance: dg.DagsterInstance, lines: Sequence[JobLine]) ->
     """Report the table of jobs if it differs from the one that the catalogue shows."""
     shown = lines[: evidence.LATEST_JOBS]
     digest = hash_of([repr(line) for line in shown])
-    latest = instance.get_latest_materialization_event(evidence.JOB_TABLE)
-    known = latest.asset_materialization.tags if latest and latest.asset_materialization else None
-    if not shown or (known or {}).get(DATA_VERSION_TAG) == digest:
+    if not shown or _in_sync(instance, evidence.JOB_TABLE, digest):
         return False
     metadata, tags = evidence.job_table(shown), {DATA_VERSION_TAG: digest}
     instance.report_runless_asset_event(dg.AssetMaterialization(evidence.JOB_TABLE, metadata=metadata, tags=tags))
@@ -62,11 +60,11 @@ def refresh_usage(
     attempt of a month, so it is done seldom enough to cost a twentieth of the time."""
     made = [line.result for line in lines if line.result is not None]
     digest = hash_of(made)
-    latest = instance.get_latest_materialization_event(evidence.USAGE)
-    told = latest.asset_materialization if latest else None
-    if not made or (told and (told.tags or {}).get(DATA_VERSION_TAG) == digest):
+    if not made or _in_sync(instance, evidence.USAGE, digest):
         return False
     began_s = now_s()
+    latest = instance.get_latest_materialization_event(evidence.USAGE)
+    told = latest.asset_materialization if latest else None
     if latest and told and began_s - latest.timestamp < _usage_rest_s(told):
         return False
     metadata = evidence.usage_metadata(use_cases.usage_sheet())
@@ -74,6 +72,18 @@ def refresh_usage(
     tags = {DATA_VERSION_TAG: digest}
     instance.report_runless_asset_event(dg.AssetMaterialization(evidence.USAGE, metadata=metadata, tags=tags))
     return True
+
+
+def _in_sync(instance: dg.DagsterInstance, table: dg.AssetKey, digest: str) -> bool:
+    """Whether the catalogue shows this content, told after the newest result. A result stands in the ledger before
+    Dagster hears of it, so a table may tell it first: Dagster calls that table unsynced until it is told again."""
+    told = instance.get_latest_materialization_event(table)
+    if told is None or told.asset_materialization is None:
+        return False
+    result = instance.get_latest_materialization_event(evidence.RESULTS)
+    return (told.asset_materialization.tags or {}).get(DATA_VERSION_TAG) == digest and (
+        result is None or result.timestamp <= told.timestamp
+    )
 
 
 def _usage_rest_s(told: dg.AssetMaterialization) -> float:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from llm_jobs.orchestration.partitions import JOBS
@@ -35,6 +38,15 @@ def materializations(instance: dg.DagsterInstance, asset_key: dg.AssetKey) -> Co
     """How often each partition was materialised."""
     records = instance.fetch_materializations(asset_key, limit=1_000).records
     return Counter(record.partition_key for record in records)
+
+
+def unsynced(
+    instance: dg.DagsterInstance, definitions: dg.Definitions, keys: Iterable[dg.AssetKey]
+) -> set[dg.AssetKey]:
+    """Those of the unpartitioned assets that the page calls unsynced."""
+    graph = definitions.resolve_asset_graph()
+    resolver = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
+    return {key for key in keys if resolver.get_status(key) == StaleStatus.STALE}
 
 
 def check_results(instance: dg.DagsterInstance, run_id: str) -> dict[tuple[str, str | None], bool]:

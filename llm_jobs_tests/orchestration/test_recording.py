@@ -8,9 +8,12 @@ import time
 import dagster as dg
 
 from llm_jobs.orchestration import evidence
-from llm_jobs.orchestration.recording import USAGE_EVERY_S, USAGE_REST, refresh_usage
+from llm_jobs.orchestration.audience import Audience
+from llm_jobs.orchestration.build import build_definitions, in_process
+from llm_jobs.orchestration.partitions import register
+from llm_jobs.orchestration.recording import USAGE_EVERY_S, USAGE_REST, refresh_job_table, refresh_usage
 from llm_jobs_tests.orchestration.fake import FakeUseCases, job, key
-from llm_jobs_tests.orchestration.reading import materializations
+from llm_jobs_tests.orchestration.reading import materializations, unsynced
 
 
 def finish(use_cases: FakeUseCases, number: int) -> None:
@@ -45,3 +48,22 @@ def test_a_sum_that_takes_long_is_made_seldom(instance: dg.DagsterInstance, use_
     finish(use_cases, 2)
     assert not refreshed(instance, use_cases, in_s=10.0 * USAGE_REST - 1)
     assert refreshed(instance, use_cases, in_s=10.0 * USAGE_REST + 1)
+
+
+def test_tables_that_told_a_result_before_dagster_heard_of_it_are_told_once_more(
+    instance: dg.DagsterInstance, use_cases: FakeUseCases
+) -> None:
+    definitions = build_definitions(resources=in_process(use_cases, Audience()))
+    tables = {evidence.JOB_TABLE, evidence.USAGE}
+    finish(use_cases, 1)
+    lines = use_cases.latest_jobs(100)
+    assert refresh_job_table(instance, lines)
+    assert refreshed(instance, use_cases)
+    register(instance, [lines[0].job_hash])
+    instance.report_runless_asset_event(evidence.line_event(lines[0]))
+    assert unsynced(instance, definitions, tables) == tables
+    assert refresh_job_table(instance, lines)
+    assert refreshed(instance, use_cases, in_s=USAGE_EVERY_S + 1)
+    assert not unsynced(instance, definitions, tables)
+    assert not refresh_job_table(instance, lines)
+    assert not refreshed(instance, use_cases, in_s=3 * USAGE_EVERY_S)
