@@ -477,6 +477,10 @@ class Ledger(BatchLedger, Protocol):
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
         """What each job's attempts used, by job; jobs that asked nothing are left out."""
 
+    def paid(self, job_hash: str) -> Iterator[tuple[str, int]]:
+        """The calls that attempts of this job answered, with a success or not, oldest first: call hash, and how many
+        attempts it took."""
+
     def usage(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[UsageRow]:
         """What was used by day, model and submission, oldest day first, of what was recorded from `since_ns` until
         before `until_ns`. Sums by job, label or submitter are sums of these rows."""

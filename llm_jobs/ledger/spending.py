@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
+from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.ledger.base import BudgetState, UsageRow
 from llm_jobs.ledger.budgets import Account
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import from_json
 
+PAGE_ROWS = 10_000
 _DAY_S = 86_400
 _SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "latency_s")
 _BUDGETS = "SELECT budget, spent_pico_usd, spent_tokens, reserved_pico_usd, reserved_tokens FROM budgets"
@@ -21,6 +23,12 @@ SELECT o.recorded_ns / {_DAY_S * 1_000_000_000} AS day, i.provider, i.model, i.j
     {", ".join(f"sum(o.{name}) AS {name}" for name in _SUMMED)}
 FROM outcomes o JOIN intents i ON i.id = o.intent_id {{where}}
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+"""
+_PAID = f"""
+SELECT i.id, i.call_hash, i.attempt FROM intents i JOIN outcomes o ON o.intent_id = i.id
+WHERE i.job_hash = ? AND i.id > ? AND NOT o.late
+    AND o.status IN ({", ".join(f"'{status}'" for status in ("succeeded", *get_args(AnswerStatus)))})
+ORDER BY i.id LIMIT ?
 """
 
 
@@ -43,6 +51,11 @@ def select_usage(plain: Plain, *, since_ns: int | None, until_ns: int | None) ->
     who = plain.named("SELECT id, submitter, labels FROM submissions") if rows else []
     submitted = {row.id: row for row in who}
     return [_usage(row, submitted[row.submission_id]) for row in rows]
+
+
+def select_paid(plain: Plain, job_hash: str, *, after_id: int) -> list[tuple[int, str, int]]:
+    """The next page of a job's attempts that were answered: intent id, call hash, number of the attempt."""
+    return plain.rows(_PAID, (job_hash, after_id, PAGE_ROWS))
 
 
 def _usage(row: Any, submitted: Any) -> UsageRow:

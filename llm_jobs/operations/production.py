@@ -32,7 +32,7 @@ from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
 from llm_jobs.ledger.base import ResultRecord, Spend, Submission
 from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
-from llm_jobs.operations.completed import completed_row
+from llm_jobs.operations.completed import NOTHING_PAID, Paid, completed_row
 from llm_jobs.operations.images import find_image, image_finder, look_ahead
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.recency import readable
@@ -82,6 +82,7 @@ class Production:
         self._tally = Tally(services.random)
         self._sheet = _Sheet(preview=[])
         self._since = readable(services, job)
+        self._paid = NOTHING_PAID
         self._lane = Lane(
             job_hash=job.hash,
             submission_id=submission.id or 0,
@@ -94,6 +95,7 @@ class Production:
         )
 
     async def run(self, watch: Watch, bought: Spend) -> JobReport:
+        self._paid = await asyncio.to_thread(Paid, self._services.ledger.paid(self._job.hash))
         async with watch.following(self._lane, self._submission, self._job):
             return await self._run(bought)
 
@@ -172,7 +174,7 @@ class Production:
         session, lane = self._session, self._lane
         limit_s = self._job.policy.job_timeout_s
         alarm = limit_s and asyncio.get_running_loop().call_later(limit_s, session.caller.close_lane, lane)
-        complete = partial(completed_row, model_asked=self._last_model(), epoch_ns=self._epoch_ns)
+        complete = partial(completed_row, model_asked=self._last_model(), epoch_ns=self._epoch_ns, paid=self._paid)
         try:
             async with aclosing(stream.complete(rows, session.recorder.broken)) as completed:
                 async for batch in completed:

@@ -22,7 +22,7 @@ from llm_jobs.engine.health import Health
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Answer, Submission
-from llm_jobs.operations.completed import completed_row
+from llm_jobs.operations.completed import Paid, completed_row
 from llm_jobs.operations.dry_run import DryRow, dry_rows
 from llm_jobs.operations.images import find_image, image_finder
 from llm_jobs.operations.recency import readable
@@ -49,9 +49,13 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
         return _graph_so_far(services, job, table)
     steps = prepared_steps(services, job)
     outputs = [field for step in steps for field in step.outputs.fields]
-    epoch_ns, model = services.clock.now_ns(), job.steps[-1].model.name
+    paid, epoch_ns, model = Paid(services.ledger.paid(job.hash)), services.clock.now_ns(), job.steps[-1].model.name
     rows = (
-        [completed_row(row, model_asked=model, epoch_ns=epoch_ns) for row in batch if row.status == "succeeded"]
+        [
+            completed_row(row, model_asked=model, epoch_ns=epoch_ns, paid=paid)
+            for row in batch
+            if row.status == "succeeded"
+        ]
         for batch in _looked_up(services, job, table, steps)
     )
     return batches_of(rows, result_schema(table.schema, outputs, sample=job.sample > 1))
@@ -59,10 +63,11 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
 
 def _graph_so_far(services: Services, job: Job, table: Table) -> Batches:
     """Rows of its last table, as far as everything that they are made of is answered."""
+    paid = Paid(services.ledger.paid(job.hash))
     last, epoch_ns = len(stages_of(job.graph)) - 1, services.clock.now_ns()
     rows = (
         [
-            completed_row(each.row, model_asked=None, epoch_ns=epoch_ns)
+            completed_row(each.row, model_asked=None, epoch_ns=epoch_ns, paid=paid)
             for each in batch
             if isinstance(each, DryRow) and each.table == last and each.row.status == "succeeded"
         ]

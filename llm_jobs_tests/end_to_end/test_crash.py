@@ -106,8 +106,9 @@ def _may_have_been_paid(home: Path) -> int:
 
 def _check(server: ReplayServer, facts: dict[str, Any], may_be_paid: int) -> None:
     assert (facts["status"], facts["rows"], facts["succeeded"]) == ("done", ROWS, ROWS)
-    result = pq.read_table(facts["result"], columns=["llm_status"])
+    result = pq.read_table(facts["result"], columns=["llm_status", "llm_reused"])
     assert result["llm_status"].to_pylist() == ["succeeded"] * ROWS
+    assert not any(result["llm_reused"].to_pylist()), "the job paid for all, if not in this run"
     stats = server.stats()
     assert stats["distinct"] == ROWS
     asked_again = stats["total"] - ROWS

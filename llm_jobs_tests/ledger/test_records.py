@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_jobs.clock import SetClock
+from llm_jobs.ledger import spending
 from llm_jobs.ledger.base import (
     DeadLetter,
     Facts,
@@ -154,6 +155,24 @@ def test_spend_counts_what_a_job_paid_and_not_what_it_reused(ledger: Ledger) -> 
 
     expected = Spend(attempts=3, calls=2, prompt_tokens=30, completion_tokens=15, cost_usd=0.75)
     assert ledger.spend([JOB, "unknown"]) == {JOB: expected}
+
+
+def test_the_calls_that_a_job_was_answered_are_told_with_their_attempts_however_many_they_are(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asker = Asker(ledger)
+    for number in range(3):
+        asker.answer(f"c{number}")
+    refused, failed = asker.claim("c3"), asker.claim("c4")
+    asker.report("c3", refused, "refused")
+    asker.report("c4", failed, "timed_out", final=False)
+    asker.report("c4", asker.retry("c4").granted["c4"])
+    asker.report("c5", asker.claim("c5"), "failed")
+    asker.claim("c6")
+    for page in (100, 5, 2, 1):
+        monkeypatch.setattr(spending, "PAGE_ROWS", page)
+        assert list(ledger.paid(JOB)) == [*((f"c{number}", 1) for number in range(4)), ("c4", 2)]
+    assert not list(ledger.paid("0" * 32))
 
 
 def test_an_unknown_cost_is_unknown_and_not_nothing(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from llm_jobs.operations.describe import job_lines
@@ -27,7 +28,9 @@ def test_a_batch_job_waits_and_then_has_its_result(batch_house: BatchHouse) -> N
     done = batch_house.run(job_hash)
     assert (done.status, done.rows, done.succeeded) == ("done", 20, 20)
     assert (done.calls_sent, done.calls_reused) == (20, 0), "the job bought them, if not in this run"
-    assert [row["said"] for row in batch_house.rows(done)] == [f"echo: {question}" for question in QUESTIONS]
+    rows = batch_house.rows(done)
+    assert [row["said"] for row in rows] == [f"echo: {question}" for question in QUESTIONS]
+    assert {(row["llm_reused"], row["llm_attempts"]) for row in rows} == {(False, 1)}
     assert set(batch_house.server.paid.values()) == {1}
     assert (len(batch_house.server.paid), batch_house.server.online, len(batch_house.server.batches)) == (20, 0, 1)
     audit = batch_house.audit()
@@ -99,6 +102,8 @@ def test_the_price_is_a_part_of_the_online_price(
             costs.append(services.ledger.spend([job_hash])[job_hash].cost_usd)
             [line] = job_lines(services, services.ledger.submissions(job_hash=job_hash))
             assert line.cost_usd == pytest.approx(costs[-1])
+        assert line.result is not None
+        assert pq.read_table(line.result)["llm_cost_usd"].to_pylist() == [pytest.approx(costs[-1])]
     assert costs[0]
     assert costs[1] == pytest.approx(costs[0] * factor)
 
