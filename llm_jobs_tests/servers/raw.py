@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from llm_jobs_tests.servers.wire import all_accepted
+
 
 @dataclass(frozen=True, slots=True)
 class Say:
@@ -92,6 +94,7 @@ async def playing(
     try:
         yield played
     finally:
+        await all_accepted()
         server.close()
         for writer in list(played.writers):
             writer.transport.abort()

@@ -39,6 +39,7 @@ class Sent:
 
 
 Handler = Callable[[Received], Sent]
+TURNS_TO_ACCEPT = 8  # of the loop, from a connection's arrival until it has its protocol
 _JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
@@ -122,6 +123,13 @@ class Listening:
     connections: set[Connection]
 
 
+async def all_accepted() -> None:
+    """Until every connection that has arrived has its protocol: asyncio loses the sockets of those that have none yet
+    when their server is closed."""
+    for _ in range(TURNS_TO_ACCEPT):
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def listening(handler: Handler, *, port: int = 0) -> AsyncIterator[Listening]:
     """Serve `handler` on a free port of 127.0.0.1 in the running loop."""
@@ -131,6 +139,7 @@ async def listening(handler: Handler, *, port: int = 0) -> AsyncIterator[Listeni
     try:
         yield Listening(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", connections)
     finally:
+        await all_accepted()
         server.close()
         for connection in list(connections):
             connection.close()
