@@ -112,7 +112,8 @@ class CallFailed:
 
 @positional_value
 class CallRecorded:
-    """The outcome of a call that this process sent is durable. Tokens, cost: None where not known, never 0."""
+    """The outcome of a call that this process sent, or collected from a vendor's batch, is durable. Tokens, cost: None
+    where not known, never 0."""
 
     call_hash: str
     job_hash: str

@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from llm_jobs.clock import Clock
 from llm_jobs.documents.job import AnswerStatus
-from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled
+from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled, number_of
 from llm_jobs.engine.gates import UNKNOWN
 from llm_jobs.engine.judging import defect, judge
 from llm_jobs.engine.recorder import Recorder
@@ -318,26 +318,40 @@ class Caller:
         self, flight: Flight, facts: Facts, reply: Reply | None, *, reused: bool = False, answered_ns: int | None = None
     ) -> None:
         """Tell everybody who asked. Only the first of them paid."""
-        call_hash = flight.call.call_hash
-        self._flights.pop(call_hash, None)
-        attempts = 0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None))
-        if not reused:
-            self._tell.recorded(flight, facts, attempts, reply and reply.output)
-        if reply is not None:
-            self._tell.reused(flight, facts, paid=not reused)
+        call = flight.call
+        self._flights.pop(call.call_hash, None)
         settled = Settled(
-            call_hash=call_hash,
+            call_hash=call.call_hash,
             facts=facts,
             reply=reply,
             reused=reused,
-            attempts=attempts,
+            attempts=0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None)),
             answered_ns=answered_ns if answered_ns is not None else self._clock.now_ns(),
         )
-        flight.askers[0][1](settled)
-        if len(flight.askers) > 1:
-            again = replace(settled, reused=True, attempts=0)
-            for _, done in flight.askers[1:]:
-                done(again)
+        askers = flight.askers
+        if not reused:
+            self._tell.recorded(call, flight.lane, settled)
+            askers[0][1](settled)
+            if len(askers) == 1:
+                return
+            askers, settled = askers[1:], replace(settled, reused=True, attempts=0)
+        for lane, done in askers:
+            told = self.taken(call, lane, settled)
+            if told.reused and reply is not None:
+                self._tell.reused(call, lane, facts)
+            done(told)
+
+    def taken(self, call: Call, lane: Lane, settled: Settled) -> Settled:
+        """`settled` for the job of `lane`: what a batch of the job ended is not reused, and is told here, once."""
+        if not (lane.collected and settled.reused) or settled.facts.status == "cancelled":
+            return settled
+        attempts = lane.collected.pop(number_of(call.call_hash), 0)
+        if not attempts:
+            return settled
+        lane.sent += 1
+        settled = replace(settled, reused=False, attempts=attempts)
+        self._tell.recorded(call, lane, settled)
+        return settled
 
 
 def _not_afforded(model: str, budget: str) -> Facts:

@@ -236,7 +236,7 @@ class RowStream:
             return False
         if after is None or after.call.call_hash in known:
             return False
-        self._keep(row, index, settled)
+        self._keep(row, index, self._caller.taken(asked.call, self._lane, settled))
         self._follow(row, index, step, after)
         return True
 

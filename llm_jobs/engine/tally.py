@@ -6,7 +6,6 @@ from random import Random
 
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import INCOMPLETE, OpenRow
-from llm_jobs.ledger.base import Spend
 
 RESERVOIR = 4096
 
@@ -85,17 +84,6 @@ class Tally:
             self.saved += settled.facts.cost_usd
         elif settled.reply is not None:
             self._saved_unpriced += 1
-
-    def add_bought(self, bought: Spend) -> None:
-        """Count what the job bought in its vendor's batches: this run found it answered, but nobody else paid it."""
-        self.calls_reused = max(0, self.calls_reused - bought.calls)
-        self.calls_answered += bought.calls
-        self.prompt_tokens += bought.prompt_tokens or 0
-        self.completion_tokens += bought.completion_tokens or 0
-        self._unpriced += bought.unpriced
-        self.cost += bought.cost_usd or 0.0
-        self.saved = max(0.0, self.saved - (bought.cost_usd or 0.0))
-        self._saved_unpriced = max(0, self._saved_unpriced - bought.unpriced)
 
     def _time(self, latency_s: float) -> None:
         self._timed += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_jobs.engine.calls import Flight, Lane
+from llm_jobs.engine.calls import Call, Flight, Lane, Settled
 from llm_jobs.events import (
     BudgetReached,
     CallAnswered,
@@ -79,14 +79,14 @@ class Teller:
             )
         )
 
-    def recorded(self, flight: Flight, facts: Facts, attempts: int, output: object) -> None:
+    def recorded(self, call: Call, lane: Lane, settled: Settled) -> None:
         if not self._recorded:
             return
-        request = flight.call.request
+        request, facts = call.request, settled.facts
         self._emit(
             CallRecorded(
-                flight.call.call_hash,
-                flight.lane.job_hash,
+                call.call_hash,
+                lane.job_hash,
                 request.model.name,
                 request.endpoint.provider,
                 facts.status,
@@ -96,17 +96,14 @@ class Teller:
                 facts.reasoning_tokens,
                 facts.cost_usd,
                 facts.latency_s,
-                attempts,
+                settled.attempts,
                 facts.model_answered,
                 facts.finish_reason,
                 facts.error_class,
-                output,
+                settled.reply and settled.reply.output,
             )
         )
 
-    def reused(self, flight: Flight, facts: Facts, *, paid: bool) -> None:
-        """`paid`: the first of those who asked did not reuse it."""
+    def reused(self, call: Call, lane: Lane, facts: Facts) -> None:
         if self._reused:
-            call = flight.call
-            for lane, _ in flight.askers[paid:]:
-                self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))
+            self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))

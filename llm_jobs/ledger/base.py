@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal, Protocol
 
+from llm_jobs.documents.job import Mode
 from llm_jobs.ledger.batch_records import BatchLedger
 from llm_jobs.values import value
 
@@ -252,6 +253,16 @@ class Spend:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PaidCall:
+    """A call that a job's own attempt answered, at `recorded_ns`."""
+
+    call_hash: str
+    attempts: int
+    mode: Mode
+    recorded_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class UsageRow:
     """What one submission's own attempts used of one model on one day. Who submitted first pays: answers that others
     reused are not theirs. A sum of nothing known is None, never 0."""
@@ -477,9 +488,8 @@ class Ledger(BatchLedger, Protocol):
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
         """What each job's attempts used, by job; jobs that asked nothing are left out."""
 
-    def paid(self, job_hash: str) -> Iterator[tuple[str, int]]:
-        """The calls that attempts of this job answered, with a success or not, oldest first: call hash, and how many
-        attempts it took."""
+    def paid(self, job_hash: str) -> Iterator[PaidCall]:
+        """The calls that attempts of this job answered, with a success or not, oldest first."""
 
     def usage(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[UsageRow]:
         """What was used by day, model and submission, oldest day first, of what was recorded from `since_ns` until

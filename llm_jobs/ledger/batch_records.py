@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from llm_jobs.ledger.base import Facts, Spend  # which builds on this module
+    from llm_jobs.ledger.base import Facts  # which builds on this module
 
 # uploaded: the vendor has the file. submitted: it has the batch, and `vendor_id` is its name there. polled: something
 # changed, or its submitter gave up unsure (UNSURE). ended: the vendor is done with it. collected: every line that it
@@ -148,9 +148,6 @@ class BatchLedger(Protocol):
 
     def batch_calls(self, batch: Batch) -> Mapping[str, BatchCall]:
         """The calls of a batch by call hash."""
-
-    def batch_spend(self, batch: Batch) -> Spend:
-        """What the answers of a batch came to."""
 
     def claimed_by(self, owner_id: int) -> Mapping[str, int]:
         """The calls that an owner holds: call hash -> intent id."""

@@ -14,7 +14,6 @@ from typing import Any, cast
 from llm_jobs.clock import Clock
 from llm_jobs.errors import LlmJobsError
 from llm_jobs.ledger.audits import WITHOUT_ANSWER
-from llm_jobs.ledger.base import Spend
 from llm_jobs.ledger.batch_records import (
     Batch,
     BatchCall,
@@ -47,11 +46,6 @@ _OF_BATCH = "i.id BETWEEN ? AND ? AND i.owner_id = ?"
 _CALLS = (
     f"SELECT i.call_hash, i.id, o.intent_id FROM intents i LEFT JOIN outcomes o ON o.intent_id = i.id WHERE {_OF_BATCH}"
 )
-_SPEND = f"""
-SELECT count(*), sum(o.prompt_tokens), sum(o.completion_tokens), sum(o.cost_usd),
-    sum(CASE WHEN o.cost_usd IS NULL THEN 1 ELSE 0 END)
-FROM outcomes o JOIN intents i ON i.id = o.intent_id WHERE {_OF_BATCH} AND o.completion_tokens IS NOT NULL
-"""
 _ABANDONED = f"""
 {_OWNERS} WHERE kind = 'batch' AND closed_ns IS NULL
 AND NOT EXISTS (SELECT 1 FROM batches b WHERE b.owner_id = owners.id) ORDER BY id
@@ -135,18 +129,6 @@ class Batching(ABC):
         with self._reading() as plain:
             rows = plain.rows(_CALLS, _of(batch))
         return {row[0]: BatchCall(intent_id=row[1], recorded=row[2] is not None) for row in rows}
-
-    def batch_spend(self, batch: Batch) -> Spend:
-        with self._reading() as plain:
-            [(count, prompt, completion, cost_usd, unpriced)] = plain.rows(_SPEND, _of(batch))
-        return Spend(
-            attempts=count,
-            calls=count,
-            prompt_tokens=None if prompt is None else int(prompt),
-            completion_tokens=None if completion is None else int(completion),
-            cost_usd=cost_usd,
-            unpriced=int(unpriced or 0),
-        )
 
     def claimed_by(self, owner_id: int) -> Mapping[str, int]:
         with self._reading() as plain:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from llm_jobs.documents.job import AnswerStatus
-from llm_jobs.ledger.base import BudgetState, UsageRow
+from llm_jobs.ledger.base import BudgetState, PaidCall, UsageRow
 from llm_jobs.ledger.budgets import Account
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import from_json
@@ -25,7 +25,7 @@ FROM outcomes o JOIN intents i ON i.id = o.intent_id {{where}}
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
 _PAID = f"""
-SELECT i.id, i.call_hash, i.attempt FROM intents i JOIN outcomes o ON o.intent_id = i.id
+SELECT i.id, i.call_hash, i.attempt, i.mode, o.recorded_ns FROM intents i JOIN outcomes o ON o.intent_id = i.id
 WHERE i.job_hash = ? AND i.id > ? AND NOT o.late
     AND o.status IN ({", ".join(f"'{status}'" for status in ("succeeded", *get_args(AnswerStatus)))})
 ORDER BY i.id LIMIT ?
@@ -53,9 +53,12 @@ def select_usage(plain: Plain, *, since_ns: int | None, until_ns: int | None) ->
     return [_usage(row, submitted[row.submission_id]) for row in rows]
 
 
-def select_paid(plain: Plain, job_hash: str, *, after_id: int) -> list[tuple[int, str, int]]:
-    """The next page of a job's attempts that were answered: intent id, call hash, number of the attempt."""
-    return plain.rows(_PAID, (job_hash, after_id, PAGE_ROWS))
+def select_paid(plain: Plain, job_hash: str, *, after_id: int) -> dict[int, PaidCall]:
+    """The next page of the calls that a job's attempts answered, by the attempts' intents."""
+    return {
+        number: PaidCall(call_hash=call_hash, attempts=attempt, mode=mode, recorded_ns=recorded_ns)
+        for number, call_hash, attempt, mode, recorded_ns in plain.rows(_PAID, (job_hash, after_id, PAGE_ROWS))
+    }
 
 
 def _usage(row: Any, submitted: Any) -> UsageRow:

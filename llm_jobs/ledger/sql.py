@@ -31,6 +31,7 @@ from llm_jobs.ledger.base import (
     Notice,
     Outcome,
     OwnerIdentity,
+    PaidCall,
     Receipt,
     ResultRecord,
     Spend,
@@ -334,15 +335,15 @@ class SqlLedger(Batching, ABC):
         with self._reading() as plain:
             return spending.select_usage(plain, since_ns=since_ns, until_ns=until_ns)
 
-    def paid(self, job_hash: str) -> Iterator[tuple[str, int]]:
+    def paid(self, job_hash: str) -> Iterator[PaidCall]:
         after_id = 0
         while True:
             with self._reading() as plain:
                 page = spending.select_paid(plain, job_hash, after_id=after_id)
-            for after_id, call_hash, attempt in page:  # noqa: B007
-                yield call_hash, attempt
+            yield from page.values()
             if len(page) < spending.PAGE_ROWS:
                 return
+            after_id = max(page)
 
     def late(self, job_hash: str) -> int:
         with self._reading() as plain:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from llm_jobs.documents.job import Job
 from llm_jobs.errors import DocumentError, PermanentError, RowError
 from llm_jobs.events import Listener
-from llm_jobs.ledger.base import Spend, Submission
+from llm_jobs.ledger.base import Submission
 from llm_jobs.ledger.batch_records import BatchState, Waiting
 from llm_jobs.operations.batches_behind import Behind
 from llm_jobs.operations.batches_outlook import most_tokens, on_batches, on_submitted, pause_s, refusals, refuse
@@ -35,41 +35,19 @@ Ahead = Callable[[int], Awaitable[None]]
 
 async def waits(
     services: Services, submission: Submission, job: Job, behind: Behind, *, ahead: Ahead, emit: Listener
-) -> JobReport | Spend:
-    """Carry the job as far as it goes without waiting for a vendor. A report: it waits. Else it can be produced now,
-    and this is what its batches bought since it last ended.
+) -> JobReport | None:
+    """Carry the job as far as it goes without waiting for a vendor. A report: it waits. None: it can be produced now.
 
     `ahead(n)` has the first n steps asked online, where a step that is asked in batches follows them. Raises
     LlmJobsError where the vendor takes no batch of it.
     """
     if not await asyncio.to_thread(_is_concerned, services, job):
-        return Spend()
-    report = await _Run(services, submission, job, behind, ahead, emit).carry_on()
-    return await asyncio.to_thread(_bought, services, job) if report is None else report
+        return None
+    return await _Run(services, submission, job, behind, ahead, emit).carry_on()
 
 
 def _is_concerned(services: Services, job: Job) -> bool:
     return "batch" in modes_of(services, job).values() or job.hash in services.ledger.waiting([job.hash])
-
-
-def _bought(services: Services, job: Job) -> Spend:
-    """What batches answered that were collected after the job's newest result, or are its first."""
-    results = services.ledger.results([job.hash]).get(job.hash, ())
-    ended_ns = (results[0].recorded_ns or 0) if results else 0
-    collected = [
-        services.ledger.batch_spend(state.batch)
-        for state in services.ledger.batches(job_hash=job.hash)
-        if (event := state.newest("collected")) is not None and (event.recorded_ns or 0) > ended_ns
-    ]
-    costs = [spend.cost_usd for spend in collected if spend.cost_usd is not None]
-    return Spend(
-        attempts=sum(spend.attempts for spend in collected),
-        calls=sum(spend.calls for spend in collected),
-        prompt_tokens=sum(spend.prompt_tokens or 0 for spend in collected),
-        completion_tokens=sum(spend.completion_tokens or 0 for spend in collected),
-        cost_usd=sum(costs) if costs else None,
-        unpriced=sum(spend.unpriced for spend in collected),
-    )
 
 
 class _Run:

@@ -3,42 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import replace
 
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
+from llm_jobs.operations.paid import NOTHING_PAID, Paid
 from llm_jobs.results import columns
 
-HASH_DIGITS = 16  # of a call hash that tell the calls of one job apart; a number of so many takes little memory
-
 Total = int | float | None
-
-
-class Paid:
-    """The answers that a job had paid for before this run: in a run that was killed, in one that it ended partial
-    with, in a batch. A row states what the job paid for it, whenever that was; of equal calls the first row does."""
-
-    def __init__(self, attempts: Iterable[tuple[str, int]] = ()) -> None:
-        """`attempts`: how many it took, by call hash."""
-        self._attempts = {_number(call_hash): number for call_hash, number in attempts}
-
-    def told(self, settled: list[Settled]) -> list[Settled]:
-        """The calls of a row; those that the job itself paid for are not reused."""
-        return [self._told(each) for each in settled] if self._attempts else settled
-
-    def _told(self, each: Settled) -> Settled:
-        if not each.reused or each.facts.status == "cancelled":
-            return each
-        attempts = self._attempts.pop(_number(each.call_hash), 0)
-        return replace(each, reused=False, attempts=attempts) if attempts else each
-
-
-def _number(call_hash: str) -> int:
-    return int(call_hash[:HASH_DIGITS], 16)
-
-
-NOTHING_PAID = Paid()
 
 
 def completed_row(

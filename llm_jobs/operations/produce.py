@@ -5,7 +5,7 @@ from __future__ import annotations
 from llm_jobs.documents.job import Job
 from llm_jobs.engine.session import Session
 from llm_jobs.events import Listener
-from llm_jobs.ledger.base import Spend, Submission
+from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.production import Production
 from llm_jobs.operations.records import JobReport
 from llm_jobs.operations.services import Services
@@ -20,15 +20,10 @@ async def produce(
     submission: Submission,
     job: Job,
     listener: Listener,
-    *,
-    bought: Spend,
 ) -> JobReport:
-    """Answer the job and write its result. `bought`: what its vendor's batches answered of it before, for its account.
-
-    Raises LlmJobsError where there can be no result.
-    """
+    """Answer the job and write its result. Raises LlmJobsError where there can be none."""
     kind = StagedProduction if job.graph else Production
-    return await kind(services, session, submission, job, listener).run(watch, bought)
+    return await kind(services, session, submission, job, listener).run(watch)
 
 
 async def ask_ahead(

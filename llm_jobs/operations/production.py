@@ -29,11 +29,12 @@ from llm_jobs.engine.stream import RowStream
 from llm_jobs.engine.tally import Tally
 from llm_jobs.errors import DocumentError, RowError
 from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
-from llm_jobs.ledger.base import ResultRecord, Spend, Submission
+from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
-from llm_jobs.operations.completed import NOTHING_PAID, Paid, completed_row
+from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.images import find_image, image_finder, look_ahead
+from llm_jobs.operations.paid import NOTHING_PAID, Paid, paid_before
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.records import JobReport, status_of
@@ -94,10 +95,11 @@ class Production:
             group=job.policy.group,
         )
 
-    async def run(self, watch: Watch, bought: Spend) -> JobReport:
-        self._paid = await asyncio.to_thread(Paid, self._services.ledger.paid(self._job.hash))
+    async def run(self, watch: Watch) -> JobReport:
+        before, self._lane.collected = await asyncio.to_thread(paid_before, self._services.ledger, self._job.hash)
+        self._paid = Paid(before)
         async with watch.following(self._lane, self._submission, self._job):
-            return await self._run(bought)
+            return await self._run()
 
     async def ask(self, watch: Watch, steps: int) -> None:
         async with watch.following(self._lane, self._submission, self._job):
@@ -105,7 +107,7 @@ class Production:
             prepared = [self._prepared(step) for step in self._job.steps[:steps]]
             await self._answer(rows_of(table), self._stream(prepared), lambda rows: None)
 
-    async def _run(self, bought: Spend) -> JobReport:
+    async def _run(self) -> JobReport:
         job = self._job
         table = await asyncio.to_thread(self._open_table)
         steps = [self._prepared(step) for step in job.steps]
@@ -117,8 +119,6 @@ class Production:
             self._sheet.step = steps[0]
             await self._answer(rows_of(table), self._stream(steps), writer.write)
             stored = await asyncio.to_thread(writer.close)
-        self._tally.add_bought(bought)
-        self._lane.sent += bought.calls
         return await asyncio.to_thread(self._record, stored, table)
 
     def _open_table(self) -> Table:

@@ -156,10 +156,8 @@ async def _run_one(
         async def ahead(steps: int) -> None:
             await ask_ahead(services, session, watch, submission, job, listener, steps=steps)
 
-        went = await waits(services, submission, job, behind, ahead=ahead, emit=listener)
-        if isinstance(went, JobReport):
-            return went
-        return await produce(services, session, watch, submission, job, listener, bought=went)
+        waiting = await waits(services, submission, job, behind, ahead=ahead, emit=listener)
+        return waiting or await produce(services, session, watch, submission, job, listener)
     except Exception as error:
         if session.recorder.broken.done():
             raise

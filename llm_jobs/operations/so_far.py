@@ -22,9 +22,10 @@ from llm_jobs.engine.health import Health
 from llm_jobs.engine.steps import Means, PreparedStep
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.ledger.base import Answer, Submission
-from llm_jobs.operations.completed import Paid, completed_row
+from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.dry_run import DryRow, dry_rows
 from llm_jobs.operations.images import find_image, image_finder
+from llm_jobs.operations.paid import Paid, paid_before
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
@@ -49,7 +50,7 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
         return _graph_so_far(services, job, table)
     steps = prepared_steps(services, job)
     outputs = [field for step in steps for field in step.outputs.fields]
-    paid, epoch_ns, model = Paid(services.ledger.paid(job.hash)), services.clock.now_ns(), job.steps[-1].model.name
+    paid, epoch_ns, model = _paid(services, job), services.clock.now_ns(), job.steps[-1].model.name
     rows = (
         [
             completed_row(row, model_asked=model, epoch_ns=epoch_ns, paid=paid)
@@ -63,7 +64,7 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
 
 def _graph_so_far(services: Services, job: Job, table: Table) -> Batches:
     """Rows of its last table, as far as everything that they are made of is answered."""
-    paid = Paid(services.ledger.paid(job.hash))
+    paid = _paid(services, job)
     last, epoch_ns = len(stages_of(job.graph)) - 1, services.clock.now_ns()
     rows = (
         [
@@ -75,6 +76,11 @@ def _graph_so_far(services: Services, job: Job, table: Table) -> Batches:
     )
     fields, outputs = last_table(job.graph, table.schema)
     return batches_of(rows, result_schema(fields, outputs, sample=job.sample > 1))
+
+
+def _paid(services: Services, job: Job) -> Paid:
+    before, collected = paid_before(services.ledger, job.hash)
+    return Paid(before | collected)
 
 
 def is_answered(services: Services, submission: Submission) -> bool:

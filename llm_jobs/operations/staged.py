@@ -18,7 +18,6 @@ from llm_jobs.engine.graph import Work
 from llm_jobs.engine.levels import stream_of
 from llm_jobs.engine.steps import PreparedStep, Row
 from llm_jobs.events import Event, JobStarted, Listener, RowCompleted, TableRowCompleted, TableStarted
-from llm_jobs.ledger.base import Spend
 from llm_jobs.operations.columns import needed_names
 from llm_jobs.operations.computing import TaskWork
 from llm_jobs.operations.levels import levels_of
@@ -39,7 +38,7 @@ class StagedProduction(Production):
 
     _asking: dict[str, PreparedStep]
 
-    async def _run(self, bought: Spend) -> JobReport:
+    async def _run(self) -> JobReport:
         table = await asyncio.to_thread(self._open_table)
         self._tables: list[dict[str, object]] = []
         self._asking = {}
@@ -69,8 +68,6 @@ class StagedProduction(Production):
                     if not is_last:
                         stream = opened.enter_context(self._services.store.open(stored.path))
                         rows = self._next_rows(stored_rows(stream))
-        self._tally.add_bought(bought)
-        self._lane.sent += bought.calls
         return await asyncio.to_thread(self._record, stored, table)
 
     def _next_rows(self, rows: Iterator[Any]) -> Iterator[Any]:

@@ -171,7 +171,8 @@ def test_the_calls_that_a_job_was_answered_are_told_with_their_attempts_however_
     asker.claim("c6")
     for page in (100, 5, 2, 1):
         monkeypatch.setattr(spending, "PAGE_ROWS", page)
-        assert list(ledger.paid(JOB)) == [*((f"c{number}", 1) for number in range(4)), ("c4", 2)]
+        told = [(call.call_hash, call.attempts, call.mode) for call in ledger.paid(JOB)]
+        assert told == [*((f"c{number}", 1, "online") for number in range(4)), ("c4", 2, "online")]
     assert not list(ledger.paid("0" * 32))
 
 

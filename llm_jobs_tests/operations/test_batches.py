@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
 
+from llm_jobs.events import CallRecorded, CallReused
 from llm_jobs.operations.describe import job_lines
+from llm_jobs.operations.records import JobReport
 from llm_jobs.providers.base import BYTES_PER_TOKEN
 from llm_jobs_tests.operations.batch_house import MODELS, BatchHouse, statuses
 from llm_jobs_tests.pictures import png
@@ -71,6 +74,27 @@ def test_equal_questions_are_asked_once(batch_house: BatchHouse) -> None:
     batch_house.server.finish()
     done = batch_house.run(job_hash)
     assert (done.status, done.rows, len(batch_house.server.paid)) == ("done", 31, 2)
+
+
+def test_the_run_that_makes_the_result_tells_what_its_batches_answered_and_each_once(batch_house: BatchHouse) -> None:
+    def finished() -> tuple[JobReport, list[tuple[bool, int]], Counter[type]]:
+        batch_house.run(job_hash)
+        batch_house.server.finish()
+        batch_house.told.clear()
+        report = batch_house.run(job_hash)
+        rows = [(row["llm_reused"], row["llm_attempts"]) for row in batch_house.rows(report)]
+        return report, rows, Counter(map(type, batch_house.told))
+
+    batch_house.server.wrong.errors = {1: 400}
+    batch_house.server.wrong.finish = {2: "length"}
+    job_hash = batch_house.submit(["same", "bad", "long", "same"])
+    report, rows, told = finished()
+    assert rows == [(False, 1), (True, 0), (False, 1), (True, 0)]
+    assert (report.calls_sent, told[CallRecorded], told[CallReused]) == (2, 2, 1)
+    batch_house.server.wrong.errors = {}
+    report, rows, told = finished()
+    assert rows == [(False, 1), (False, 1), (False, 1), (True, 0)]
+    assert (report.calls_sent, told[CallRecorded], told[CallReused]) == (1, 1, 3), "the run before told the others"
 
 
 def test_two_jobs_that_want_the_same_calls_buy_them_once(batch_house: BatchHouse) -> None:

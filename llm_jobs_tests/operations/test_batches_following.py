@@ -49,6 +49,10 @@ def test_a_larger_limit_is_asked_for_in_the_next_batch(batch_house: BatchHouse) 
     report = house.run(job_hash)
     assert (report.status, sizes(house), house.server.online) == ("done", [6, 2], 0)
     assert set(house.server.paid.values()) == {1}
+    assert [(row["llm_reused"], row["llm_attempts"]) for row in house.rows(report)] == [
+        (False, 1 + (at in (1, 4))) for at in range(6)
+    ]
+    assert (report.calls_sent, report.calls_reused) == (8, 0)
 
 
 def test_a_repair_is_asked_for_in_the_next_batch(batch_house: BatchHouse) -> None:
