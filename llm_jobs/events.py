@@ -137,7 +137,7 @@ class CallRecorded:
 
 @positional_value
 class CallReused:
-    """A call was answered without being sent. `saved_usd` is what its answer cost once; None where that is unknown."""
+    """A call was answered without being sent. `saved_usd` is what others paid for that; None where that is unknown."""
 
     call_hash: str
     job_hash: str

@@ -320,12 +320,13 @@ class Caller:
         """Tell everybody who asked. Only the first of them paid."""
         call = flight.call
         self._flights.pop(call.call_hash, None)
+        attempts = flight.failures + flight.rate_limits + (reply is not None)
         settled = Settled(
             call_hash=call.call_hash,
             facts=facts,
             reply=reply,
             reused=reused,
-            attempts=0 if reused else max(1, flight.failures + flight.rate_limits + (reply is not None)),
+            attempts=0 if reused else attempts or int(facts.status != "cancelled"),
             answered_ns=answered_ns if answered_ns is not None else self._clock.now_ns(),
         )
         askers = flight.askers

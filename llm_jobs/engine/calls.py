@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -62,6 +62,7 @@ class Lane:
     exhausted: set[str] = field(default_factory=set)  # budgets that refused one of its calls
     # What a vendor's batch ended for the job since its last result, by `number_of` the call: attempts. Counted once.
     collected: dict[int, int] = field(default_factory=dict)
+    paid: Container[int] = ()  # its answers that the job had paid for before, by the same number
 
     def may_claim(self) -> bool:
         """Is there room in the window that is claimed ahead of what is in flight?"""

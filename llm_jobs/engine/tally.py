@@ -47,22 +47,23 @@ class Tally:
 
     @property
     def saved_usd(self) -> float | None:
-        """What the reused answers cost once; None if that of one of them is not known."""
+        """What others paid for the answers reused; None if that of one of them is not known."""
         return None if self._saved_unpriced else self.saved
 
-    def row(self, row: OpenRow) -> None:
+    def row(self, row: OpenRow, told: list[Settled]) -> None:
+        """`told`: the row's calls, of which those are not reused that the job paid for, in whichever run."""
         self.rows += 1
         if row.status == "succeeded":
             self.succeeded += 1
         else:
             self.incomplete += row.status == INCOMPLETE
             self.first_error = self.first_error or f"{row.status}: {row.error}"
-        for settled in row.settled:
-            self._call(settled)
+        for settled, each in zip(row.settled, told, strict=True):
+            self._call(settled, is_own=not each.reused)
 
-    def _call(self, settled: Settled) -> None:
+    def _call(self, settled: Settled, *, is_own: bool) -> None:
         if settled.reused:
-            self._reused(settled)
+            self._reused(settled, is_own=is_own)
             return
         self.calls_answered += 1
         facts = settled.facts
@@ -75,11 +76,14 @@ class Tally:
         if facts.latency_s is not None:
             self._time(facts.latency_s)
 
-    def _reused(self, settled: Settled) -> None:
-        """Nothing was sent for this asking: an answer or a failure of another's, or a call that was never sent."""
+    def _reused(self, settled: Settled, *, is_own: bool) -> None:
+        """Nothing was sent for this asking: an answer or a failure of before, or a call that was never sent. What the
+        job itself had paid for saves nothing."""
         if settled.facts.status == "cancelled":
             return
         self.calls_reused += 1
+        if is_own:
+            return
         if settled.facts.cost_usd is not None:
             self.saved += settled.facts.cost_usd
         elif settled.reply is not None:

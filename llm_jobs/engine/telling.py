@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_jobs.engine.calls import Call, Flight, Lane, Settled
+from llm_jobs.engine.calls import Call, Flight, Lane, Settled, number_of
 from llm_jobs.events import (
     BudgetReached,
     CallAnswered,
@@ -106,4 +106,5 @@ class Teller:
 
     def reused(self, call: Call, lane: Lane, facts: Facts) -> None:
         if self._reused:
-            self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, facts.cost_usd))
+            saved_usd = 0.0 if lane.paid and number_of(call.call_hash) in lane.paid else facts.cost_usd
+            self._emit(CallReused(call.call_hash, lane.job_hash, call.request.model.name, saved_usd))

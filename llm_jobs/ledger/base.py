@@ -254,11 +254,13 @@ class Spend:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PaidCall:
-    """A call that a job's own attempt answered, at `recorded_ns`."""
+    """What a job's own attempts at a call came to, at `recorded_ns`: its answer (`is_answer`), or at least a cost."""
 
     call_hash: str
     attempts: int
     mode: Mode
+    is_answer: bool
+    cost_usd: float | None
     recorded_ns: int
 
 
@@ -489,7 +491,7 @@ class Ledger(BatchLedger, Protocol):
         """What each job's attempts used, by job; jobs that asked nothing are left out."""
 
     def paid(self, job_hash: str) -> Iterator[PaidCall]:
-        """The calls that attempts of this job answered, with a success or not, oldest first."""
+        """What this job's attempts bought, oldest first: answers, those too that are no success or came late."""
 
     def usage(self, *, since_ns: int | None = None, until_ns: int | None = None) -> Sequence[UsageRow]:
         """What was used by day, model and submission, oldest day first, of what was recorded from `since_ns` until

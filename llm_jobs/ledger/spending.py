@@ -12,7 +12,7 @@ from llm_jobs.ledger.budgets import Account
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import from_json
 
-PAGE_ROWS = 10_000
+PAGE_ROWS = 50_000
 _DAY_S = 86_400
 _SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "latency_s")
 _BUDGETS = "SELECT budget, spent_pico_usd, spent_tokens, reserved_pico_usd, reserved_tokens FROM budgets"
@@ -24,10 +24,11 @@ SELECT o.recorded_ns / {_DAY_S * 1_000_000_000} AS day, i.provider, i.model, i.j
 FROM outcomes o JOIN intents i ON i.id = o.intent_id {{where}}
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
+_BOUGHT = ", ".join(f"'{status}'" for status in ("succeeded", *get_args(AnswerStatus)))
 _PAID = f"""
-SELECT i.id, i.call_hash, i.attempt, i.mode, o.recorded_ns FROM intents i JOIN outcomes o ON o.intent_id = i.id
-WHERE i.job_hash = ? AND i.id > ? AND NOT o.late
-    AND o.status IN ({", ".join(f"'{status}'" for status in ("succeeded", *get_args(AnswerStatus)))})
+SELECT i.id, i.call_hash, i.attempt, i.mode, o.status = 'succeeded' AND NOT o.late, o.cost_usd, o.recorded_ns
+FROM intents i JOIN outcomes o ON o.intent_id = i.id
+WHERE i.job_hash = ? AND i.id > ? AND (o.status IN ({_BOUGHT}) OR o.cost_usd > 0)
 ORDER BY i.id LIMIT ?
 """
 
@@ -54,10 +55,17 @@ def select_usage(plain: Plain, *, since_ns: int | None, until_ns: int | None) ->
 
 
 def select_paid(plain: Plain, job_hash: str, *, after_id: int) -> dict[int, PaidCall]:
-    """The next page of the calls that a job's attempts answered, by the attempts' intents."""
+    """The next page of what a job's attempts bought, by their intents."""
     return {
-        number: PaidCall(call_hash=call_hash, attempts=attempt, mode=mode, recorded_ns=recorded_ns)
-        for number, call_hash, attempt, mode, recorded_ns in plain.rows(_PAID, (job_hash, after_id, PAGE_ROWS))
+        row[0]: PaidCall(
+            call_hash=row[1],
+            attempts=row[2],
+            mode=row[3],
+            is_answer=bool(row[4]),
+            cost_usd=row[5],
+            recorded_ns=row[6],
+        )
+        for row in plain.rows(_PAID, (job_hash, after_id, PAGE_ROWS))
     }
 
 

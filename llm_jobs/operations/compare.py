@@ -14,7 +14,7 @@ from typing import Any
 from llm_jobs.errors import DocumentError, Problem
 from llm_jobs.ledger.base import Submission
 from llm_jobs.operations.services import Services
-from llm_jobs.operations.sheets import Sheet, sheet_of
+from llm_jobs.operations.sheets import Sheet, cost_usd, sheet_of
 from llm_jobs.results import columns
 from llm_jobs.results.beside import BLOCK_ROWS, Beside, beside, columns_compared, differs
 from llm_jobs.results.compared import compared_batches
@@ -102,7 +102,7 @@ def facts(comparison: Comparison, counted: Counter[str]) -> dict[str, object]:
         jobs[label] = {
             "job_hash": sheet.submission.job_hash,
             "rows": found.rows,
-            "cost_usd": found.total(columns.COST_USD),
+            "cost_usd": cost_usd(comparison.services, sheet, found),
             "prompt_tokens": found.total(columns.PROMPT_TOKENS),
             "completion_tokens": found.total(columns.COMPLETION_TOKENS),
         }

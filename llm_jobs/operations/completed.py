@@ -6,18 +6,17 @@ import json
 
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
-from llm_jobs.operations.paid import NOTHING_PAID, Paid
 from llm_jobs.results import columns
 
 Total = int | float | None
 
 
 def completed_row(
-    row: OpenRow, *, model_asked: str | None, epoch_ns: int, paid: Paid = NOTHING_PAID
+    row: OpenRow, settled: list[Settled], *, model_asked: str | None, epoch_ns: int, more_usd: float = 0.0
 ) -> dict[str, object]:
-    """The members of one row of the result. Facts are of the last call asked, tokens and cost of all of them.
+    """The members of one row of the result. Facts are of the last call `settled`, tokens and cost of all of them.
 
-    A reused answer costs nothing again: its tokens are told, its cost is 0.
+    A reused answer costs nothing again: its tokens are told, its cost is 0. `more_usd`: what was paid beside them.
     """
     members: dict[str, object] = dict(row.values)
     members[columns.STATUS] = row.status
@@ -26,9 +25,11 @@ def completed_row(
     members[columns.MODEL_REASON] = row.model_reason
     members[columns.EPOCH] = epoch_ns
     members[columns.SAMPLE] = row.sample
-    if row.settled:
-        _add_facts(members, paid.told(row.settled))
-        members[columns.RAW] = None if row.status == "succeeded" else _raw(row.settled)
+    if settled:
+        _add_facts(members, settled)
+        if more_usd:
+            members[columns.COST_USD] = more_usd + float(str(members[columns.COST_USD] or 0.0))
+        members[columns.RAW] = None if row.status == "succeeded" else _raw(settled)
     return members
 
 
@@ -53,7 +54,7 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.ANSWERED_AT] = last.answered_ns // 1000
     if len(settled) == 1:  # as of nearly every row, and sums cost more than all the rest here
         members[columns.ATTEMPTS] = last.attempts
-        members[columns.REUSED] = last.reused
+        members[columns.REUSED] = last.reused and facts.status != "cancelled"
         members[columns.COST_USD] = 0.0 if last.reused else facts.cost_usd
         members[columns.PROMPT_TOKENS] = facts.prompt_tokens
         members[columns.COMPLETION_TOKENS] = facts.completion_tokens
@@ -65,7 +66,7 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
 
 def _add_totals(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.ATTEMPTS] = sum([each.attempts for each in settled])
-    members[columns.REUSED] = all(each.reused for each in settled)
+    members[columns.REUSED] = all(each.reused and each.facts.status != "cancelled" for each in settled)
     members[columns.COST_USD] = _total([0.0 if each.reused else each.facts.cost_usd for each in settled])
     members[columns.PROMPT_TOKENS] = _total([each.facts.prompt_tokens for each in settled])
     members[columns.COMPLETION_TOKENS] = _total([each.facts.completion_tokens for each in settled])

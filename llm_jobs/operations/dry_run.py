@@ -221,7 +221,7 @@ class _DryRun:
         )
 
     def _completed(self, dry: DryRow) -> Row:
-        return completed_row(dry.row, model_asked=None, epoch_ns=0)
+        return completed_row(dry.row, dry.row.settled, model_asked=None, epoch_ns=0)
 
 
 def _may_hold(when: Expression | None, values: Mapping[str, Any]) -> bool:

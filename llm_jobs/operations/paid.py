@@ -5,46 +5,81 @@ A row of its result states what the job paid for it, whenever that was; of equal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
 
 from llm_jobs.engine.calls import Settled, number_of
-from llm_jobs.ledger.base import Ledger
+from llm_jobs.ledger.base import Ledger, PaidCall, Spend
 
-Attempts = dict[int, int]  # of a job's calls, by `number_of` the call
+
+@dataclass(slots=True)
+class _Bill:
+    """What attempts at a call cost that are not its answer: the newest of them, and those before it."""
+
+    attempts: int = 0
+    older_usd: float = 0.0
+    newest_usd: float = 0.0
+    newest_ns: int = 0
+
+    def add(self, call: PaidCall) -> None:
+        self.attempts += call.attempts
+        self.older_usd += self.newest_usd
+        self.newest_usd, self.newest_ns = call.cost_usd or 0.0, call.recorded_ns
 
 
 class Paid:
-    """The calls that a job paid for, each told once."""
+    """The calls that a job paid for, by `number_of` the call. `answers` and `collected` tell the attempts; what is in
+    `collected` the run that makes the next result tells as its own."""
 
-    def __init__(self, attempts: Mapping[int, int]) -> None:
-        self._attempts = dict(attempts)
+    def __init__(self) -> None:
+        self.answers: dict[int, int] = {}
+        self.collected: dict[int, int] = {}
+        self._bills: dict[int, _Bill] = {}
 
-    def told(self, settled: list[Settled]) -> list[Settled]:
-        """The calls of a row; those that the job paid for are not reused."""
-        return [self._told(each) for each in settled] if self._attempts else settled
+    @classmethod
+    def of(cls, calls: Iterable[PaidCall], *, ended_ns: int | None = None) -> Self:
+        """`calls`: oldest first. `ended_ns`: what batches ended after that is told apart; None: nothing is."""
+        paid = cls()
+        for call in calls:
+            number = number_of(call.call_hash)
+            if ended_ns is not None and call.mode == "batch" and call.recorded_ns > ended_ns:
+                paid.collected[number] = call.attempts
+            elif call.is_answer:
+                paid.answers[number] = call.attempts
+            if not call.is_answer:
+                paid._bills.setdefault(number, _Bill()).add(call)
+        return paid
 
-    def _told(self, each: Settled) -> Settled:
-        if not each.reused or each.facts.status == "cancelled":
-            return each
-        attempts = self._attempts.pop(number_of(each.call_hash), 0)
-        return replace(each, reused=False, attempts=attempts) if attempts else each
+    def told(self, settled: list[Settled]) -> tuple[list[Settled], float]:
+        """The calls of a row, of which those are not reused that the job paid for, and what it paid beside their
+        answers, in dollars."""
+        if not (self.answers or self._bills):
+            return settled, 0.0
+        told = [self._told(each) for each in settled]
+        return [each for each, _ in told], sum(more_usd for _, more_usd in told)
+
+    def _told(self, each: Settled) -> tuple[Settled, float]:
+        if each.facts.status == "cancelled":
+            return each, 0.0
+        number = number_of(each.call_hash)
+        if each.reused and (attempts := self.answers.pop(number, 0)):
+            each = replace(each, reused=False, attempts=attempts)
+        bill = self._bills.pop(number, None)
+        if bill is None:
+            return each, 0.0
+        if bill.newest_ns == each.answered_ns:  # what it said then, though no success, is what this row has
+            return replace(each, reused=False, attempts=bill.attempts), bill.older_usd
+        return replace(each, attempts=each.attempts + bill.attempts), bill.older_usd + bill.newest_usd
 
 
-NOTHING_PAID = Paid({})
-
-
-def paid_before(ledger: Ledger, job_hash: str) -> tuple[Attempts, Attempts]:
-    """The calls that the job paid for, and of those apart what its batches answered since its last result: the run that
-    makes the next one tells them as its own."""
+def paid_before(ledger: Ledger, job_hash: str) -> Paid:
+    """What the job paid for; what its batches ended since its last result is told apart."""
     results = ledger.results([job_hash]).get(job_hash, ())
-    ended_ns = (results[0].recorded_ns or 0) if results else 0
-    before: Attempts = {}
-    collected: Attempts = {}
-    for call in ledger.paid(job_hash):
-        number = number_of(call.call_hash)
-        is_new = call.mode == "batch" and call.recorded_ns > ended_ns
-        newest, older = (collected, before) if is_new else (before, collected)
-        newest[number] = call.attempts
-        older.pop(number, None)
-    return before, collected
+    return Paid.of(ledger.paid(job_hash), ended_ns=(results[0].recorded_ns or 0) if results else 0)
+
+
+def spent_usd(ledger: Ledger, job_hash: str) -> float | None:
+    """What all attempts of the job have cost; None where the price of one is not known."""
+    spend = ledger.spend([job_hash]).get(job_hash, Spend(cost_usd=0.0))
+    return None if spend.unpriced else spend.cost_usd

@@ -25,7 +25,7 @@ from llm_jobs.engine.following import prepare
 from llm_jobs.engine.retry import RetryPolicy
 from llm_jobs.engine.session import Session
 from llm_jobs.engine.steps import Means, PreparedStep, Row
-from llm_jobs.engine.stream import RowStream
+from llm_jobs.engine.stream import OpenRow, RowStream
 from llm_jobs.engine.tally import Tally
 from llm_jobs.errors import DocumentError, RowError
 from llm_jobs.events import JobFinished, JobStarted, Listener, ResultRecorded
@@ -34,7 +34,7 @@ from llm_jobs.limits.lines import Line
 from llm_jobs.operations.columns import check_names, missing_columns
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.images import find_image, image_finder, look_ahead
-from llm_jobs.operations.paid import NOTHING_PAID, Paid, paid_before
+from llm_jobs.operations.paid import Paid, paid_before, spent_usd
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.records import JobReport, status_of
@@ -83,7 +83,7 @@ class Production:
         self._tally = Tally(services.random)
         self._sheet = _Sheet(preview=[])
         self._since = readable(services, job)
-        self._paid = NOTHING_PAID
+        self._paid = Paid()
         self._lane = Lane(
             job_hash=job.hash,
             submission_id=submission.id or 0,
@@ -96,8 +96,8 @@ class Production:
         )
 
     async def run(self, watch: Watch) -> JobReport:
-        before, self._lane.collected = await asyncio.to_thread(paid_before, self._services.ledger, self._job.hash)
-        self._paid = Paid(before)
+        self._paid = paid = await asyncio.to_thread(paid_before, self._services.ledger, self._job.hash)
+        self._lane.collected, self._lane.paid = paid.collected, paid.answers
         async with watch.following(self._lane, self._submission, self._job):
             return await self._run()
 
@@ -174,18 +174,21 @@ class Production:
         session, lane = self._session, self._lane
         limit_s = self._job.policy.job_timeout_s
         alarm = limit_s and asyncio.get_running_loop().call_later(limit_s, session.caller.close_lane, lane)
-        complete = partial(completed_row, model_asked=self._last_model(), epoch_ns=self._epoch_ns, paid=self._paid)
         try:
             async with aclosing(stream.complete(rows, session.recorder.broken)) as completed:
                 async for batch in completed:
-                    for row in batch:
-                        self._tally.row(row)
-                    done = [complete(row) for row in batch]
+                    done = [self._completed(row) for row in batch]
                     self._show(done)
                     await asyncio.to_thread(write, done)
         finally:
             if alarm:
                 alarm.cancel()
+
+    def _completed(self, row: OpenRow) -> dict[str, object]:
+        settled, more_usd = self._paid.told(row.settled)
+        self._tally.row(row, settled)
+        asked, epoch_ns = self._last_model(), self._epoch_ns
+        return completed_row(row, settled, model_asked=asked, epoch_ns=epoch_ns, more_usd=more_usd)
 
     def _last_model(self) -> str | None:
         return self._job.steps[-1].model.name if self._job.steps else None
@@ -218,6 +221,7 @@ class Production:
                 "completion_tokens": tally.completion_tokens,
                 "cost_usd": tally.cost_usd,
                 "saved_usd": tally.saved_usd,
+                "spent_usd": spent_usd(self._services.ledger, job.hash),
                 "seconds": seconds,
                 "latency_percentiles": tally.latency_s(),
                 "calls_at_once": self._calls_at_once(),
@@ -273,6 +277,7 @@ class Production:
             prompt_tokens=tally.prompt_tokens,
             completion_tokens=tally.completion_tokens,
             cost_usd=tally.cost_usd,
+            spent_usd=record.facts["spent_usd"],  # type: ignore[arg-type]
             result=self._services.store.locate(record.path),
             sha256=record.sha256,
             seconds=seconds,

@@ -100,7 +100,7 @@ class JobReport:
 
     `done`: every row succeeded; `partial`: some did; `failed`: none did, or there is no result at all; `waiting`: there
     is none yet, and `error` says on what it waits. Calls, tokens and cost are those of this run: an answer that was
-    reused costs nothing again.
+    reused costs nothing again. `spent_usd` is what all runs of the job have cost; None where that is not known.
     """
 
     job_hash: str
@@ -126,6 +126,7 @@ class JobReport:
     providers: tuple[str, ...] = ()
     input_path: str | None = None
     document_path: str | None = None
+    spent_usd: float | None = None
     made_with: Mapping[str, object] = field(default_factory=dict)  # facts of the run that made a result of before
 
     @classmethod
@@ -174,6 +175,7 @@ class JobReport:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "cost_usd": self.cost_usd,
+            "spent_usd": self.spent_usd,
             "result": self.result,
             "seconds": round(self.seconds, 3),
         }

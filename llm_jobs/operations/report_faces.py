@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from llm_jobs.ledger.base import ResultRecord
 from llm_jobs.observability.report_model import ReportedJob
 from llm_jobs.observability.texts import count, dollars, number, short_time
 from llm_jobs.operations.records import status_of_record
 from llm_jobs.operations.report_sides import utc
 from llm_jobs.operations.services import Services
-from llm_jobs.operations.sheets import Sheet
+from llm_jobs.operations.sheets import Sheet, cost_usd
 from llm_jobs.results import columns
 from llm_jobs.results.survey import Survey
 
@@ -23,16 +22,17 @@ def face(services: Services, sheet: Sheet, survey: Survey) -> ReportedJob:
         job_hash=sheet.submission.job_hash,
         epoch_ns=record.epoch_ns,
         status=status_of_record(record),
-        figures=list(_figures(record, survey)),
+        figures=list(_figures(services, sheet, survey)),
         details=[(name, text) for name, text in _details(services, sheet, survey) if text],
     )
 
 
-def _figures(record: ResultRecord, survey: Survey) -> Iterator[tuple[str, str]]:
+def _figures(services: Services, sheet: Sheet, survey: Survey) -> Iterator[tuple[str, str]]:
+    record = sheet.record
     yield "rows", f"{record.rows:,}"
     yield "answered", f"{record.succeeded:,}"
     yield "failed", f"{record.failed:,}"
-    yield "cost of this result", dollars(survey.total(columns.COST_USD))
+    yield "cost of this result", dollars(cost_usd(services, sheet, survey))
     for name, column in (("prompt tokens", columns.PROMPT_TOKENS), ("completion tokens", columns.COMPLETION_TOKENS)):
         yield name, count(survey.total(column)) or "?"
     if (median := survey.quantiles(columns.LATENCY_S, [0.5])) is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
@@ -14,6 +15,7 @@ from llm_jobs.operations.services import Services
 from llm_jobs.results import columns
 from llm_jobs.results.row_columns import row_fields
 from llm_jobs.results.single import read_result
+from llm_jobs.results.survey import Survey, survey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,15 @@ def sheet_of(services: Services, submission: Submission) -> Sheet:
             f"{submission.job_hash[:12]}"
         )
     return _sheet(submission, records[0], read_result(services.store, records[0].path).schema.names)
+
+
+def cost_usd(services: Services, sheet: Sheet, found: Survey) -> float | None:
+    """What a result cost with the tables that it was made of; None where nothing of it is known. `found`: in its last
+    table."""
+    made_of = cast("Sequence[Mapping[str, str]]", sheet.record.facts.get("tables", ()))
+    surveys = [found, *(survey(services.store, table["path"]) for table in made_of)]
+    known = [total for each in surveys if (total := each.total(columns.COST_USD)) is not None]
+    return sum(known) if known else None
 
 
 def _sheet(submission: Submission, record: ResultRecord, names: Sequence[str]) -> Sheet:

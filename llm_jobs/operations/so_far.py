@@ -25,7 +25,7 @@ from llm_jobs.ledger.base import Answer, Submission
 from llm_jobs.operations.completed import completed_row
 from llm_jobs.operations.dry_run import DryRow, dry_rows
 from llm_jobs.operations.images import find_image, image_finder
-from llm_jobs.operations.paid import Paid, paid_before
+from llm_jobs.operations.paid import Paid
 from llm_jobs.operations.recency import readable
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.tables import job_table
@@ -50,13 +50,10 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
         return _graph_so_far(services, job, table)
     steps = prepared_steps(services, job)
     outputs = [field for step in steps for field in step.outputs.fields]
-    paid, epoch_ns, model = _paid(services, job), services.clock.now_ns(), job.steps[-1].model.name
+    paid = Paid.of(services.ledger.paid(job.hash))
+    epoch_ns, model = services.clock.now_ns(), job.steps[-1].model.name
     rows = (
-        [
-            completed_row(row, model_asked=model, epoch_ns=epoch_ns, paid=paid)
-            for row in batch
-            if row.status == "succeeded"
-        ]
+        [_completed(row, paid, model_asked=model, epoch_ns=epoch_ns) for row in batch if row.status == "succeeded"]
         for batch in _looked_up(services, job, table, steps)
     )
     return batches_of(rows, result_schema(table.schema, outputs, sample=job.sample > 1))
@@ -64,11 +61,11 @@ def answered_so_far(services: Services, submission: Submission) -> Batches:
 
 def _graph_so_far(services: Services, job: Job, table: Table) -> Batches:
     """Rows of its last table, as far as everything that they are made of is answered."""
-    paid = _paid(services, job)
+    paid = Paid.of(services.ledger.paid(job.hash))
     last, epoch_ns = len(stages_of(job.graph)) - 1, services.clock.now_ns()
     rows = (
         [
-            completed_row(each.row, model_asked=None, epoch_ns=epoch_ns, paid=paid)
+            _completed(each.row, paid, model_asked=None, epoch_ns=epoch_ns)
             for each in batch
             if isinstance(each, DryRow) and each.table == last and each.row.status == "succeeded"
         ]
@@ -78,9 +75,9 @@ def _graph_so_far(services: Services, job: Job, table: Table) -> Batches:
     return batches_of(rows, result_schema(fields, outputs, sample=job.sample > 1))
 
 
-def _paid(services: Services, job: Job) -> Paid:
-    before, collected = paid_before(services.ledger, job.hash)
-    return Paid(before | collected)
+def _completed(row: OpenRow, paid: Paid, *, model_asked: str | None, epoch_ns: int) -> dict[str, object]:
+    settled, more_usd = paid.told(row.settled)
+    return completed_row(row, settled, model_asked=model_asked, epoch_ns=epoch_ns, more_usd=more_usd)
 
 
 def is_answered(services: Services, submission: Submission) -> bool:

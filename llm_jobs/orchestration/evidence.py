@@ -91,7 +91,6 @@ def result_metadata(report: JobReport) -> dict[str, Any]:
     """Metadata of a materialised result. One that was there before tells what the run that made it used."""
     used = report.made_with or report.facts()
     latency = report.latency_percentiles or used.get("latency_percentiles")
-    cost = used.get("cost_usd")
     return {
         "job": report.name,
         "status": report.status,
@@ -102,7 +101,8 @@ def result_metadata(report: JobReport) -> dict[str, Any]:
         "calls reused in this run": report.calls_reused,
         "prompt tokens": _number(used, "prompt_tokens"),
         "completion tokens": _number(used, "completion_tokens"),
-        "cost (USD)": cost if isinstance(cost, int | float) else "not known",
+        "cost (USD)": _dollars(used, "spent_usd"),
+        "cost in this run (USD)": _dollars(used, "cost_usd"),
         "seconds": round(_number(used, "seconds"), 3),
         "submitter": report.submitter,
         **{f"latency {name} (s)": round(value, 3) for name, value in _percentiles(latency).items()},
@@ -119,6 +119,11 @@ def _at_once(report: JobReport, used: Mapping[str, object]) -> Mapping[str, int]
 def _number(facts: Mapping[str, object], name: str) -> int | float:
     value = facts.get(name)
     return value if isinstance(value, int | float) else 0
+
+
+def _dollars(facts: Mapping[str, object], name: str) -> float | str:
+    value = facts.get(name)
+    return value if isinstance(value, int | float) else "not known"
 
 
 def _percentiles(latency: object) -> dict[str, float]:

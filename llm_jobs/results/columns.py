@@ -3,8 +3,8 @@
 The facts of a row are those of the last call that was asked about it: status, error, models, finish reason, latency,
 call hash, time. Tokens, cost and attempts are totals over all of the row's calls, those that followed a truncated or
 invalid answer included (null where none stated them). The cost is what the job itself paid for the row, in whichever
-run or batch; `llm_reused` says that others had paid for every answer. The prefix `llm_` is reserved whole, so that a
-fact added later collides with nobody's column.
+run or batch; `llm_reused` says that every answer was another's. The prefix `llm_` is reserved whole, so that a fact
+added later collides with nobody's column.
 """
 
 from __future__ import annotations

@@ -157,7 +157,7 @@ def test_spend_counts_what_a_job_paid_and_not_what_it_reused(ledger: Ledger) -> 
     assert ledger.spend([JOB, "unknown"]) == {JOB: expected}
 
 
-def test_the_calls_that_a_job_was_answered_are_told_with_their_attempts_however_many_they_are(
+def test_what_a_job_bought_is_told_oldest_first_however_much_it_is(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asker = Asker(ledger)
@@ -171,8 +171,14 @@ def test_the_calls_that_a_job_was_answered_are_told_with_their_attempts_however_
     asker.claim("c6")
     for page in (100, 5, 2, 1):
         monkeypatch.setattr(spending, "PAGE_ROWS", page)
-        told = [(call.call_hash, call.attempts, call.mode) for call in ledger.paid(JOB)]
-        assert told == [*((f"c{number}", 1, "online") for number in range(4)), ("c4", 2, "online")]
+        told = [(call.call_hash, call.attempts, call.is_answer, call.cost_usd) for call in ledger.paid(JOB)]
+        assert told == [
+            *((f"c{number}", 1, True, 0.25) for number in range(3)),
+            ("c3", 1, False, 0.25),
+            ("c4", 1, False, 0.25),
+            ("c4", 2, True, 0.25),
+            ("c5", 1, False, 0.25),
+        ]
     assert not list(ledger.paid("0" * 32))
 
 

@@ -92,6 +92,9 @@ def test_more_failures_than_the_threshold_stop_the_job(house: House, speaking: S
     assert 30 <= report.succeeded < 60
     assert len(speaking.bodies) < 70
     assert statuses(rows)[-1] == "cancelled"
+    assert {(row["llm_attempts"], row["llm_reused"]) for row in rows if row["llm_status"] == "cancelled"} == {
+        (0, False)
+    }
 
 
 def test_as_many_failures_as_the_threshold_allows_stop_nothing(house: House) -> None:

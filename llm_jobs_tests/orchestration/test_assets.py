@@ -178,7 +178,7 @@ def test_a_result_carries_what_people_look_for(
     metadata = event.asset_materialization.metadata
     assert metadata["job"].value == "job 0"
     assert metadata["dagster/row_count"].value == 4
-    assert metadata["cost (USD)"].value == "not known"
+    assert metadata["cost (USD)"].value == metadata["cost in this run (USD)"].value == "not known"
     assert metadata["latency p99 (s)"].value == 0.2
     assert metadata["path"].value == f"results/{key(0)}/1.parquet"
     assert metadata["report"].value == f"reports/{key(0)}/1.html"
