@@ -77,7 +77,8 @@ class CallWaiting:
 
 @positional_value
 class CallSent:
-    """The request is about to be handed to the network."""
+    """The request is about to be handed to the network. Told of each call of a group that travels in one request, and
+    again of each half of a group that was refused."""
 
     call_hash: str
     job_hash: str
@@ -88,6 +89,14 @@ class CallSent:
     path: str = ""
     # Content: for a listener that was asked to show it. No log and no metric reads it.
     body: Mapping[str, object] | None = field(default=None, repr=False, hash=False)
+
+
+@positional_value
+class RequestSent:
+    """One request was handed to the network, for one call or for a group of them."""
+
+    job_hash: str
+    model: str
 
 
 @positional_value
@@ -299,6 +308,7 @@ Event = (
     | CallIntended
     | CallWaiting
     | CallSent
+    | RequestSent
     | CallAnswered
     | CallFailed
     | CallRecorded

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from llm_jobs.errors import CallError, RateLimited
-from llm_jobs.events import ConcurrencyChanged, Listener, QuotaPaused, ignore
+from llm_jobs.events import ConcurrencyChanged, Listener, QuotaPaused, RequestSent, ignore, wants
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import HOT_PER_COLD, NO_LIMITS, NOTHING, Cost, Limits
 from llm_jobs.limits.estimates import LearnedTokens
@@ -52,8 +52,8 @@ class ModelGate:
 
     `limits` is asked at each call and tells what holds now; `limiter` keeps them. `output_limit`: the most tokens of an
     answer, where that is known. `reserves_worst`: a call's tokens are reserved by their bound, not by what such calls
-    used before. `emit` hears how many calls at once are found, and of
-    pauses. `now_ns`: the wall clock, for dates in headers.
+    used before. `emit` hears of each request, how many calls at once are found, and of pauses. `now_ns`: the wall
+    clock, for dates in headers.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class ModelGate:
         self._reserves_worst = reserves_worst
         self._model = model
         self._emit = emit
+        self._tells_requests = wants(emit, RequestSent)
         self._now_ns = now_ns
         self._hear_from_s = -HEARD_EVERY_S
         self._at_once = adaptive.limit if adaptive else 0
@@ -114,6 +115,8 @@ class ModelGate:
 
     def entered(self, lane: Lane, now_s: float) -> None:
         """A request of `lane` is sent."""
+        if self._tells_requests:
+            self._emit(RequestSent(lane.job_hash, self._model))
         if self.adaptive is not None and not lane.is_fixed:
             self._in_flight += 1
             self.adaptive.sent(now_s)

@@ -197,7 +197,7 @@ class Sender:
                 self._failed(flight, permitted, None, 0.0)
                 return
             permit = permitted
-        sent_s = self._enter(lane, (flight,))
+        sent_s = self._enter(lane, (flight,), first=1)
         self._image_room.take(flight.call.request)
         outcome: CallError | tuple[Reply | None, ...] | None = None
         try:
@@ -217,14 +217,14 @@ class Sender:
     async def _attempt_together(self, lane: Lane, flights: Sequence[Flight]) -> None:
         """One request for many calls. What the provider refuses in one of them is found by halving the group, in some
         2 log2(n) requests, and the others are answered."""
-        groups = [flights]
+        groups, sent = [flights], set[Flight]()
         while groups:
             group = groups.pop()
             if lane.closed:
                 for flight in group:
                     self._unsent(flight)
                 continue
-            refused = await self._attempt_group(lane, group)
+            refused = await self._attempt_group(lane, group, sent)
             if refused is not None and len(group) > 1 and refused.http_status in REFUSED_FOR_ITS_CONTENT:
                 middle = len(group) // 2
                 groups += [group[middle:], group[:middle]]
@@ -232,8 +232,9 @@ class Sender:
                 for flight in group:
                     self._failed(flight, refused, None, 0.0)
 
-    async def _attempt_group(self, lane: Lane, group: Sequence[Flight]) -> CallError | None:
-        """One request; returns why it was refused as a whole."""
+    async def _attempt_group(self, lane: Lane, group: Sequence[Flight], sent: set[Flight]) -> CallError | None:
+        """One request; returns why it was refused as a whole. `sent`: flights of this attempt that were sent, to which
+        it adds."""
         gate, calls = group[0].call.gate, [flight.call for flight in group]
         permit: Permit | None = None
         if gate.limiter is not None:
@@ -241,7 +242,8 @@ class Sender:
             if permitted is None or isinstance(permitted, PermanentError):
                 return permitted
             permit = permitted
-        sent_s = self._enter(lane, group)
+        sent_s = self._enter(lane, group, first=sum(flight not in sent for flight in group))
+        sent.update(group)
         outcome: CallError | list[Reply | None] | None = None
         try:
             requests = [call.request for call in calls]
@@ -260,9 +262,10 @@ class Sender:
         finally:
             gate.left(lane, calls, outcome, permit, sent_s=sent_s, now_s=self._loop.time())
 
-    def _enter(self, lane: Lane, flights: Sequence[Flight]) -> float:
-        """One request for `flights` is sent now, at the loop's time that is returned."""
-        lane.sent += len(flights)
+    def _enter(self, lane: Lane, flights: Sequence[Flight], *, first: int) -> float:
+        """One request for `flights` is sent now, at the loop's time that is returned. `first`: how many of them are
+        sent for the first time in this attempt, and not in a part of a group that was refused."""
+        lane.sent += first
         for flight in flights:
             self._tell.sent(flight)
         now_s = self._loop.time()

@@ -32,6 +32,7 @@ from llm_jobs.events import (
     ModelCooled,
     QuotaPaused,
     QuotaWaited,
+    RequestSent,
     RowCompleted,
 )
 from llm_jobs.observability.waits import Waits
@@ -62,7 +63,7 @@ class CallCounts:
     """The calls of the jobs of one name to one model."""
 
     provider: str = ""
-    sent: int = 0
+    sent: int = 0  # requests
     in_flight: int = 0
     reused: int = 0
     saved_usd: float = 0.0
@@ -125,6 +126,7 @@ class Counts:
         self._hear: dict[type, Callable[[Any], None]] = {
             JobStarted: self._started,
             CallSent: self._sent,
+            RequestSent: self._requested,
             CallAnswered: self._answered,
             CallFailed: self._failed,
             CallRecorded: self._recorded,
@@ -185,11 +187,13 @@ class Counts:
     def _sent(self, event: CallSent) -> None:
         calls = self._job(event.job_hash).calls(event.model)
         calls.provider = event.provider
-        calls.sent += 1
         if event.call_hash not in self._in_flight:
             calls.in_flight += 1
             self._in_flight[event.call_hash] = calls
         self.waits.end(event.call_hash)
+
+    def _requested(self, event: RequestSent) -> None:
+        self._job(event.job_hash).calls(event.model).sent += 1
 
     def _answered(self, event: CallAnswered) -> None:
         self._landed(event.call_hash)

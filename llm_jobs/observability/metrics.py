@@ -63,7 +63,7 @@ def _outcomes(calls: _Calls) -> Iterator[Metric]:
     )
     yield _counter(
         "llm_jobs_requests_total",
-        "Requests handed to the network, every attempt counted.",
+        "Requests handed to the network, every attempt counted, a group of calls as one.",
         _CALLS,
         ((labels, each.sent) for labels, each in calls),
     )
@@ -81,7 +81,7 @@ def _outcomes(calls: _Calls) -> Iterator[Metric]:
     )
     yield _gauge(
         "llm_jobs_calls_in_flight",
-        "Requests that are on their way now.",
+        "Calls that are on their way now, each of a group counted.",
         _CALLS,
         ((labels, each.in_flight) for labels, each in calls),
     )

@@ -49,7 +49,6 @@ class Progress:
         self.rows_done = 0
         self.rows_failed = 0
         self.rows_reused = 0
-        self.calls_sent = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cost_usd = 0.0
@@ -136,7 +135,6 @@ class Progress:
             self.rows_reused += 1
 
     def _sent(self, event: CallSent) -> None:
-        self.calls_sent += 1
         self.waits.end(event.call_hash)
 
     def _waiting(self, event: CallWaiting) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from llm_jobs.engine.gates import ModelGate, Worst
+from llm_jobs.errors import RateLimited
+from llm_jobs.events import CallAnswered, CallSent, JobStarted
 from llm_jobs.limits.base import Limits
+from llm_jobs.observability.counts import Counts
 from llm_jobs.providers.base import Answered
-from llm_jobs_tests.engine.bench import bench, memory_ledger, virtual_limiter
-from llm_jobs_tests.engine.scripted import ScriptedEmbeddings
+from llm_jobs_tests.engine.bench import JOB, bench, memory_ledger, virtual_limiter
+from llm_jobs_tests.engine.scripted import MODEL, ScriptedEmbeddings
 from llm_jobs_tests.virtual_time import run_virtual
 
 TEXTS = [f"text {number:03}" for number in range(256)]
@@ -63,6 +66,50 @@ def test_one_poisonous_text_is_found_in_logarithmically_many_requests_and_fails_
     clean = ScriptedEmbeddings(latency_s=1)
     embedded(clean, TEXTS, group=256)
     assert len(provider.requests) <= len(clean.requests) + 2 * math.log2(256)
+
+
+@pytest.mark.parametrize("poison", [[], [TEXTS[3]], TEXTS[:100]], ids=["none", "one", "all"])
+def test_a_call_of_a_group_counts_once_as_sent_however_often_the_group_is_halved_and_each_request_counts(
+    poison: list[str],
+) -> None:
+    provider = ScriptedEmbeddings(latency_s=1, poison=frozenset(poison))
+    counts = Counts(now_s=lambda: 0.0)
+    counts(JobStarted(JOB, "job", 100))
+    in_flight: list[int] = []
+
+    async def scenario() -> int:
+        async with bench(provider) as b:
+            gate = ModelGate(model=MODEL.name, emit=b.events.append)
+            lane, step = b.lane(concurrency=1, group=100), b.step(operation="embeddings", gate=gate)
+            await b.complete([{"x": text} for text in TEXTS[:100]], lane=lane, steps=[step])
+            for event in b.events:
+                if type(event) in counts.wants:
+                    counts(event)
+                if isinstance(event, CallSent | CallAnswered):
+                    in_flight.append(counts.jobs["job"].models[MODEL.name].in_flight)
+            return lane.sent
+
+    sent = run_virtual(scenario())
+    calls = counts.jobs["job"].models[MODEL.name]
+    assert (sent, calls.sent) == (100, len(provider.requests))
+    assert (max(in_flight), calls.in_flight) == (max(map(len, provider.requests)), 0)
+
+
+def test_a_group_that_is_asked_again_after_a_rate_limit_is_sent_again() -> None:
+    class Limited(ScriptedEmbeddings):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            answered = await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+            if len(self.requests) == 1:
+                raise RateLimited("slow down", wait_s=None)
+            return answered
+
+    async def scenario() -> tuple[int, int]:
+        async with bench(provider := Limited()) as b:
+            lane, step = b.lane(concurrency=1, group=8), b.step(operation="embeddings")
+            await b.complete([{"x": text} for text in TEXTS[:8]], lane=lane, steps=[step])
+            return lane.sent, sum(map(len, provider.requests))
+
+    assert run_virtual(scenario()) == (16, 16)
 
 
 def test_every_text_of_a_group_may_be_poisonous() -> None:

@@ -15,6 +15,7 @@ from llm_jobs.events import (
     JobFinished,
     JobStarted,
     QuotaWaited,
+    RequestSent,
     RowCompleted,
 )
 from llm_jobs.observability.counts import KEEP_S, LATENCY_BOUNDS_S, MOST_JOBS, OTHERS, Counts
@@ -79,7 +80,13 @@ def test_a_call_is_in_flight_from_its_request_to_the_answer_or_the_failure() -> 
 def test_a_call_that_is_sent_again_without_a_word_of_its_first_attempt_is_in_flight_once() -> None:
     counts = told(sent(), sent(attempt=2), CallAnswered(CALL))
     calls = counts.jobs["reviews"].models[MODEL]
-    assert (calls.sent, calls.in_flight) == (2, 0)
+    assert calls.in_flight == 0
+
+
+def test_requests_are_counted_and_not_the_calls_that_they_carry() -> None:
+    counts = told(sent(), sent("c" * 32), RequestSent(JOB, MODEL), sent("d" * 32), RequestSent(JOB, MODEL))
+    calls = counts.jobs["reviews"].models[MODEL]
+    assert (calls.sent, calls.in_flight, calls.provider) == (2, 3, "openai")
 
 
 def test_attempts_that_were_broken_off_are_not_in_flight_for_ever() -> None:

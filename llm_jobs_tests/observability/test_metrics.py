@@ -26,6 +26,7 @@ from llm_jobs.events import (
     ModelCooled,
     QuotaPaused,
     QuotaWaited,
+    RequestSent,
     RowCompleted,
 )
 from llm_jobs.observability.counts import Counts
@@ -42,8 +43,10 @@ SERIES = {"llm_job": "reviews", "model": MODEL, "provider": "openai"}
 EVENTS: list[Event] = [
     JobStarted(JOB, "reviews", 4),
     sent(),
+    RequestSent(JOB, MODEL),
     failed(),
     sent(attempt=2),
+    RequestSent(JOB, MODEL),
     recorded(reasoning_tokens=3, cached_tokens=2),
     recorded("refused", latency_s=20.0),
     CallReused(CALL, JOB, MODEL, 0.25),

@@ -21,7 +21,7 @@ def test_rows_calls_tokens_and_cost_are_counted() -> None:
     ]
     for event in events:
         progress(event)
-    assert (progress.rows_done, progress.rows_failed, progress.rows_reused, progress.calls_sent) == (3, 1, 1, 2)
+    assert (progress.rows_done, progress.rows_failed, progress.rows_reused) == (3, 1, 1)
     assert (progress.prompt_tokens, progress.completion_tokens) == (17, 5)
     assert (progress.cost_usd, progress.calls_unpriced) == (0.5, 1)
     assert progress.percent == 75.0
