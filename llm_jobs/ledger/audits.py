@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from llm_jobs.ledger.base import Facts, LedgerAudit, Spend
+from llm_jobs.ledger.charges import SENT, UNPRICED
 from llm_jobs.ledger.payloads import own_codec
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import FACT_COLUMNS, facts_of
@@ -33,11 +34,11 @@ _LATE_OF_JOB = f"""
 SELECT count(*) FROM outcomes o JOIN intents i ON i.id = o.intent_id
 WHERE {WITHOUT_ANSWER} AND o.status = 'succeeded' AND i.job_hash = ?
 """
-_SPEND = """
+_SPEND = f"""
 SELECT i.job_hash, count(*) AS attempts, count(DISTINCT i.call_hash) AS calls, sum(o.prompt_tokens) AS prompt_tokens,
     sum(o.completion_tokens) AS completion_tokens, sum(o.cost_usd) AS cost_usd,
-    sum(CASE WHEN o.cost_usd IS NULL THEN 1 ELSE 0 END) AS unpriced
-FROM intents i JOIN outcomes o ON o.intent_id = i.id WHERE i.job_hash IN {jobs} GROUP BY i.job_hash
+    sum(CASE WHEN {UNPRICED} THEN 1 ELSE 0 END) AS unpriced
+FROM intents i JOIN outcomes o ON o.intent_id = i.id WHERE i.job_hash IN {{jobs}} AND {SENT} GROUP BY i.job_hash
 """
 _LATE = "SELECT intent_id FROM outcomes WHERE late"
 _PAID_TWICE = "SELECT call_hash FROM outcomes WHERE status = 'succeeded' GROUP BY call_hash HAVING count(*) > 1"
@@ -102,7 +103,7 @@ def count_late(plain: Plain, job_hash: str) -> int:
 
 
 def select_spend(plain: Plain, job_hashes: Sequence[str]) -> Iterator[tuple[str, Spend]]:
-    """What each job's recorded attempts used."""
+    """What each job's attempts used, of those that were sent and recorded."""
     for some in portions(job_hashes):
         for row in plain.named(_SPEND.format(jobs=marks(len(some))), some):
             yield row.job_hash, _spend(row)

@@ -249,7 +249,7 @@ class Spend:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost_usd: float | None = None
-    unpriced: int = 0  # recorded attempts whose cost is not known
+    unpriced: int = 0  # attempts that may have cost something, and nobody knows how much
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -276,14 +276,14 @@ class UsageRow:
     submission_id: int
     submitter: str
     labels: Mapping[str, str]
-    attempts: int
-    calls: int  # attempts that no retry followed
+    attempts: int  # that were sent
+    calls: int  # that were sent, and ended then
     prompt_tokens: int | None
     completion_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
     cost_usd: float | None
-    unpriced: int  # attempts whose cost is not known
+    unpriced: int  # attempts that may have cost something, and nobody knows how much
     latency_s: float | None  # the sum over `timed` attempts
     timed: int
 
@@ -488,7 +488,7 @@ class Ledger(BatchLedger, Protocol):
         """Answers that this job bought of calls that had one already: each was paid twice."""
 
     def spend(self, job_hashes: Sequence[str]) -> Mapping[str, Spend]:
-        """What each job's attempts used, by job; jobs that asked nothing are left out."""
+        """What each job's attempts used, by job; jobs that sent nothing are left out."""
 
     def paid(self, job_hash: str) -> Iterator[PaidCall]:
         """What this job's attempts bought, oldest first: answers, those too that are no success or came late."""

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from llm_jobs.ledger.base import BudgetCap, BudgetState, Facts, OverBudget, Want
+from llm_jobs.ledger.charges import surely_free
 
 _PICO = 10**12
 _LARGEST = 2**62
 _ROUNDING = 0.01  # a float of some dollars is off by less than this many picodollars
-# A gateway that gave up on a model says nothing of what the model went on to do.
-_GATEWAY_TIMEOUTS = frozenset({504, 524})
 
 
 def pico_usd(usd: float) -> int:
@@ -140,16 +139,8 @@ def _fits(account: Account, cap: BudgetCap, cost: int | None, tokens: int | None
 def _really(facts: Facts, reservation: Reservation) -> tuple[int, int]:
     """Picodollars and tokens that an attempt counts for: what is known, nothing where it surely cost nothing, and
     otherwise its worst case."""
-    unknown = (0, 0) if _surely_free(facts) else (reservation.worst_pico_usd or 0, reservation.worst_tokens or 0)
+    unknown = (0, 0) if surely_free(facts) else (reservation.worst_pico_usd or 0, reservation.worst_tokens or 0)
     cost = unknown[0] if facts.cost_usd is None else pico_usd(facts.cost_usd)
     if facts.prompt_tokens is None and facts.completion_tokens is None:
         return cost, unknown[1]
     return cost, (facts.prompt_tokens or 0) + (facts.completion_tokens or 0)
-
-
-def _surely_free(facts: Facts) -> bool:
-    """Not sent, or refused by the server. A time-out or a broken connection may have been paid."""
-    if facts.status in ("cancelled", "rate_limited"):
-        return True
-    refused = facts.http_status is not None and facts.http_status >= 400
-    return facts.status == "failed" and refused and facts.http_status not in _GATEWAY_TIMEOUTS

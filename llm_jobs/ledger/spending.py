@@ -9,6 +9,7 @@ from typing import Any, get_args
 from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.ledger.base import BudgetState, PaidCall, UsageRow
 from llm_jobs.ledger.budgets import Account
+from llm_jobs.ledger.charges import SENT, UNPRICED
 from llm_jobs.ledger.plain import Plain, marks, portions
 from llm_jobs.ledger.records import from_json
 
@@ -16,12 +17,13 @@ PAGE_ROWS = 50_000
 _DAY_S = 86_400
 _SUMMED = ("prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens", "cost_usd", "latency_s")
 _BUDGETS = "SELECT budget, spent_pico_usd, spent_tokens, reserved_pico_usd, reserved_tokens FROM budgets"
+# A retry that was not sent ends a call that was: there was an attempt before it.
 _USAGE = f"""
 SELECT o.recorded_ns / {_DAY_S * 1_000_000_000} AS day, i.provider, i.model, i.job_hash, i.submission_id,
-    count(*) AS attempts, sum(CASE WHEN o.final THEN 1 ELSE 0 END) AS calls,
-    sum(CASE WHEN o.cost_usd IS NULL THEN 1 ELSE 0 END) AS unpriced, count(o.latency_s) AS timed,
+    sum(CASE WHEN {SENT} THEN 1 ELSE 0 END) AS attempts, sum(CASE WHEN o.final THEN 1 ELSE 0 END) AS calls,
+    sum(CASE WHEN {UNPRICED} THEN 1 ELSE 0 END) AS unpriced, count(o.latency_s) AS timed,
     {", ".join(f"sum(o.{name}) AS {name}" for name in _SUMMED)}
-FROM outcomes o JOIN intents i ON i.id = o.intent_id {{where}}
+FROM outcomes o JOIN intents i ON i.id = o.intent_id WHERE ({SENT} OR i.attempt > 1){{bounds}}
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
 _BOUGHT = ", ".join(f"'{status}'" for status in ("succeeded", *get_args(AnswerStatus)))
@@ -44,11 +46,10 @@ def select_budgets(plain: Plain, keys: Sequence[str]) -> dict[str, BudgetState]:
 
 
 def select_usage(plain: Plain, *, since_ns: int | None, until_ns: int | None) -> list[UsageRow]:
-    """Recorded attempts by day, model and submission, oldest day first. Reads every attempt."""
+    """Attempts that were sent and recorded, by day, model and submission, oldest day first. Reads every attempt."""
     bounds = {"o.recorded_ns >= ?": since_ns, "o.recorded_ns < ?": until_ns}
     stated = {bound: value for bound, value in bounds.items() if value is not None}
-    where = f"WHERE {' AND '.join(stated)}" if stated else ""
-    rows = plain.named(_USAGE.format(where=where), list(stated.values()))
+    rows = plain.named(_USAGE.format(bounds="".join(f" AND {bound}" for bound in stated)), list(stated.values()))
     who = plain.named("SELECT id, submitter, labels FROM submissions") if rows else []
     submitted = {row.id: row for row in who}
     return [_usage(row, submitted[row.submission_id]) for row in rows]
@@ -80,7 +81,7 @@ def _usage(row: Any, submitted: Any) -> UsageRow:
         submission_id=row.submission_id,
         submitter=submitted.submitter,
         labels=from_json(submitted.labels),
-        attempts=row.attempts,
+        attempts=int(row.attempts),
         calls=int(row.calls),
         unpriced=int(row.unpriced),
         timed=row.timed,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 from datetime import date
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from llm_jobs.clock import SetClock
+from llm_jobs.errors import CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.ledger import spending
 from llm_jobs.ledger.base import (
     DeadLetter,
@@ -17,11 +20,13 @@ from llm_jobs.ledger.base import (
     JobChange,
     Ledger,
     ModelVersion,
+    OutcomeStatus,
     Receipt,
     ResultRecord,
     Spend,
     UsageRow,
 )
+from llm_jobs.ledger.charges import surely_free
 from llm_jobs.ledger.opening import open_ledger
 from llm_jobs_tests.ledger.conftest import NOON_NS
 from llm_jobs_tests.ledger.material import ELSEWHERE, JOB, Asker, outcome, submission
@@ -155,6 +160,56 @@ def test_spend_counts_what_a_job_paid_and_not_what_it_reused(ledger: Ledger) -> 
 
     expected = Spend(attempts=3, calls=2, prompt_tokens=30, completion_tokens=15, cost_usd=0.75)
     assert ledger.spend([JOB, "unknown"]) == {JOB: expected}
+
+
+def test_a_call_that_was_never_sent_is_neither_a_call_nor_an_attempt_nor_unpriced(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    limited = Facts(status="rate_limited", http_status=429)
+    unsent = Facts(status="cancelled", error_class="Cancelled")
+
+    def end(call_hash: str, intent_id: int, facts: Facts, *, final: bool = True) -> None:
+        ended = replace(outcome(call_hash, intent_id, final=final), facts=facts)
+        ledger.exchange(asker.owner_id, outcomes=[ended], wants=[])
+
+    asker.answer("a")
+    end("b", asker.claim("b"), Facts(status="failed", http_status=400))
+    end("c", asker.claim("c"), unsent)
+    end("d", asker.claim("d"), replace(unsent, error_class="BatchUnsent"))
+    end("e", asker.claim("e"), limited, final=False)
+    end("e", asker.retry("e").granted["e"], unsent)
+
+    spend, [row] = ledger.spend([JOB])[JOB], ledger.usage()
+
+    assert (spend.calls, spend.attempts, spend.unpriced) == (3, 3, 0)
+    assert (row.calls, row.attempts, row.unpriced) == (3, 3, 0)
+
+
+def test_a_job_that_sent_nothing_used_nothing(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    asker.report("a", asker.claim("a"), "cancelled")
+
+    assert (ledger.spend([JOB]), ledger.usage()) == ({}, [])
+
+
+def test_what_is_unpriced_is_what_budgets_count_at_its_worst(ledger: Ledger) -> None:
+    asker = Asker(ledger)
+    errors = (None, *(kind.__name__ for kind in (PermanentError, TransientError, RateLimited, CallTimeout)))
+    codes = (None, 200, 399, 400, 404, 413, 429, 499, 500, 503, 504, 524, 529)
+    cases = {
+        f"{number:032x}": Facts(status=status, error_class=error, http_status=code)
+        for number, (status, error, code) in enumerate(
+            product(get_args(OutcomeStatus), (*errors, "Cancelled", "BatchUnsent", "BatchLostLine"), codes)
+        )
+    }
+    wants = [replace(asker.want(name), job_hash=name) for name in cases]
+    granted = ledger.exchange(asker.owner_id, outcomes=[], wants=wants).granted
+    outcomes = [replace(outcome(name, granted[name]), facts=end) for name, end in cases.items()]
+    ledger.exchange(asker.owner_id, outcomes=outcomes, wants=[])
+
+    expected = {name for name, end in cases.items() if not surely_free(end)}
+
+    assert {name for name, spend in ledger.spend(list(cases)).items() if spend.unpriced} == expected
+    assert {row.job_hash for row in ledger.usage() if row.unpriced} == expected
 
 
 def test_what_a_job_bought_is_told_oldest_first_however_much_it_is(
