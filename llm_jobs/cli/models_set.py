@@ -41,6 +41,8 @@ _OPTIONS = (
     ("--price-in", "input_per_million_usd", "USD per million input tokens."),
     ("--price-out", "output_per_million_usd", "USD per million output tokens."),
     ("--price-cached", "cached_input_per_million_usd", "USD per million cached input tokens."),
+    ("--price-write", "cache_write_per_million_usd", "USD per million input tokens written to the vendor's cache."),
+    ("--price-write-1h", "cache_write_1h_per_million_usd", "USD per million input tokens written there for an hour."),
 )
 
 

@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
+
 from llm_jobs.errors import CallError, LlmJobsError, PermanentError, RateLimited
 from llm_jobs.events import BatchChanged, Listener
 from llm_jobs.ledger.base import Exchange, OverBudget, Submission, Want
@@ -196,9 +198,10 @@ class Submitter:
         """The tokens and the cost that a call may come to at most. None: no bound is known."""
         services, model = self._services, request.model
         entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
-        prompt = worst_input_tokens(request.body)
+        payload = orjson.dumps(request.body)
+        prompt = worst_input_tokens(request.body, payload_bytes=len(payload))
         completion = worst_output_tokens(request.body, entry, path=request.endpoint.path)
-        cost_usd = services.pricing.worst_cost_usd(model, prompt, completion)
+        cost_usd = services.pricing.worst_cost_usd(model, prompt, completion, payload=payload)
         tokens = None if prompt is None or completion is None else prompt + completion
         return tokens, None if cost_usd is None else cost_usd * price_factor(services, model)
 

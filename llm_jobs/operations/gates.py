@@ -87,9 +87,11 @@ def _limits_of(entry: CatalogueEntry) -> Limits:
 
 
 def _worst(services: Services, entry: Callable[[], CatalogueEntry], request: Request) -> Worst:
-    prompt = worst_input_tokens(request.body, payload_bytes=len(request.json()))
+    payload = request.json()
+    prompt = worst_input_tokens(request.body, payload_bytes=len(payload))
     completion = _output_limit(entry, request)
-    return Worst(prompt, completion, services.pricing.worst_cost_usd(request.model, prompt, completion))
+    cost_usd = services.pricing.worst_cost_usd(request.model, prompt, completion, payload=payload)
+    return Worst(prompt, completion, cost_usd)
 
 
 def _output_limit(entry: Callable[[], CatalogueEntry], request: Request) -> int | None:

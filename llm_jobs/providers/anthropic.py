@@ -95,12 +95,14 @@ def _split(messages: Sequence[Message]) -> tuple[list[str], list[JsonValue]]:
 
 
 def _usage(usage: Any) -> Usage:
-    """Anthropic counts cached tokens apart; the project counts them within the prompt."""
+    """Anthropic counts apart what is read from the cache and written to it; the project, within the prompt."""
     fresh, read = count(usage, "input_tokens"), count(usage, "cache_read_input_tokens")
     written = count(usage, "cache_creation_input_tokens")
     return Usage(
         prompt_tokens=None if fresh is None else fresh + (read or 0) + (written or 0),
         completion_tokens=count(usage, "output_tokens"),
         cached_tokens=read,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=count(usage, "cache_creation", "ephemeral_1h_input_tokens"),
         reasoning_tokens=count(usage, "output_tokens_details", "thinking_tokens"),
     )

@@ -48,12 +48,15 @@ class Request:
 
 @value
 class Usage:
-    """Tokens as the provider counted them. `prompt_tokens` includes `cached_tokens`, `completion_tokens` includes
-    `reasoning_tokens`. None: not stated."""
+    """Tokens as the provider counted them. `prompt_tokens` includes `cached_tokens` (read from the vendor's cache) and
+    `cache_write_tokens` (written to it), these include `cache_write_1h_tokens` (written for an hour), and
+    `completion_tokens` includes `reasoning_tokens`. None: not stated."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None
 
 

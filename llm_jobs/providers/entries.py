@@ -35,11 +35,17 @@ class Quota:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Price:
-    """USD per million tokens. `cached_input_per_million_usd` None: cached tokens cost as much as others."""
+    """USD per million tokens. `cached_input_per_million_usd` None: cached tokens cost as much as others.
+
+    `cache_write_per_million_usd` None: what is written to the vendor's cache costs as much as other tokens;
+    `cache_write_1h_per_million_usd` None: what is written for an hour costs as much as what is written for less.
+    """
 
     input_per_million_usd: float
     output_per_million_usd: float
     cached_input_per_million_usd: float | None = None
+    cache_write_per_million_usd: float | None = None
+    cache_write_1h_per_million_usd: float | None = None
 
 
 FREE = Price(input_per_million_usd=0.0, output_per_million_usd=0.0)

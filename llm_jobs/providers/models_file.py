@@ -40,6 +40,8 @@ class PriceModel(Model):
     input_per_million_usd: _Usd
     output_per_million_usd: _Usd
     cached_input_per_million_usd: _Usd | None = None
+    cache_write_per_million_usd: _Usd | None = None
+    cache_write_1h_per_million_usd: _Usd | None = None
 
 
 class EntryModel(Model):

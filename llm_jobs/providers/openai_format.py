@@ -161,6 +161,7 @@ def _usage(usage: object, prompt: str, completion: str, of_prompt: str, of_compl
         prompt_tokens=number(usage.get(prompt)),
         completion_tokens=number(usage.get(completion)),
         cached_tokens=count(usage.get(of_prompt), "cached_tokens"),
+        cache_write_tokens=count(usage.get(of_prompt), "cache_write_tokens"),
         reasoning_tokens=count(usage.get(of_completion), "reasoning_tokens"),
     )
 

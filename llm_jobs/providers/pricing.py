@@ -1,13 +1,14 @@
 """What an answer cost, in USD: the catalogue's own price, else an offline table. Unknown is None, never 0.
 
-Cached tokens are part of the prompt's tokens and reasoning tokens part of the completion's: each is counted once. The
-table (genai-prices) is imported when a price is first asked that the catalogue does not state, of a model that a vendor
-may serve: it costs half a second.
+Tokens read from the vendor's cache and written to it are part of the prompt's tokens and reasoning tokens part of the
+completion's: each is counted once. The table (genai-prices) is imported when a price is first asked that the catalogue
+does not state, of a model that a vendor may serve: it costs half a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,8 +18,19 @@ from llm_jobs.providers.catalogue import InForce
 from llm_jobs.providers.entries import Price
 
 _Rate = Callable[[int], float]  # prompt tokens -> USD per token
-_Rates = tuple[_Rate, _Rate, _Rate]  # of fresh prompt tokens, cached ones, completion tokens
 _MILLION = 1_000_000
+_CACHE_CONTROL, _FOR_AN_HOUR = b'"cache_control"', b'"1h"'  # strings of a JSON text: a quote within one is escaped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rates:
+    """Of prompt tokens: fresh ones, those read from the cache, those written to it, and there for an hour."""
+
+    fresh: _Rate
+    cached: _Rate
+    written: _Rate
+    written_1h: _Rate
+    completion: _Rate
 
 
 class Pricing:
@@ -44,23 +56,38 @@ class Pricing:
             rates = self._rates[model] = self._look_up(model)
         if rates is None:
             return None
-        fresh, cached, completion = rates
         prompt_tokens = usage.prompt_tokens
-        cached_tokens = min(usage.cached_tokens or 0, prompt_tokens)
-        cost = (prompt_tokens - cached_tokens) * fresh(prompt_tokens) + cached_tokens * cached(prompt_tokens)
-        return cost + usage.completion_tokens * completion(prompt_tokens)
+        cached = min(usage.cached_tokens or 0, prompt_tokens)
+        written = min(usage.cache_write_tokens or 0, prompt_tokens - cached)
+        written_1h = min(usage.cache_write_1h_tokens or 0, written)
+        return (
+            (prompt_tokens - cached - written) * rates.fresh(prompt_tokens)
+            + cached * rates.cached(prompt_tokens)
+            + (written - written_1h) * rates.written(prompt_tokens)
+            + written_1h * rates.written_1h(prompt_tokens)
+            + usage.completion_tokens * rates.completion(prompt_tokens)
+        )
 
-    def worst_cost_usd(self, model: ModelRef, input_tokens: int | None, output_tokens: int | None) -> float | None:
+    def worst_cost_usd(
+        self, model: ModelRef, input_tokens: int | None, output_tokens: int | None, *, payload: bytes = b""
+    ) -> float | None:
         """What a call costs at most if its tokens do not pass these; None where a bound or the price is unknown.
 
-        The prompt is taken to be wholly fresh or wholly cached, whichever is dearer where somebody stated prices.
+        The prompt is taken to be wholly fresh, wholly read from the cache or wholly written to it, whichever is the
+        dearest that the request may cause. `payload`: its JSON, which tells what it asks of Anthropic's cache; other
+        vendors write what they like.
         """
         if input_tokens is None or output_tokens is None:
             return None
-        fresh = self.cost_usd(model, Usage(prompt_tokens=input_tokens, completion_tokens=output_tokens))
-        usage = Usage(prompt_tokens=input_tokens, completion_tokens=output_tokens, cached_tokens=input_tokens)
-        cached = self.cost_usd(model, usage)
-        return None if fresh is None or cached is None else max(fresh, cached)
+        most = Usage(prompt_tokens=input_tokens, completion_tokens=output_tokens)
+        usages = [most, replace(most, cached_tokens=input_tokens)]
+        asks = _CACHE_CONTROL in payload
+        if asks or model.provider != "anthropic":
+            usages.append(replace(most, cache_write_tokens=input_tokens))
+        if asks and _FOR_AN_HOUR in payload:
+            usages.append(replace(most, cache_write_tokens=input_tokens, cache_write_1h_tokens=input_tokens))
+        costs = [cost for usage in usages if (cost := self.cost_usd(model, usage)) is not None]
+        return max(costs) if len(costs) == len(usages) else None
 
     def is_priced(self, model: ModelRef) -> bool:
         """Is a price known? A price of 0 is one."""
@@ -91,9 +118,15 @@ _VENDOR_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api
 
 
 def _stated(price: Price) -> _Rates:
-    cached = price.cached_input_per_million_usd
-    cached = price.input_per_million_usd if cached is None else cached
-    return _flat(price.input_per_million_usd), _flat(cached), _flat(price.output_per_million_usd)
+    fresh = _flat(price.input_per_million_usd)
+    written = _flat_or(price.cache_write_per_million_usd, fresh)
+    return _Rates(
+        fresh=fresh,
+        cached=_flat_or(price.cached_input_per_million_usd, fresh),
+        written=written,
+        written_1h=_flat_or(price.cache_write_1h_per_million_usd, written),
+        completion=_flat(price.output_per_million_usd),
+    )
 
 
 def _may_be_a_vendors(url: str) -> bool:
@@ -112,11 +145,22 @@ def _from_table(upstream: str, base_url: str) -> _Rates | None:
     except LookupError:
         return None
     price: Any = found.model_price
-    fresh, completion = getattr(price, "input_mtok", None), getattr(price, "output_mtok", None)
-    if fresh is None:
+    if getattr(price, "input_mtok", None) is None:
         return None
-    cached = getattr(price, "cache_read_mtok", None)
-    return _rate(fresh), _rate(fresh if cached is None else cached), _rate(0 if completion is None else completion)
+    fresh = _rate(price.input_mtok)
+    written = _stated_or(price, "cache_write_mtok", fresh)
+    return _Rates(
+        fresh=fresh,
+        cached=_stated_or(price, "cache_read_mtok", fresh),
+        written=written,
+        written_1h=_stated_or(price, "cache_write_1h_mtok", written),
+        completion=_stated_or(price, "output_mtok", _flat(0)),
+    )
+
+
+def _stated_or(price: Any, name: str, otherwise: _Rate) -> _Rate:
+    stated = getattr(price, name, None)
+    return otherwise if stated is None else _rate(stated)
 
 
 def _rate(price: Any) -> _Rate:
@@ -131,6 +175,10 @@ def _rate(price: Any) -> _Rate:
         return next((rate for start, rate in reversed(steps) if prompt_tokens > start), base)
 
     return tiered
+
+
+def _flat_or(per_million_usd: float | None, otherwise: _Rate) -> _Rate:
+    return otherwise if per_million_usd is None else _flat(per_million_usd)
 
 
 def _flat(per_million_usd: float) -> _Rate:

@@ -353,6 +353,19 @@ def test_no_batch_may_pass_a_budget(batch_house: BatchHouse) -> None:
     nothing_paid_twice(house)
 
 
+def test_no_batch_may_pass_a_budget_by_what_it_writes_to_the_vendors_cache(batch_house: BatchHouse) -> None:
+    house = batch_house
+    price = {"input_per_million_usd": 0.0, "output_per_million_usd": 0.0, "cache_write_per_million_usd": 1e6}
+    entry = {"provider": house.vendor, "model": "m", "price": price, "max_output_tokens": 100}
+    house.house.home.mkdir(parents=True)
+    (house.house.home / "models.yaml").write_text(json.dumps({"priced": entry}), encoding="utf-8")
+    parameters = {"cache_control": {"type": "ephemeral"}}
+    prompts = [{"name": "said", "text": "{{ text }}", "parameters": parameters}]
+    job_hash = house.submit(["question x"], model="priced", budget={"max_cost_usd": 1.0}, prompts=prompts)
+    assert "does not fit what is left of the budget" in (house.run(job_hash).error or "")
+    assert not house.server.batches
+
+
 def worst_case_usd(house: BatchHouse) -> float:
     """What one of the questions costs at worst in a batch, as it is reserved."""
     probe = house.submit(["question x"], name="probe", model=priced(house), budget={"max_cost_usd": 100.0})

@@ -16,6 +16,7 @@ from llm_jobs.operations.budgets_file import read_budgets
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.overrides import NO_OVERRIDES
 from llm_jobs_tests.cli.house import ROWS, House, facts, job
+from llm_jobs_tests.servers.speaking import speaking_server
 
 NEW_YEARS_EVE_NS = int(datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() * 1e9)
 SECOND_NS = 1_000_000_000
@@ -133,6 +134,22 @@ def test_a_model_that_is_not_capped_needs_no_price(house: House) -> None:
     with house.entry.open_services() as services:
         [read] = read_jobs(services, path, NO_OVERRIDES)
         check_caps(services, read)
+
+
+@pytest.mark.parametrize(("cap_usd", "asked", "cost_usd"), [(1, 0, 0), (10_000, 3, 9)])
+def test_a_cap_covers_what_a_call_writes_to_the_vendors_cache(
+    tmp_path: Path, cap_usd: float, asked: int, cost_usd: float
+) -> None:
+    with speaking_server(lambda body: "said") as speaking:  # three tokens of each question are written
+        house = House(tmp_path, dict(speaking.environment))
+        house.home.mkdir()
+        price = "{input_per_million_usd: 0, output_per_million_usd: 0, cache_write_per_million_usd: 1000000}"
+        state(house, budgets="{}", models=f"m: {{provider: anthropic, price: {price}}}")
+        document = job("one", ROWS, model="m", budget={"max_cost_usd": cap_usd})
+        document["job"]["prompts"][0].update(max_tokens=5, parameters={"cache_control": {"type": "ephemeral"}})
+        [report] = house.answer(house.write("one.yaml", document))
+    assert len(speaking.bodies) == asked
+    assert report.cost_usd == pytest.approx(cost_usd)
 
 
 @pytest.mark.parametrize(

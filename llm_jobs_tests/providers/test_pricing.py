@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from genai_prices import Usage as TableUsage
 from genai_prices import calc_price
@@ -23,12 +25,27 @@ def pricing_and(name: str, **environment: str) -> tuple[Pricing, ModelRef]:
     return Pricing(catalogue), catalogue.resolve(name).model
 
 
-@pytest.mark.parametrize("name", ["openai/gpt-4.1-mini", "openai/gpt-4o", "anthropic/claude-sonnet-4-5"])
+@pytest.mark.parametrize(
+    "name", ["openai/gpt-4.1-mini", "openai/gpt-4o", "openai/gpt-6-sol", "anthropic/claude-sonnet-4-5"]
+)
 @pytest.mark.parametrize("prompt_tokens", [1000, 250_000])
 def test_the_cost_is_that_of_the_table(name: str, prompt_tokens: int) -> None:
     pricing, model = pricing_and(name)
-    usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=500, cached_tokens=400, reasoning_tokens=300)
-    table = TableUsage(input_tokens=prompt_tokens, cache_read_tokens=400, output_tokens=500)
+    usage = Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=500,
+        cached_tokens=400,
+        cache_write_tokens=300,
+        cache_write_1h_tokens=100,
+        reasoning_tokens=300,
+    )
+    table = TableUsage(
+        input_tokens=prompt_tokens,
+        cache_read_tokens=400,
+        cache_write_tokens=300,
+        cache_write_1h_tokens=100,
+        output_tokens=500,
+    )
     expected = calc_price(table, model.upstream, provider_api_url=model.base_url).total_price
     assert pricing.cost_usd(model, usage) == pytest.approx(float(expected), rel=1e-9)
 
@@ -43,6 +60,52 @@ def test_cached_and_reasoning_tokens_are_paid_once(tmp_path: Path) -> None:
     catalogue = load_catalogue(path, environment={})
     cost = Pricing(catalogue).cost_usd(catalogue.resolve("m").model, USAGE)
     assert cost == pytest.approx((600 * 10 + 400 * 1 + 500 * 100) / 1e6)
+
+
+@pytest.mark.parametrize(("hour", "expected"), [(0, 0.003855), (1000, 0.006105)])
+def test_what_is_written_to_the_cache_costs_what_the_vendor_asks_for_that(hour: int, expected: float) -> None:
+    pricing, model = pricing_and("anthropic/claude-sonnet-4-5")
+    usage = Usage(
+        prompt_tokens=1010, completion_tokens=5, cached_tokens=0, cache_write_tokens=1000, cache_write_1h_tokens=hour
+    )
+    assert pricing.cost_usd(model, usage) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("", 1000 * 10),
+        (", cache_write_per_million_usd: 20", 1000 * 20),
+        (", cache_write_per_million_usd: 20, cache_write_1h_per_million_usd: 50", 600 * 20 + 400 * 50),
+    ],
+)
+def test_a_stated_price_may_say_what_writing_to_the_cache_costs(tmp_path: Path, stated: str, expected: int) -> None:
+    path = tmp_path / "models.yaml"
+    price = f"{{input_per_million_usd: 10, output_per_million_usd: 100{stated}}}"
+    path.write_text(f"m: {{provider: anthropic, price: {price}}}", encoding="utf-8")
+    catalogue = load_catalogue(path, environment={})
+    usage = Usage(prompt_tokens=1000, completion_tokens=0, cache_write_tokens=1000, cache_write_1h_tokens=400)
+    cost = Pricing(catalogue).cost_usd(catalogue.resolve("m").model, usage)
+    assert cost == pytest.approx(expected / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "per_million_usd"),
+    [
+        ("anthropic/claude-sonnet-4-5", {}, 3),
+        ("anthropic/claude-sonnet-4-5", {"messages": [{"content": 'of "cache_control" and "1h"'}]}, 3),
+        ("anthropic/claude-sonnet-4-5", {"cache_control": {"type": "ephemeral"}}, 3.75),
+        ("anthropic/claude-sonnet-4-5", {"system": [{"cache_control": {"type": "ephemeral", "ttl": "5m"}}]}, 3.75),
+        ("anthropic/claude-sonnet-4-5", {"system": [{"cache_control": {"type": "ephemeral", "ttl": "1h"}}]}, 6),
+        ("openai/gpt-6-sol", {}, 2.5),
+    ],
+)
+def test_the_worst_case_is_the_dearest_cache_that_a_request_may_cause(
+    name: str, body: dict[str, Any], per_million_usd: float
+) -> None:
+    pricing, model = pricing_and(name)
+    worst = pricing.worst_cost_usd(model, 1000, 0, payload=orjson.dumps(body))
+    assert worst == pytest.approx(1000 * per_million_usd / 1e6)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,24 @@ def test_cached_tokens_are_part_of_the_prompt_for_every_provider() -> None:
         usage = read(kind, path, reply_to(path, body, "x") or b"").usage
         assert usage == Usage(prompt_tokens=4, completion_tokens=1, cached_tokens=1, reasoning_tokens=0)
     usage = read("anthropic", "/v1/messages", reply_to("/v1/messages", body, "x") or b"").usage
-    assert usage == Usage(prompt_tokens=4 + 3 + 2, completion_tokens=1, cached_tokens=2)
+    assert usage == Usage(prompt_tokens=4 + 3 + 2, completion_tokens=1, cached_tokens=2, cache_write_tokens=3)
+
+
+def test_what_was_written_to_the_cache_is_part_of_the_prompt_for_every_provider() -> None:
+    told = {
+        "input_tokens": 10,
+        "cache_creation_input_tokens": 1000,
+        "cache_creation": {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 400},
+        "output_tokens": 5,
+    }
+    usage = read("anthropic", "/v1/messages", {"content": [], "usage": told}).usage
+    assert usage == Usage(prompt_tokens=1010, completion_tokens=5, cache_write_tokens=1000, cache_write_1h_tokens=400)
+    chat = {"prompt_tokens": 1010, "completion_tokens": 5, "prompt_tokens_details": {"cache_write_tokens": 1000}}
+    usage = read("openai", "/chat/completions", {"choices": [{"message": {"content": "x"}}], "usage": chat}).usage
+    assert usage == Usage(prompt_tokens=1010, completion_tokens=5, cache_write_tokens=1000)
+    responses = {"input_tokens": 1010, "output_tokens": 5, "input_tokens_details": {"cache_write_tokens": 1000}}
+    usage = read("openai", "/responses", {"output": [], "usage": responses}).usage
+    assert usage == Usage(prompt_tokens=1010, completion_tokens=5, cache_write_tokens=1000)
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, {"prompt_tokens": "4"}, [1]])

@@ -24,6 +24,7 @@ GOOD: list[dict[str, Any]] = [
     {"requests_per_day": AS_STATED, "weight": AS_STATED},
     PRICE,
     {**PRICE, "cached_input_per_million_usd": 0},
+    {**PRICE, "cache_write_per_million_usd": 1.25, "cache_write_1h_per_million_usd": 2},
 ]
 
 
@@ -47,6 +48,7 @@ def test_what_may_be_set_has_no_problem(definition: dict[str, Any]) -> None:
         ({"weight": None}, "a number"),
         ({"weight": float("nan")}, "a number"),
         ({"input_per_million_usd": -1, "output_per_million_usd": 1}, "at least 0"),
+        ({**PRICE, "cache_write_per_million_usd": -1}, "at least 0"),
         ({"input_per_million_usd": 1}, "half a price"),
         ({"cached_input_per_million_usd": 1}, "half a price"),
         ({"requests_per_minut": 5}, "did you mean 'requests_per_minute'"),
