@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import orjson
+
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Budget, Job
 from llm_jobs.documents.json_value import JsonValue
@@ -117,10 +119,11 @@ def _asked(job: Job, step: Step) -> Iterator[tuple[ModelRef, Mapping[str, JsonVa
 def _check(
     services: Services, cap: BudgetCap, step: Step, model: ModelRef, parameters: Mapping[str, JsonValue] | None
 ) -> None:
-    if cap.max_cost_usd is not None and not services.pricing.is_priced(model):
+    payload = b"" if parameters is None else orjson.dumps(dict(parameters))
+    if cap.max_cost_usd is not None and not services.pricing.is_priced(model, payload=payload):
         raise SetupError(
-            f"the budget {cap.key} is ${cap.max_cost_usd:g}, and no price is known of {model.name}, which the step "
-            f"{step.name} asks: a cap cannot be kept where costs are unknown; state `price` for it in "
+            f"the budget {cap.key} is ${cap.max_cost_usd:g}, and no price is known of {model.name} as the step "
+            f"{step.name} asks it: a cap cannot be kept where costs are unknown; state `price` for it in "
             f"{services.settings.models_file}, or remove the cap"
         )
     if step.operation == "embeddings" or parameters is None:

@@ -50,7 +50,8 @@ class Request:
 class Usage:
     """Tokens as the provider counted them. `prompt_tokens` includes `cached_tokens` (read from the vendor's cache) and
     `cache_write_tokens` (written to it), these include `cache_write_1h_tokens` (written for an hour), and
-    `completion_tokens` includes `reasoning_tokens`. None: not stated."""
+    `completion_tokens` includes `reasoning_tokens`. `tier`: the vendor's word for how it served the call, which may
+    change the price. None: not stated."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -58,6 +59,7 @@ class Usage:
     cache_write_tokens: int | None = None
     cache_write_1h_tokens: int | None = None
     reasoning_tokens: int | None = None
+    tier: str | None = None
 
 
 @value

@@ -134,7 +134,7 @@ class CommandProvider(HttpProvider):
 
     def read(self, request: Request, raw: bytes) -> Reply:
         answer = _json_or_none(raw)
-        usage = openai_usage(answer.get("usage")) if isinstance(answer, dict) else Usage()
+        usage = openai_usage(answer) if isinstance(answer, dict) else Usage()
         output: JsonValue = raw.decode("utf-8", "replace")
         if request.answer_pointer is not None:
             output = pointed(answer, request.answer_pointer)

@@ -91,7 +91,7 @@ def read_chat(answer: Mapping[str, Any]) -> Reply:
     return Reply(
         status=status_by(status, output),
         output=output,
-        usage=openai_usage(answer.get("usage")),
+        usage=openai_usage(answer),
         finish_reason=finish_reason,
         model=text_or_none(answer.get("model")),
     )
@@ -114,7 +114,7 @@ def read_responses(answer: Mapping[str, Any]) -> Reply:
     return Reply(
         status=status_by(status, output),
         output=output,
-        usage=_responses_usage(answer.get("usage")),
+        usage=_responses_usage(answer),
         finish_reason=text_or_none(reason) or text_or_none(answer.get("status")),
         model=text_or_none(answer.get("model")),
     )
@@ -145,16 +145,17 @@ def _reader(path: str) -> Callable[[Mapping[str, Any]], Reply]:
     return next((_READERS[operation] for operation, ending in PATHS.items() if path.endswith(ending)), read_chat)
 
 
-def openai_usage(usage: object) -> Usage:
-    return _usage(usage, "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
+def openai_usage(answer: Mapping[str, Any]) -> Usage:
+    return _usage(answer, "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
 
 
-def _responses_usage(usage: object) -> Usage:
-    return _usage(usage, "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+def _responses_usage(answer: Mapping[str, Any]) -> Usage:
+    return _usage(answer, "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
 
 
-def _usage(usage: object, prompt: str, completion: str, of_prompt: str, of_completion: str) -> Usage:
-    """The tokens in `usage`, by the names that its members have there."""
+def _usage(answer: Mapping[str, Any], prompt: str, completion: str, of_prompt: str, of_completion: str) -> Usage:
+    """The tokens in the `usage` of an answer, by the names that its members have there."""
+    usage = answer.get("usage")
     if not isinstance(usage, dict):
         return Usage()
     return Usage(
@@ -163,6 +164,7 @@ def _usage(usage: object, prompt: str, completion: str, of_prompt: str, of_compl
         cached_tokens=count(usage.get(of_prompt), "cached_tokens"),
         cache_write_tokens=count(usage.get(of_prompt), "cache_write_tokens"),
         reasoning_tokens=count(usage.get(of_completion), "reasoning_tokens"),
+        tier=text_or_none(answer.get("service_tier")),
     )
 
 

@@ -20,6 +20,7 @@ from llm_jobs.providers.entries import Price
 _Rate = Callable[[int], float]  # prompt tokens -> USD per token
 _MILLION = 1_000_000
 _CACHE_CONTROL, _FOR_AN_HOUR = b'"cache_control"', b'"1h"'  # strings of a JSON text: a quote within one is escaped
+_TIERS = {tier: b'"service_tier":"%b"' % tier.encode() for tier in ("flex", "priority", "fast")}  # of other prices
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +40,7 @@ class Pricing:
     def __init__(self, catalogue: InForce) -> None:
         self._live = catalogue
         self._catalogue = catalogue.in_force()
-        self._rates: dict[ModelRef, _Rates | None] = {}
+        self._rates: dict[tuple[ModelRef, str | None], _Rates | None] = {}
 
     def cost_usd(self, model: ModelRef, usage: Usage) -> float | None:
         """What `usage` cost, None where the price or a count of tokens is unknown."""
@@ -50,10 +51,11 @@ class Pricing:
         catalogue = self._live.in_force()
         if catalogue is not self._catalogue:
             self._catalogue, self._rates = catalogue, {}
+        tier = usage.tier if usage.tier in _TIERS else None
         try:
-            rates = self._rates[model]
+            rates = self._rates[model, tier]
         except KeyError:
-            rates = self._rates[model] = self._look_up(model)
+            rates = self._rates[model, tier] = self._look_up(model, tier)
         if rates is None:
             return None
         prompt_tokens = usage.prompt_tokens
@@ -74,8 +76,8 @@ class Pricing:
         """What a call costs at most if its tokens do not pass these; None where a bound or the price is unknown.
 
         The prompt is taken to be wholly fresh, wholly read from the cache or wholly written to it, whichever is the
-        dearest that the request may cause. `payload`: its JSON, which tells what it asks of Anthropic's cache; other
-        vendors write what they like.
+        dearest that the request may cause. `payload`: its JSON, which tells what it asks of Anthropic's cache (other
+        vendors write what they like), and the tier that may serve it in place of the usual one.
         """
         if input_tokens is None or output_tokens is None:
             return None
@@ -86,12 +88,13 @@ class Pricing:
             usages.append(replace(most, cache_write_tokens=input_tokens))
         if asks and _FOR_AN_HOUR in payload:
             usages.append(replace(most, cache_write_tokens=input_tokens, cache_write_1h_tokens=input_tokens))
+        usages += [replace(usage, tier=tier) for tier, named in _TIERS.items() if named in payload for usage in usages]
         costs = [cost for usage in usages if (cost := self.cost_usd(model, usage)) is not None]
         return max(costs) if len(costs) == len(usages) else None
 
-    def is_priced(self, model: ModelRef) -> bool:
-        """Is a price known? A price of 0 is one."""
-        return self.worst_cost_usd(model, 0, 0) is not None
+    def is_priced(self, model: ModelRef, *, payload: bytes = b"") -> bool:
+        """Is a price known, in the tier too that the JSON of a request names? A price of 0 is one."""
+        return self.worst_cost_usd(model, 0, 0, payload=payload) is not None
 
     def estimate_as(self, name: str, usage: Usage) -> float | None:
         """What `usage` would have cost with the model `name`, e.g. `openai/gpt-4.1-mini` at the vendor's price."""
@@ -104,14 +107,14 @@ class Pricing:
             return None
         return self.cost_usd(ModelRef(name=name, provider=provider, upstream=upstream, base_url=vendor_url), usage)
 
-    def _look_up(self, model: ModelRef) -> _Rates | None:
+    def _look_up(self, model: ModelRef, tier: str | None) -> _Rates | None:
         price = self._catalogue.stated_price(model)
         if price is not None:
             return _stated(price)
         if model.provider in ("simulated", "ollama", "command") or not model.upstream:
             return None
         url = model.identity_url or model.base_url
-        return _from_table(model.upstream, url) if _may_be_a_vendors(url) else None
+        return _from_table(model.upstream, url, tier) if _may_be_a_vendors(url) else None
 
 
 _VENDOR_URLS = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
@@ -135,14 +138,17 @@ def _may_be_a_vendors(url: str) -> bool:
     return bool(dot) and last.isalpha()
 
 
-def _from_table(upstream: str, base_url: str) -> _Rates | None:
-    """The table's price of a model for whoever serves `base_url`; None where it knows either not."""
+def _from_table(upstream: str, base_url: str, tier: str | None) -> _Rates | None:
+    """The table's price of a model, in a tier, for whoever serves `base_url`; None where it knows one of them not."""
     from genai_prices import Usage as TableUsage
     from genai_prices import calc_price
 
+    nothing, context = TableUsage(input_tokens=0, output_tokens=0), {"service_tier": tier} if tier else None
     try:
-        found = calc_price(TableUsage(input_tokens=0, output_tokens=0), upstream, provider_api_url=base_url)
+        found = calc_price(nothing, upstream, provider_api_url=base_url, price_context=context)
     except LookupError:
+        return None
+    if tier and not any(variant.when.get("service_tier") == tier for variant in found.model.price_variants or ()):
         return None
     price: Any = found.model_price
     if getattr(price, "input_mtok", None) is None:

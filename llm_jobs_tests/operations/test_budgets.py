@@ -115,6 +115,17 @@ def test_a_cap_that_cannot_be_kept_is_refused(
     assert refused in result.output
 
 
+def test_a_cap_is_refused_where_no_price_of_the_tier_is_known(house: House) -> None:
+    state(house, budgets="{}")
+    document = job("one", ROWS, model="openai/gpt-4.1-mini", budget={"max_cost_usd": 1})
+    document["job"]["prompts"][0].update(max_tokens=5, parameters={"service_tier": "flex"})
+    path = house.write("one.yaml", document)
+    with house.entry.open_services() as services:
+        [read] = read_jobs(services, path, NO_OVERRIDES)
+        with pytest.raises(SetupError, match="no price is known of openai/gpt-4"):
+            check_caps(services, read)
+
+
 def test_a_model_that_only_follows_others_needs_a_price_too(house: House) -> None:
     state(house, budgets="{}", models=MINE % "")
     document = job("one", ROWS, budget={"max_cost_usd": 1}, on_status={"refused": {"model": "mine"}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,30 @@ def test_the_worst_case_is_the_dearest_cache_that_a_request_may_cause(
     pricing, model = pricing_and(name)
     worst = pricing.worst_cost_usd(model, 1000, 0, payload=orjson.dumps(body))
     assert worst == pytest.approx(1000 * per_million_usd / 1e6)
+
+
+@pytest.mark.parametrize(("tier", "times"), [("priority", 2), ("fast", 2), ("flex", 0.5), ("default", 1), ("auto", 1)])
+def test_a_call_costs_what_the_tier_that_served_it_does(tier: str, times: float) -> None:
+    pricing, model = pricing_and("openai/gpt-5.4")
+    usage = Usage(prompt_tokens=1000, completion_tokens=500)
+    usual = pricing.cost_usd(model, usage)
+    assert usual is not None
+    assert pricing.cost_usd(model, replace(usage, tier=tier)) == pytest.approx(times * usual)
+    worst = pricing.worst_cost_usd(model, 1000, 500, payload=orjson.dumps({"service_tier": tier}))
+    assert worst == pytest.approx(max(times, 1) * usual)
+
+
+def test_the_cost_in_a_tier_without_a_known_price_is_not_known(tmp_path: Path) -> None:
+    pricing, model = pricing_and("openai/gpt-4.1-mini")
+    assert pricing.cost_usd(model, replace(USAGE, tier="flex")) is None
+    flex, spoken_of = orjson.dumps({"service_tier": "flex"}), orjson.dumps({"a": '"service_tier":"flex"'})
+    assert pricing.worst_cost_usd(model, 5, 5, payload=flex) is None
+    assert (pricing.is_priced(model, payload=flex), pricing.is_priced(model, payload=spoken_of)) == (False, True)
+    path = tmp_path / "models.yaml"
+    path.write_text("m: {provider: openai, price: {input_per_million_usd: 1, output_per_million_usd: 1}}", "utf-8")
+    catalogue = load_catalogue(path, environment={})
+    cost = Pricing(catalogue).cost_usd(catalogue.resolve("m").model, replace(USAGE, tier="flex"))
+    assert cost == pytest.approx(1500 / 1e6)
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,13 @@ def test_tokens_that_are_not_stated_are_not_zero(usage: Any) -> None:
     assert read("openai", "/chat/completions", answer).usage == Usage()
 
 
+def test_the_tier_that_served_a_call_is_read() -> None:
+    chat = {"choices": [{"message": {"content": "x"}}], "service_tier": "flex", "usage": {"prompt_tokens": 4}}
+    assert read("openai", "/chat/completions", chat).usage == Usage(prompt_tokens=4, tier="flex")
+    responses = {"output": [], "service_tier": "priority", "usage": {"input_tokens": 4}}
+    assert read("openai", "/responses", responses).usage == Usage(prompt_tokens=4, tier="priority")
+
+
 def test_a_call_of_a_tool_is_an_answer_whose_text_is_the_message() -> None:
     message = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
     chat = {"choices": [{"message": message, "finish_reason": "tool_calls"}]}
