@@ -1,11 +1,12 @@
 """Whether a document from the inbox is held: its estimate is above what settings allow unasked, or it has no price.
 
-The estimate is the upper end of the plan's interval. Nothing is spent, and the hold is recorded before the submission,
-so that no run can be launched in between.
+The estimate is the upper end of the plan's interval, summed over the document's jobs. Nothing is spent, and the hold is
+recorded before the submission, so that no run can be launched in between.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from llm_jobs.documents.job import Job
@@ -38,41 +39,55 @@ def _table_bytes(job: Job) -> float:
 
 
 def hold_if_dear(services: Services, document: ReadDocument, path: Path) -> dict[str, str]:
-    """Record a hold of each job of the document that needs one; returns the reasons by job hash."""
+    """Record a hold of each job of the document that needs one; returns the reasons by job hash.
+
+    What is compared with the limit is the sum over its jobs that nobody approved: all of them wait, or none.
+    """
     limit_usd = services.settings.hold_above_usd
     if limit_usd is None:
         return {}
+    found = {job.hash: (job, changes_of(services.ledger, job.hash)) for job in document.jobs}
+    plans = [
+        plan_job(services, job, document=path, before=newest_before(services, job, document.name))
+        for job, changes in found.values()
+        if not is_approved(changes)
+    ]
+    dear = _too_dear(plans, limit_usd)
     held = {}
-    for job in document.jobs:
-        changes = changes_of(services.ledger, job.hash)
-        if is_approved(changes):
-            continue
-        before = newest_before(services, job, document.name)
-        plan = plan_job(services, job, document=path, before=before)
-        reason = _reason(plan, limit_usd)
+    for plan in plans:
+        reason = _reason(plan, dear)
         if reason is not None:
-            held[job.hash] = reason
-            _record(services, job, plan, reason)
-        elif hold_in_force(changes) is not None:
-            _release(services, job)
+            held[plan.job_hash] = reason
+            _record(services, plan, reason)
+        elif hold_in_force(found[plan.job_hash][1]) is not None:
+            _release(services, plan.job_hash)
     return held
 
 
-def _reason(plan: JobPlan, limit_usd: float) -> str | None:
-    if not plan.calls.new + plan.calls.unknown:
+def _too_dear(plans: Sequence[JobPlan], limit_usd: float) -> str | None:
+    """Why jobs of one document are asked about, in words; None where they may cost `limit_usd` together, or less."""
+    costs = [plan.cost_usd for plan in plans if plan.cost_usd is not None and _asks(plan)]
+    high, expected = sum(cost.high for cost in costs), sum(cost.expected for cost in costs)
+    if high <= limit_usd:
+        return None
+    what = "it may cost" if len(costs) == 1 else f"the {len(costs)} jobs of its document may cost"
+    return f"{what} ${high:,.2f} (${expected:,.2f} expected), and more than ${limit_usd:,.2f} is asked about first"
+
+
+def _asks(plan: JobPlan) -> bool:
+    return plan.calls.new + plan.calls.unknown > 0
+
+
+def _reason(plan: JobPlan, dear: str | None) -> str | None:
+    if not _asks(plan):
         return None
     if plan.cost_usd is None:
         models = ", ".join(dict.fromkeys(step.model for step in plan.steps if step.cost_usd is None))
         return f"no price is known of {models}; state one in models.yaml, or approve the job"
-    if plan.cost_usd.high > limit_usd:
-        return (
-            f"it may cost ${plan.cost_usd.high:,.2f} (${plan.cost_usd.expected:,.2f} expected), and more than "
-            f"${limit_usd:,.2f} is asked about first"
-        )
-    return None
+    return dear
 
 
-def _record(services: Services, job: Job, plan: JobPlan, reason: str) -> None:
+def _record(services: Services, plan: JobPlan, reason: str) -> None:
     cost = plan.cost_usd
     value: dict[str, object] = {
         "approved": False,
@@ -82,13 +97,13 @@ def _record(services: Services, job: Job, plan: JobPlan, reason: str) -> None:
         "high_usd": None if cost is None else cost.high,
         "calls": plan.calls.new + plan.calls.unknown,
     }
-    services.ledger.record_change(JobChange(job_hash=job.hash, field="approved", value=value, who=WHO))
+    services.ledger.record_change(JobChange(job_hash=plan.job_hash, field="approved", value=value, who=WHO))
 
 
-def _release(services: Services, job: Job) -> None:
+def _release(services: Services, job_hash: str) -> None:
     """What was dear is no longer: most of it was answered since, or settings allow more."""
     change = JobChange(
-        job_hash=job.hash,
+        job_hash=job_hash,
         field="approved",
         value={"approved": True},
         who=WHO,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ def house(folder: Path, limit_usd: str | None, models: str = PRICED) -> House:
     return made
 
 
-def drop(house: House, document: dict[str, Any], **options: Any) -> IntakeReport:
-    path = house.write("dear.yaml", document)
+def drop(house: House, document: dict[str, Any] | list[dict[str, Any]], **options: Any) -> IntakeReport:
+    path = house.write("dear.yaml" if isinstance(document, dict) else "dear.json", json.dumps(document))
     path = path.rename(house.home / "inbox" / path.name)
     os.utime(path, ns=(0, 0))
     with house.entry.open_services() as services:
@@ -89,6 +90,33 @@ def test_what_may_cost_more_waits_for_approval(tmp_path: Path, limit_usd: str) -
         assert approve_job(services, find_job(services, "dear")) is None
     assert waiting(there) == ["dear"]
     assert status(there)[0] == "null-result"
+
+
+def messages(jobs: int) -> list[dict[str, Any]]:
+    """A document of so many jobs, each of which costs a little more than $1 at most."""
+    return [{"id": f"t{at}", "model": "simulated", "prompt": "Go.", "max_tokens": 1_000 + at} for at in range(jobs)]
+
+
+@pytest.mark.parametrize(("limit_usd", "is_held"), [("5", False), ("4", True), ("2", True)])
+def test_the_jobs_of_a_document_wait_together_for_what_they_may_cost_together(
+    tmp_path: Path, limit_usd: str, is_held: bool
+) -> None:
+    there = house(tmp_path, limit_usd)
+    accepted = drop(there, messages(4)).accepted
+    assert len({each.job_hash for each in accepted}) == 4
+    assert [each.held is not None for each in accepted] == [is_held] * 4
+    assert len(waiting(there)) == (0 if is_held else 4)
+    if is_held:
+        [reason] = {each.held for each in accepted}
+        assert "the 4 jobs of its document may cost $4." in (reason or "")
+
+
+def test_what_was_approved_of_a_document_does_not_count_against_the_rest(tmp_path: Path) -> None:
+    there = house(tmp_path, "3.5")
+    first = drop(there, messages(4)).accepted[0]
+    with there.entry.open_services() as services:
+        approve_job(services, find_job(services, first.job_hash))
+    assert [each.held for each in drop(there, messages(4)).accepted] == [None] * 4
 
 
 def test_what_was_approved_is_not_held_again(tmp_path: Path) -> None:
