@@ -19,6 +19,7 @@ from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
 from llm_jobs.engine.calls import Call
 from llm_jobs.ledger.base import Submission
+from llm_jobs.operations.batches_plan import modes_of
 from llm_jobs.operations.counterparts import Counterparts
 from llm_jobs.operations.describe import find_job
 from llm_jobs.operations.dry_run import Hidden, dry_rows
@@ -165,8 +166,8 @@ def _plan(
     known: Counterparts | None,
     differences: Sequence[Difference],
 ) -> JobPlan:
-    parts = counted.parts()
-    steps = tuple(planned_step(services, job, part) for part in parts)
+    parts, modes = counted.parts(), modes_of(services, job)
+    steps = tuple(planned_step(services, job, part, modes[job.steps[part.step].name]) for part in parts)
     seconds, bounded_by = time_s(services, steps, max(1, concurrency_of(job)))
     unpriced = sum(part.unpriced for part in parts)
     worst = [step.worst_cost_usd for step in steps]

@@ -37,14 +37,15 @@ class StepPlan:
     latency_s: float | None
 
 
-def planned_step(services: Services, job: Job, counts: StepCounts) -> StepPlan:
-    """The forecast of the calls of a step to a model."""
+def planned_step(services: Services, job: Job, counts: StepCounts, mode: Mode) -> StepPlan:
+    """The forecast of the calls of a step to a model, asked so."""
     step, model = job.steps[counts.step], counts.model
-    mode = job.policy.mode_of(step.name)
+    factor = price_factor(services, model) if mode == "batch" else 1.0
     entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
     learned, asked = counts.learned, counts.asked
     inputs = input_interval(asked, learned)
     outputs = NOTHING if step.operation == "embeddings" else output_interval(asked, learned, entry.max_output_tokens)
+    cost_usd = _cost(services, model, asked, learned, inputs, outputs)
     return StepPlan(
         name=step.name,
         model=model.name,
@@ -53,8 +54,8 @@ def planned_step(services: Services, job: Job, counts: StepCounts) -> StepPlan:
         calls=asked.calls,
         input_tokens=inputs,
         output_tokens=outputs,
-        cost_usd=_cost(services, model, mode, asked, learned, inputs, outputs),
-        worst_cost_usd=counts.worst_cost_usd,
+        cost_usd=None if cost_usd is None else cost_usd.times(factor),
+        worst_cost_usd=None if counts.worst_cost_usd is None else counts.worst_cost_usd * factor,
         basis=learned.basis if learned.samples else "limits",
         learned_from=len(learned.samples),
         latency_s=learned.mean_latency_s,
@@ -62,15 +63,9 @@ def planned_step(services: Services, job: Job, counts: StepCounts) -> StepPlan:
 
 
 def _cost(
-    services: Services,
-    model: ModelRef,
-    mode: Mode,
-    asked: Asked,
-    learned: Learned,
-    inputs: Interval,
-    outputs: Interval,
+    services: Services, model: ModelRef, asked: Asked, learned: Learned, inputs: Interval, outputs: Interval
 ) -> Interval | None:
-    """The intervals of tokens at the prices of one call of the expected size."""
+    """The intervals of tokens at the prices of one call of the expected size, asked online."""
     if not asked.calls:
         return NOTHING
     price = services.pricing.cost_usd
@@ -80,8 +75,7 @@ def _cost(
     both = price(model, Usage(prompt_tokens=size, completion_tokens=_TOKENS, cached_tokens=cached))
     if prompt is None or both is None:
         return None
-    cost = inputs.times(prompt / size) + outputs.times((both - prompt) / _TOKENS)
-    return cost.times(price_factor(services, model)) if mode == "batch" else cost
+    return inputs.times(prompt / size) + outputs.times((both - prompt) / _TOKENS)
 
 
 def total(costs: Sequence[Interval | None]) -> Interval | None:

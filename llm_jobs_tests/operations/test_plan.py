@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from llm_jobs.documents.job import Mode
+from llm_jobs.operations.describe import find_job
+from llm_jobs.operations.move import move_job
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.plan import FieldCost, JobPlan, plan_named
 from llm_jobs_tests.cli.house import House, facts, job
@@ -205,6 +208,28 @@ def test_a_batch_costs_half_and_takes_a_day(house: House) -> None:
     assert batch.cost_usd is not None
     assert batch.cost_usd.expected == pytest.approx(online.cost_usd.expected / 2)
     assert "24 hours" in (batch.bounded_by or "")
+
+
+def test_at_most_a_batch_costs_half_too(house: House) -> None:
+    document = changed(ROWS)
+    document["job"]["prompts"][0]["max_tokens"] = 10
+    online = plan(house, document)
+    document["job"]["mode"] = "batch"
+    assert online.worst_cost_usd
+    assert plan(house, document).worst_cost_usd == pytest.approx(online.worst_cost_usd / 2)
+
+
+@pytest.mark.parametrize(("mode", "to"), [("online", "batch"), ("batch", "online")])
+def test_a_job_that_was_moved_is_planned_as_it_is_asked_now(house: House, mode: str, to: Mode) -> None:
+    wanted = plan(house, changed(ROWS, mode=to))
+    house.accept(house.write("reviews.yaml", changed(ROWS, mode=mode)))
+    with house.entry.open_services() as services:
+        move_job(services, find_job(services, "reviews"), to)
+        [moved] = plan_named(services, wanted.job_hash)
+        [document] = plan_named(services, "reviews.yaml")
+    for found in (moved, document):
+        assert (found.cost_usd, found.bounded_by) == (wanted.cost_usd, wanted.bounded_by)
+        assert [step.mode for step in found.steps] == [to]
 
 
 def test_each_of_several_models_has_its_own_price(house: House) -> None:
