@@ -110,7 +110,9 @@ class ModelGate:
         limits = self._limits()
         if not limits.counts_tokens:
             return NOTHING
-        costs = [(self._reserves_worst and self._bound(call)) or self._expected(lane, call, limits) for call in calls]
+        costs = [
+            (self._reserves_worst and self._bound(call, limits)) or self._expected(lane, call, limits) for call in calls
+        ]
         return costs[0] if len(costs) == 1 else _sum(costs)
 
     def entered(self, lane: Lane, now_s: float) -> None:
@@ -174,11 +176,13 @@ class ModelGate:
             )
         return used[0] if len(used) == 1 else _sum(used)
 
-    def _bound(self, call: Call) -> Cost | None:
+    def _bound(self, call: Call, limits: Limits) -> Cost | None:
+        """The worst case as far as the quota counts it; None where it is not known."""
         worst = self.worst(call.request)
-        if worst.input_tokens is None or worst.output_tokens is None:
+        counts_output = limits.tokens_per_minute is not None or limits.output_tokens_per_minute is not None
+        if worst.input_tokens is None or (worst.output_tokens is None and counts_output):
             return None
-        return Cost(worst.input_tokens, worst.output_tokens)
+        return Cost(worst.input_tokens, worst.output_tokens or 0)
 
     def _expected(self, lane: Lane, call: Call, limits: Limits) -> Cost:
         longest = self._output_limit(call.request)

@@ -19,10 +19,10 @@ from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.steps import PromptStep, Step
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger.base import BudgetCap, BudgetState, Submission
+from llm_jobs.operations.bounds import answers_are_bounded, check_reserved
 from llm_jobs.operations.budgets_file import StatedBudgets, read_budgets
 from llm_jobs.operations.job_changes import budget_in_force, changes_of
 from llm_jobs.operations.services import Services
-from llm_jobs.providers.tokens import output_limit
 
 FILE_NAME = "budgets.yaml"
 JOBS_SHOWN = 50
@@ -92,11 +92,14 @@ def _cap(key: str, budget: Budget) -> BudgetCap:
 
 
 def check_caps(services: Services, job: Job) -> None:
-    """Raise SetupError where a cap that holds for the job could not be kept, DocumentError where they are misstated."""
+    """Raise SetupError where a cap that holds for the job, or a quota that is reserved by the worst case, could not be
+    kept, DocumentError where caps are misstated."""
     caps = JobCaps(job, job.policy.budget, stated_budgets(services))
     now_ns = services.clock.now_ns()
     for step in job.steps:
         for model, parameters in _asked(job, step):
+            if job.policy.mode_of(step.name) != "batch":
+                check_reserved(services, step, model, parameters)
             for cap in caps.of(model.provider, now_ns):
                 _check(services, cap, step, model, parameters)
 
@@ -126,11 +129,8 @@ def _check(
             f"{step.name} asks it: a cap cannot be kept where costs are unknown; state `price` for it in "
             f"{services.settings.models_file}, or remove the cap"
         )
-    if step.operation == "embeddings" or parameters is None:
-        return
     entry = services.catalogue.resolve(model.name, bare_provider=model.provider)
-    limit = output_limit(parameters) or output_limit({"options": dict(parameters)})
-    if limit is None and entry.max_output_tokens is None:
+    if not answers_are_bounded(entry, step, parameters):
         raise SetupError(
             f"the budget {cap.key} is capped, and nothing bounds the answers of {model.name} to the step {step.name}: "
             f"a cap cannot be kept where a call may cost anything; state max_tokens for the prompt, or "

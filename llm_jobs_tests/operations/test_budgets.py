@@ -126,6 +126,41 @@ def test_a_cap_is_refused_where_no_price_of_the_tier_is_known(house: House) -> N
             check_caps(services, read)
 
 
+QUOTA = "reserves: worst, quota: {tokens_per_minute: 10000}"
+
+
+@pytest.mark.parametrize(
+    ("model", "prompt", "refused"),
+    [
+        (QUOTA, {}, True),
+        (QUOTA, {"max_tokens": 5}, False),
+        (f"{QUOTA}, max_output_tokens: 100", {}, False),
+        (QUOTA, {"operation": "embeddings"}, False),
+        ("reserves: worst, quota: {output_tokens_per_minute: 10000}", {}, True),
+        ("reserves: worst, quota: {input_tokens_per_minute: 10000}", {}, False),
+        ("reserves: worst, quota: {requests_per_minute: 10000}", {}, False),
+        ("quota: {tokens_per_minute: 10000}", {}, False),
+    ],
+)
+def test_a_quota_that_is_reserved_by_a_worst_case_that_nobody_knows_is_refused(
+    house: House, model: str, prompt: dict[str, Any], refused: bool
+) -> None:
+    state(house, models=MINE % model)
+    document = job("one", ROWS)
+    document["job"]["model"] = "mine"
+    document["job"]["prompts"][0].update(prompt)
+    path = house.write("one.yaml", document)
+    with house.entry.open_services() as services:
+        [read] = read_jobs(services, path, NO_OVERRIDES)
+        if not refused:
+            check_caps(services, read)
+            return
+        with pytest.raises(SetupError, match=r"nothing bounds its answers to the step .*; state max_tokens"):
+            check_caps(services, read)
+    result = house.invoke("run", "one.yaml")
+    assert (result.exit_code, "max_output_tokens" in result.output) == (3, True)
+
+
 def test_a_model_that_only_follows_others_needs_a_price_too(house: House) -> None:
     state(house, budgets="{}", models=MINE % "")
     document = job("one", ROWS, budget={"max_cost_usd": 1}, on_status={"refused": {"model": "mine"}})
