@@ -71,12 +71,14 @@ class Cost:
     output_tokens: int = 0
 
     def within(self, limits: Limits) -> Cost:
-        """This cost with so few output tokens that a whole minute's quota holds it, for estimates that may be too
-        high. The input stays: it is sent as it is."""
-        room = [limits.output_tokens_per_minute]
-        if limits.tokens_per_minute is not None:
-            room.append(max(0, limits.tokens_per_minute - self.input_tokens))
-        return Cost(self.input_tokens, min([self.output_tokens, *(most for most in room if most is not None)]))
+        """This cost, or as much of it as a whole minute's quota holds, for estimates that may be too high."""
+        input_tokens = _least(self.input_tokens, limits.input_tokens_per_minute, limits.tokens_per_minute)
+        left = None if limits.tokens_per_minute is None else limits.tokens_per_minute - input_tokens
+        return Cost(input_tokens, _least(self.output_tokens, limits.output_tokens_per_minute, left))
+
+
+def _least(amount: int, *limits: int | None) -> int:
+    return min([amount, *(most for most in limits if most is not None)])
 
 
 NOTHING = Cost()

@@ -135,15 +135,20 @@ class Leases:
         self._corrections.clear()
 
 
-def check_size(key: str, cost: Cost, limits: Limits) -> None:
-    """Raise PermanentError for a call that not even an idle minute has room for."""
-    for what, amount, most in (
-        ("tokens", cost.input_tokens + cost.output_tokens, limits.tokens_per_minute),
-        ("input tokens", cost.input_tokens, limits.input_tokens_per_minute),
-        ("output tokens", cost.output_tokens, limits.output_tokens_per_minute),
+def check_size(model: str, cost: Cost, limits: Limits) -> None:
+    """Raise PermanentError for a call to `model` that not even an idle minute has room for."""
+    for what, amount, most, remedy in (
+        (
+            "tokens",
+            cost.input_tokens + cost.output_tokens,
+            limits.tokens_per_minute,
+            "shorten the prompt, lower max_tokens",
+        ),
+        ("input tokens", cost.input_tokens, limits.input_tokens_per_minute, "shorten the prompt"),
+        ("output tokens", cost.output_tokens, limits.output_tokens_per_minute, "lower max_tokens"),
     ):
         if most is not None and amount > most:
             raise PermanentError(
-                f"the call may use {amount:,} {what}, and the quota of {key} is {most:,} a minute: it can never be "
-                "sent; lower max_tokens, shorten the prompt or raise the model's quota"
+                f"the call may use {amount:,} {what}, and the quota of {model} is {most:,} a minute: it can never be "
+                f"sent; {remedy} or raise the model's quota"
             )

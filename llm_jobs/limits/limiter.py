@@ -91,7 +91,8 @@ class Permit:
 class Limiter:
     """Permits of one quota. `key` names it in the store; `limits` is asked at each call and tells what holds now.
 
-    `executor` runs the exchanges, for stores that block; None asks the store in the loop, for the one in memory.
+    `model` names it in messages. `executor` runs the exchanges, for stores that block; None asks the store in the loop,
+    for the one in memory.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class Limiter:
         key: str,
         *,
         limits: Callable[[], Limits],
+        model: str | None = None,
         executor: Executor | None = None,
         owner: str | None = None,
     ) -> None:
         self._store, self._key, self._limits, self._executor = store, key, limits, executor
+        self._model = model or key
         self._owner = owner or uuid.uuid4().hex
         self._loop = asyncio.get_running_loop()
         self._queue = Queue()
@@ -148,8 +151,8 @@ class Limiter:
         if permit is not None:
             return permit
         if self._closed:
-            raise RuntimeError(f"the limiter of {self._key} is closed")
-        check_size(self._key, cost, self._limits())
+            raise RuntimeError(f"the limiter of {self._model} is closed")
+        check_size(self._model, cost, self._limits())
         waiter = Waiter(cost, line, self._loop.create_future())
         self._queue.push(waiter, first=first)
         self._wake(self._loop.time())
@@ -372,7 +375,7 @@ class Limiter:
         for priority in PRIORITIES:
             for waiter in self._queue.listed(priority, FEWEST_LISTED):
                 try:
-                    check_size(self._key, waiter.cost, limits)
+                    check_size(self._model, waiter.cost, limits)
                 except PermanentError as error:
                     self._queue.remove(waiter)
                     if not waiter.granted.done():

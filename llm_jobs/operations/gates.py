@@ -31,7 +31,7 @@ def open_gate(services: Services, model: ModelRef, executor: Executor, emit: Lis
     in_force = _InForce(services.live, model)
     entry = in_force.entry()
     return ModelGate(
-        limiter=Limiter(services.limits, quota_key(entry), limits=in_force.limits, executor=executor),
+        limiter=Limiter(services.limits, quota_key(entry), limits=in_force.limits, model=model.name, executor=executor),
         limits=in_force.limits,
         adaptive=AdaptiveConcurrency(),
         worst=partial(_worst, services, in_force.entry),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.gates import ModelGate, Worst
 from llm_jobs.errors import RateLimited
@@ -161,6 +163,34 @@ def test_tokens_are_reserved_before_and_settled_by_what_was_used() -> None:
 
     # 500 tokens are used, 10,000 were reserved: without settling this would take a quarter of an hour.
     assert run_virtual(scenario()) < 60
+
+
+@pytest.mark.parametrize("limits", [Limits(input_tokens_per_minute=100), Limits(tokens_per_minute=100)])
+def test_a_call_that_is_only_thought_to_be_too_large_is_sent(limits: Limits) -> None:
+    async def scenario() -> None:
+        async with bench(ScriptedProvider()) as b:  # an answer uses 3 + 2 tokens
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            completed = await b.complete([{"x": "word " * 100}], lane=b.lane(), steps=[b.step(gate=gate)])
+            assert [(row.status, row.error) for row in completed] == [("succeeded", None)]
+
+    run_virtual(scenario())
+
+
+def test_where_only_what_is_read_is_limited_an_answer_without_a_bound_has_a_worst_case() -> None:
+    provider = ScriptedProvider(latency_s=1)
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            gate = ModelGate(
+                limiter=virtual_limiter(limits := Limits(input_tokens_per_minute=100, burst_s=60)),
+                limits=lambda: limits,
+                worst=lambda request: Worst(50, None, None),
+                reserves_worst=True,
+            )
+            await b.complete(numbered(0, 6), lane=b.lane(concurrency=6), steps=[b.step(gate=gate)])
+
+    run_virtual(scenario())
+    assert provider.most_in_flight == 2
 
 
 def test_what_the_vendor_says_is_left_holds_where_it_is_less_than_the_quota() -> None:

@@ -476,13 +476,41 @@ def test_what_was_not_used_is_there_for_another_process_at_once(end: Callable[[P
     assert run_virtual(run()) == left
 
 
-def test_a_call_that_no_minute_has_room_for_is_refused_with_both_numbers() -> None:
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (Limits(tokens_per_minute=1_000), "2,002 tokens.*; shorten the prompt, lower max_tokens or raise"),
+        (Limits(input_tokens_per_minute=1_000), "1,001 input tokens.*; shorten the prompt or raise"),
+        (Limits(output_tokens_per_minute=1_000), "1,001 output tokens.*; lower max_tokens or raise"),
+    ],
+)
+def test_a_call_that_no_minute_has_room_for_is_refused_with_both_numbers_and_what_helps(
+    limits: Limits, said: str
+) -> None:
     async def run() -> None:
-        house = House(Limits(tokens_per_minute=1_000))
-        limiter = house.limiter()
-        with pytest.raises(PermanentError, match=r"1,001 tokens.* 1,000 a minute"):
-            await limiter.acquire(Cost(1, 1_000), Line())
-        assert await limiter.acquire(Cost(1, 1_000).within(house.limits), Line())
+        limiter = Limiter(MemoryLimitStore(), "openai|model|KEY", limits=lambda: limits, model="openai/model")
+        with pytest.raises(PermanentError, match=said) as refused:
+            await limiter.acquire(Cost(1_001, 1_001), Line())
+        assert "the quota of openai/model is 1,000 a minute" in str(refused.value)
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("limits", "cut"),
+    [
+        (Limits(tokens_per_minute=1_000), Cost(1_000, 0)),
+        (Limits(tokens_per_minute=1_500), Cost(1_001, 499)),
+        (Limits(input_tokens_per_minute=1_000), Cost(1_000, 1_001)),
+        (Limits(output_tokens_per_minute=1_000), Cost(1_001, 1_000)),
+        (Limits(tokens_per_minute=9_999, output_tokens_per_minute=9_999), Cost(1_001, 1_001)),
+    ],
+)
+def test_an_estimate_is_cut_to_what_a_minute_has_room_for(limits: Limits, cut: Cost) -> None:
+    async def run() -> None:
+        house = House(limits)
+        assert Cost(1_001, 1_001).within(limits) == cut
+        assert await house.limiter().acquire(cut, Line())
 
     run_virtual(run())
 
