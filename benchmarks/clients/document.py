@@ -24,7 +24,7 @@ _MODELS = """\
 openai/{model}:
   provider: openai
   model: {model}
-  quota: {{requests_per_minute: 10000000, tokens_per_minute: 10000000000}}
+  quota: {{requests_per_minute: 10000000, tokens_per_minute: 1000000000}}
 """
 
 

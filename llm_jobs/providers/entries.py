@@ -12,6 +12,12 @@ from llm_jobs.documents.model_refs import ModelRef
 from llm_jobs.documents.steps import Operation
 from llm_jobs.providers.vendors import COSTS_NOTHING, VENDORS, base_url_of, origins_of
 
+# What may be stated of a model, at most. Redis counts in doubles and compares limits in millionths: 10**9 of them are
+# exact. A dollar a token is far beyond any vendor's price.
+MOST = 10**9
+LONGEST_BURST_S = 86_400
+DEAREST_PER_MILLION_USD = 10**6
+
 # Anthropic requires max_tokens; most answers are shorter, and every current model can write as many.
 _ANTHROPIC_DEFAULTS: Mapping[str, JsonValue] = MappingProxyType({"max_tokens": 4096})
 

@@ -17,13 +17,22 @@ from llm_jobs.documents.text import Source, decode
 from llm_jobs.documents.validation import did_you_mean, raise_if_any, validate
 from llm_jobs.documents.yaml_text import read_yaml
 from llm_jobs.errors import DocumentError, Problem
-from llm_jobs.providers.entries import CatalogueEntry, Price, Quota, built_in_entry
+from llm_jobs.providers.entries import (
+    DEAREST_PER_MILLION_USD,
+    LONGEST_BURST_S,
+    MOST,
+    CatalogueEntry,
+    Price,
+    Quota,
+    built_in_entry,
+)
 from llm_jobs.providers.vendors import VENDORS, checked_url, origin_of
 
 _MAX_BYTES = 4 * 1024 * 1024
-_Positive = Annotated[int, Field(gt=0)]
-_Usd = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_PositiveNumber = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Positive = Annotated[int, Field(gt=0, le=MOST)]
+_Usd = Annotated[float, Field(ge=0, le=DEAREST_PER_MILLION_USD, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(gt=0, le=LONGEST_BURST_S, allow_inf_nan=False)]
+_Weight = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]
 
 
 class QuotaModel(Model):
@@ -33,7 +42,7 @@ class QuotaModel(Model):
     output_tokens_per_minute: _Positive | None = None
     requests_per_day: _Positive | None = None
     concurrency: _Positive | None = None
-    burst_s: _PositiveNumber | None = None
+    burst_s: _Seconds | None = None
 
 
 class PriceModel(Model):
@@ -51,7 +60,7 @@ class EntryModel(Model):
     identity_url: str | None = None
     quota: QuotaModel = QuotaModel()
     price: PriceModel | None = None
-    weight: _PositiveNumber = 1.0
+    weight: _Weight = 1.0
     max_output_tokens: _Positive | None = None
     context_tokens: _Positive | None = None
     batch_price_factor: Annotated[float, Field(ge=0, le=1)] | None = None

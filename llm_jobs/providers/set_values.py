@@ -6,14 +6,20 @@ newer one wrote them) change nothing. Recording and reading definitions is not d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 from llm_jobs.documents.validation import did_you_mean
 from llm_jobs.errors import Problem
-from llm_jobs.providers.entries import CatalogueEntry, Price, Quota
+from llm_jobs.providers.entries import (
+    DEAREST_PER_MILLION_USD,
+    LONGEST_BURST_S,
+    MOST,
+    CatalogueEntry,
+    Price,
+    Quota,
+)
 
 AS_STATED = "default"  # instead of a value: what models.yaml says, as if nothing had been set
 
@@ -78,9 +84,12 @@ def _problem(name: str, value: object) -> Problem | None:
 
 def _broken_rule(name: str, value: object) -> str | None:
     if name in _WHOLE:
-        return None if type(value) is int and value >= 1 else "a whole number of at least 1"
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        fits = type(value) is int and 1 <= value <= MOST
+        return None if fits else f"a whole number of at least 1 and at most {MOST:,}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return "a number"
     if name in PRICES:
-        return None if value >= 0 else "USD per million tokens, at least 0"
-    return None if value > 0 else "a number above 0"
+        fits = 0 <= value <= DEAREST_PER_MILLION_USD
+        return None if fits else f"USD per million tokens, at least 0 and at most {DEAREST_PER_MILLION_USD:,}"
+    most = LONGEST_BURST_S if name == "burst_s" else MOST
+    return None if 0 < value <= most else f"a number above 0 and at most {most:,}"

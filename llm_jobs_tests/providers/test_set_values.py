@@ -25,6 +25,8 @@ GOOD: list[dict[str, Any]] = [
     PRICE,
     {**PRICE, "cached_input_per_million_usd": 0},
     {**PRICE, "cache_write_per_million_usd": 1.25, "cache_write_1h_per_million_usd": 2},
+    {"requests_per_minute": 10**9, "burst_s": 86_400, "weight": 1e9},
+    {"input_per_million_usd": 1e6, "output_per_million_usd": 10**6},
 ]
 
 
@@ -44,6 +46,14 @@ def test_what_may_be_set_has_no_problem(definition: dict[str, Any]) -> None:
         ({"concurrency": "many"}, "whole number"),
         ({"burst_s": 0}, "above 0"),
         ({"burst_s": True}, "a number"),
+        ({"requests_per_minute": 10**9 + 1}, "at most 1,000,000,000"),
+        ({"concurrency": 10**400}, "at most 1,000,000,000"),
+        ({"requests_per_minute": 1e23}, "whole number"),
+        ({"burst_s": 1e306}, "at most 86,400"),
+        ({"burst_s": float("inf")}, "at most 86,400"),
+        ({"burst_s": 10**400}, "at most 86,400"),
+        ({"weight": 1e300}, "at most 1,000,000,000"),
+        ({"input_per_million_usd": 1e300, "output_per_million_usd": 1}, "at most 1,000,000"),
         ({"weight": 0}, "above 0"),
         ({"weight": None}, "a number"),
         ({"weight": float("nan")}, "a number"),
@@ -85,7 +95,7 @@ def test_half_a_price_that_lost_its_other_half_is_no_price() -> None:
     assert in_force(UNPRICED, {"input_per_million_usd": 1}).price is None
 
 
-_values = st.none() | st.just(AS_STATED) | st.integers(-5, 10**9) | st.floats() | st.booleans() | st.text(max_size=3)
+_values = st.none() | st.just(AS_STATED) | st.integers(-5, 10**10) | st.floats() | st.booleans() | st.text(max_size=3)
 
 
 @given(st.dictionaries(st.sampled_from([*LIMITS, "weight", *PRICE, "other"]), _values), st.sampled_from(GOOD))
@@ -94,8 +104,8 @@ def test_what_has_no_problem_can_be_in_force(definition: dict[str, Any], before:
         return
     entry = in_force(UNPRICED, folded([before, definition]))
     limits = [getattr(entry.quota, name) for name in LIMITS]
-    assert all(limit is None or limit > 0 for limit in limits)
-    assert entry.weight > 0
+    assert all(limit is None or 0 < limit <= 10**9 for limit in limits)
+    assert 0 < entry.weight <= 10**9
     assert entry.price is None or min(entry.price.input_per_million_usd, entry.price.output_per_million_usd) >= 0
 
 
