@@ -23,8 +23,9 @@ LlmJobsError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 class LlmJobsError(Exception):
@@ -144,11 +145,20 @@ class TransientError(CallError):
 
 
 class RateLimited(TransientError):
-    """The server refused for now (429, 503 or 529 with Retry-After). `wait_s` is None if unsaid."""
+    """The server refused for now (429, 503 or 529 with Retry-After). `wait_s` is None if unsaid; `counts` are the
+    headers that tell its counts, names in lower case."""
 
-    def __init__(self, message: str, *, wait_s: float | None, http_status: int | None = 429) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        wait_s: float | None,
+        http_status: int | None = 429,
+        counts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(message, http_status=http_status)
         self.wait_s = wait_s
+        self.counts = counts
 
 
 class CallTimeout(TransientError):

@@ -125,7 +125,11 @@ class ModelGate:
 
     def heard(self, headers: Mapping[str, str], now_s: float) -> None:
         """What the vendor's headers tell of its own counts corrects the quota, for every process."""
-        if self.limiter is None or now_s < self._hear_from_s or not self._limits().windowed:
+        if now_s >= self._hear_from_s:
+            self._hear(headers, now_s)
+
+    def _hear(self, headers: Mapping[str, str], now_s: float) -> None:
+        if self.limiter is None or not self._limits().windowed:
             return
         self._hear_from_s = now_s + HEARD_EVERY_S
         told = observed(headers, now_ns=self._now_ns())
@@ -145,9 +149,8 @@ class ModelGate:
         """It ended: with replies, with an error, or, where `outcome` is None, by being cancelled."""
         if permit is not None:
             self._settle(lane, calls, outcome, permit)
-        if isinstance(outcome, RateLimited) and outcome.wait_s and self.limiter is not None:
-            pause_s = self.limiter.pause(outcome.wait_s)
-            self._emit(QuotaPaused(self._model, pause_s, "the provider asked for it"))
+        if isinstance(outcome, RateLimited) and self.limiter is not None:
+            self._refused(outcome, self.limiter, now_s)
         if self.adaptive is not None and not lane.is_fixed:
             self._in_flight -= 1
             self._adapt(self.adaptive, outcome, now_s, now_s - sent_s)
@@ -157,11 +160,17 @@ class ModelGate:
         if self.limiter is not None:
             await self.limiter.aclose()
 
+    def _refused(self, error: RateLimited, limiter: Limiter, now_s: float) -> None:
+        """What a refusal tells holds at once, for every process."""
+        self._hear(error.counts, now_s)
+        if error.wait_s:
+            self._emit(QuotaPaused(self._model, limiter.pause(error.wait_s), "the provider asked for it"))
+
     def _settle(
         self, lane: Lane, calls: Sequence[Call], outcome: Sequence[Reply | None] | CallError | None, permit: Permit
     ) -> None:
         if permit.cost is not NOTHING and outcome is not None:
-            permit.settle(_refused(outcome) if isinstance(outcome, CallError) else self._used(lane, calls, outcome))
+            permit.settle(_used_by(outcome) if isinstance(outcome, CallError) else self._used(lane, calls, outcome))
         permit.release()
 
     def _used(self, lane: Lane, calls: Sequence[Call], replies: Sequence[Reply | None]) -> Cost | None:
@@ -220,7 +229,7 @@ def _sum(costs: Sequence[Cost]) -> Cost:
     return Cost(sum(cost.input_tokens for cost in costs), sum(cost.output_tokens for cost in costs))
 
 
-def _refused(error: CallError) -> Cost | None:
+def _used_by(error: CallError) -> Cost | None:
     """A refusal used no tokens. Of what was cut off or ran out of time nobody knows, and the estimate stays."""
     return None if error.was_sent and error.http_status is None else NOTHING
 

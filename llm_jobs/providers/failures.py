@@ -18,6 +18,7 @@ from llm_jobs.providers.secrets import Scrubber
 _SHOWN_CHARACTERS = 500
 _REPEATABLE = frozenset({408, 409, 425})
 _OVERLOADED = frozenset({503, 529})
+_COUNTS = ("x-ratelimit-", "anthropic-ratelimit-")  # headers
 _REMEDIES: Mapping[int, str] = {
     401: "set the key's environment variable; a key goes only to hosts that models.yaml lists for it",
     403: "the key may not use this model; ask its owner, or choose another model",
@@ -33,7 +34,8 @@ def failure_of(*, status: int, headers: Mapping[str, str], raw: bytes, where: st
     if status == 429 and code == "insufficient_quota":
         return PermanentError(f"{message}; add credit to the account, then run the job again", http_status=status)
     if status == 429 or (status in _OVERLOADED and wait_s is not None):
-        return RateLimited(message, wait_s=wait_s, http_status=status)
+        counts = {name: value for name, value in headers.items() if name.startswith(_COUNTS)}
+        return RateLimited(message, wait_s=wait_s, http_status=status, counts=counts)
     if status >= 500 or status in _REPEATABLE:
         return TransientError(message, http_status=status)
     if 300 <= status < 400:

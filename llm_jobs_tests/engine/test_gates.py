@@ -217,6 +217,30 @@ def test_what_the_vendor_says_is_left_holds_where_it_is_less_than_the_quota() ->
     assert len([ms for ms in sent_ms if ms < 19_000]) <= 24  # ten, ten that come back, what was under way
 
 
+@pytest.mark.parametrize("answered_before", [0, 1])
+def test_what_a_refusal_says_is_left_holds_at_once(answered_before: int) -> None:
+    sent_ms: list[int] = []
+    told = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"}
+
+    class Refusing(ScriptedProvider):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            sent_ms.append(loop_ms())
+            answered = await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+            if len(sent_ms) == answered_before + 1:
+                raise RateLimited("later", wait_s=None, counts=told)
+            return Answered(raw=answered.raw, headers={**told, "x-ratelimit-remaining-requests": "9"})
+
+    async def scenario() -> None:
+        async with bench(Refusing(latency_s=0.01)) as b:
+            limits = Limits(requests_per_minute=600, burst_s=1)
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            completed = await b.complete(numbered(0, 20), lane=b.lane(concurrency=1), steps=[b.step(gate=gate)])
+            assert {row.status for row in completed} == {"succeeded"}
+
+    run_virtual(scenario())
+    assert [ms < 20_000 for ms in sent_ms].count(True) == answered_before + 1
+
+
 def test_a_model_that_is_full_does_not_hold_up_the_calls_of_its_job_to_another() -> None:
     async def scenario() -> tuple[float, float]:
         async with bench(ScriptedProvider(latency_s=1)) as b:

@@ -71,6 +71,14 @@ def test_an_account_without_credit_is_not_asked_again() -> None:
     assert "add credit" in str(failure)
 
 
+def test_a_refusal_carries_what_the_server_counts_and_no_other_header() -> None:
+    counts = {"x-ratelimit-remaining-requests": "0", "anthropic-ratelimit-tokens-reset": "2026-10-21T07:28:00Z"}
+    headers = {**counts, "retry-after": "3", "set-cookie": "a=b"}
+    failure = failure_of(status=429, headers=headers, raw=b"", where="https://a.example", scrubber=NOTHING)
+    assert isinstance(failure, RateLimited)
+    assert (failure.wait_s, failure.counts) == (3.0, counts)
+
+
 @pytest.mark.parametrize(("status", "remedy"), [(401, "key"), (403, "key"), (404, "base URL"), (302, "redirects")])
 def test_common_mistakes_come_with_a_remedy(status: int, remedy: str) -> None:
     failure = failure_of(status=status, headers={}, raw=b"no", where="https://a.example", scrubber=NOTHING)
