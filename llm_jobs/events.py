@@ -67,7 +67,8 @@ class CallIntended:
 
 @positional_value
 class CallWaiting:
-    """A call begins to wait. It ends with the next fact about the same call, or with its job."""
+    """A call begins to wait, or waits for something else than before. It ends with the next fact about the same call,
+    or with its job."""
 
     call_hash: str
     job_hash: str

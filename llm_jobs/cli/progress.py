@@ -29,8 +29,8 @@ PACE_OVER_S = 30.0
 WAITS_SHOWN = 2
 WAITS: dict[WaitReason, str] = {
     "quota": "the quota of {model}",
-    "requests": "requests per minute of {model}",
-    "tokens": "tokens per minute of {model}",
+    "requests": "the quota of requests of {model}",
+    "tokens": "the quota of tokens of {model}",
     "concurrency": "a place among the calls at once of {model}",
     "paused": "a pause that the provider of {model} asked for",
     "elsewhere": "another process's calls",

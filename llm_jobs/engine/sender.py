@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from random import Random
 
@@ -301,9 +302,9 @@ class Sender:
         """The permit, when it is their turn. None: the lane was closed. An error: no quota will ever have room."""
         limiter = flights[0].call.gate.limiter
         assert limiter is not None
-        self._tell.waiting(flights[0], "quota")
-        started_s = self._loop.time()
-        acquiring = self._loop.create_task(limiter.acquire(cost, lane.line))
+        reason, started_s = limiter.reason, self._loop.time()
+        tell = partial(self._tell.waiting, flights[0])
+        acquiring = self._loop.create_task(limiter.acquire(cost, lane.line, tell=tell))
         stopping = self._loop.create_task(lane.stop.wait())
         try:
             await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -313,7 +314,7 @@ class Sender:
         finally:
             stopping.cancel()
             acquiring.cancel()  # gives back what it was granted, unless it is done
-        self._tell.waited(flights[0], self._loop.time() - started_s, "quota")
+        self._tell.waited(flights[0], self._loop.time() - started_s, reason)
         if not acquiring.done() or acquiring.cancelled():
             return None
         try:

@@ -23,6 +23,7 @@ from contextlib import suppress
 from functools import partial
 
 from llm_jobs.errors import PermanentError, SetupError
+from llm_jobs.events import WaitReason
 from llm_jobs.limits.base import (
     LEASE_MS,
     LONGEST_PAUSE_S,
@@ -115,6 +116,7 @@ class Limiter:
         self._places = Places()
         self._paused_until_s = -FOR_EVER
         self._pause_untold = False
+        self._reason: WaitReason = "quota"  # what those who wait were told last
         self._contended = False
         self._reach = 2 * FEWEST_LISTED
         self._asked_s = -FOR_EVER
@@ -134,6 +136,19 @@ class Limiter:
         """Permits that are not released."""
         return self._places.in_use
 
+    @property
+    def reason(self) -> WaitReason:
+        """What a call waits for now, as far as this process knows."""
+        limits = self._limits()
+        if self._loop.time() < self._paused_until_s:
+            return "paused"
+        if limits.concurrency is not None and (not limits.windowed or self._places.in_use >= limits.concurrency):
+            return "concurrency"
+        counts_requests = limits.requests_per_minute is not None or limits.requests_per_day is not None
+        if limits.concurrency is not None or counts_requests == limits.counts_tokens:
+            return "quota"
+        return "requests" if counts_requests else "tokens"
+
     def take(self, cost: Cost, line: Line) -> Permit | None:
         """A permit at once, or None where the call must wait for its turn."""
         if self._queue.is_before(line.priority):
@@ -143,18 +158,23 @@ class Limiter:
             self._wake(self._loop.time())
         return permit
 
-    async def acquire(self, cost: Cost, line: Line, *, first: bool = False) -> Permit:
+    async def acquire(
+        self, cost: Cost, line: Line, *, first: bool = False, tell: Callable[[WaitReason], None] | None = None
+    ) -> Permit:
         """A permit, when it is the call's turn. Cancelling gives back what it was granted. `first`: before those that
-        wait in its line. Raises PermanentError for a call that no window has room for, SetupError where the store
-        cannot be reached."""
+        wait in its line. `tell` hears what it waits for, and again when that changes. Raises PermanentError for a call
+        that no window has room for, SetupError where the store cannot be reached."""
         permit = self.take(cost, line)
         if permit is not None:
             return permit
         if self._closed:
             raise RuntimeError(f"the limiter of {self._model} is closed")
         check_size(self._model, cost, self._limits())
-        waiter = Waiter(cost, line, self._loop.create_future())
+        waiter = Waiter(cost, line, self._loop.create_future(), tell)
+        self._tell_reason()
         self._queue.push(waiter, first=first)
+        if tell is not None:
+            tell(self._reason)
         self._wake(self._loop.time())
         try:
             return await waiter.granted
@@ -173,6 +193,7 @@ class Limiter:
             self._pause_untold = True
             self._leases.end(FOR_EVER)
             self._wake(self._loop.time())
+            self._tell_reason()
         return seconds
 
     def observe(self, observed: Observed) -> None:
@@ -330,6 +351,7 @@ class Limiter:
             self._leases.add(ask, grant, asked_s + VALID_MS / 1000)
         self._leases.end(now_s)
         self._serve(hot=grant.hot, cold=grant.cold)
+        self._tell_reason()
         listed = sum(count for count, _, _ in (*ask.hot, *ask.cold))
         all_granted = grant.hot + grant.cold >= listed
         self._reach = min(MOST_LISTED, 2 * self._reach) if all_granted else max(FEWEST_LISTED, 2 * calls)
@@ -358,6 +380,15 @@ class Limiter:
                 break
         while (waiter := self._queue.next()) is not None and self._hand(waiter, limits):
             pass
+
+    def _tell_reason(self) -> None:
+        """Those who wait hear what for, where that has changed."""
+        reason = self.reason
+        if reason != self._reason:
+            self._reason = reason
+            for waiter in self._queue:
+                if waiter.tell is not None:
+                    waiter.tell(reason)
 
     def _hand(self, waiter: Waiter, limits: Limits) -> bool:
         if waiter.granted.done():  # cancelled, and not gone yet

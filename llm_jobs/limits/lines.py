@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from llm_jobs.events import WaitReason
 from llm_jobs.limits.base import HOT_PER_COLD, Cost, Run
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Waiter:
     cost: Cost
     line: Line
     granted: asyncio.Future[Permit]
+    tell: Callable[[WaitReason], None] | None = None  # hears what it waits for
 
 
 Waiters = OrderedDict[Waiter, None]

@@ -89,7 +89,7 @@ def test_what_calls_wait_for_is_told_the_most_of_them_first() -> None:
         Pace(progress, started_s=0.0)
         .line(3.0)
         .endswith(
-            "waiting: 3 for requests per minute of gpt, 2 for tokens per minute of gpt"
+            "waiting: 3 for the quota of requests of gpt, 2 for the quota of tokens of gpt"
             " · budget reached: label:team=red:2026-11"
         )
     )

@@ -10,10 +10,11 @@ import pytest
 from llm_jobs.engine.calls import Lane
 from llm_jobs.engine.gates import ModelGate, Worst
 from llm_jobs.errors import RateLimited
-from llm_jobs.events import QuotaPaused
+from llm_jobs.events import CallWaiting, QuotaPaused, QuotaWaited
 from llm_jobs.limits.adaptive import AdaptiveConcurrency
 from llm_jobs.limits.base import LONGEST_PAUSE_S, Limits
 from llm_jobs.limits.lines import Line, Priority
+from llm_jobs.observability.progress import Progress
 from llm_jobs.providers.base import Answered
 from llm_jobs_tests.engine.bench import Bench, bench, loop_ms, virtual_limiter
 from llm_jobs_tests.engine.scripted import ScriptedProvider
@@ -144,6 +145,28 @@ def test_what_a_server_asks_to_wait_holds_for_every_call_to_its_model() -> None:
 
     run_virtual(scenario())
     assert not [ms for ms in sent_ms if 300 < ms < 30_000]
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"), [(Limits(), {"paused"}), (Limits(requests_per_minute=60, burst_s=1), {"requests", "paused"})]
+)
+def test_what_calls_wait_for_is_told(limits: Limits, told: set[str]) -> None:
+    provider = ScriptedProvider(latency_s=0.1, faults={"0": [RateLimited("later", wait_s=30.0, http_status=429)]})
+
+    async def scenario() -> None:
+        async with bench(provider) as b:
+            gate = ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)
+            progress, lane = Progress(), b.lane(concurrency=4)
+            running = asyncio.create_task(b.complete(numbered(0, 10), lane=lane, steps=[b.step(gate=gate)]))
+            await asyncio.sleep(10)
+            for event in b.events:
+                progress(event)
+            assert {event.reason for event in b.events if isinstance(event, CallWaiting)} == told
+            assert {reason for _, reason in progress.waits.now()} == {"paused", "retry"}
+            await running
+            assert {event.reason for event in b.events if isinstance(event, QuotaWaited)} <= {"requests", "paused"}
+
+    run_virtual(scenario())
 
 
 def test_tokens_are_reserved_before_and_settled_by_what_was_used() -> None:

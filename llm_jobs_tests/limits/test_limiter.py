@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from llm_jobs.errors import PermanentError, SetupError
+from llm_jobs.events import WaitReason
 from llm_jobs.limits.base import LEASE_MS, NO_LIMITS, NOTHING, VALID_MS, Ask, Cost, Grant, Limits, Observed, Told
 from llm_jobs.limits.limiter import GIVE_UP_S, Limiter, Permit
 from llm_jobs.limits.lines import Line
@@ -272,6 +273,54 @@ def test_a_pause_is_heard_by_another_process_and_ends_for_both() -> None:
         return [at for at, _ in house.sent]
 
     assert all(20 <= at <= 20.8 for at in run_virtual(run()))
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(requests_per_minute=1), "requests"),
+        (Limits(requests_per_day=1), "requests"),
+        (Limits(input_tokens_per_minute=1), "tokens"),
+        (Limits(concurrency=1), "concurrency"),
+        (Limits(requests_per_minute=100, tokens_per_minute=1_000, concurrency=1), "concurrency"),
+        (Limits(requests_per_minute=1, tokens_per_minute=1_000), "quota"),
+        (Limits(requests_per_minute=1, concurrency=9), "quota"),
+    ],
+)
+def test_a_call_that_waits_hears_what_for(limits: Limits, reason: WaitReason) -> None:
+    async def run() -> list[WaitReason]:
+        told: list[WaitReason] = []
+        limiter = House(limits).limiter()
+        await limiter.acquire(Cost(1, 0), Line(), tell=told.append)
+        told.clear()
+        waiting = asyncio.create_task(limiter.acquire(Cost(1, 0), Line(), tell=told.append))
+        await asyncio.sleep(5)
+        waiting.cancel()
+        return told
+
+    assert run_virtual(run()) == [reason]
+
+
+def test_calls_that_wait_in_any_process_hear_of_a_pause_and_of_its_end() -> None:
+    async def run() -> list[list[WaitReason]]:
+        house = House(Limits(requests_per_minute=1))
+        here, there = house.limiter(), house.limiter()
+        await house.call(here, Line())
+        told: list[list[WaitReason]] = [[], [], []]
+        waiting = [
+            asyncio.create_task(limiter.acquire(NOTHING, Line(), tell=heard.append))
+            for limiter, heard in zip((here, there), told, strict=False)
+        ]
+        await asyncio.sleep(1)
+        here.pause(20)
+        await asyncio.sleep(1)
+        waiting.append(asyncio.create_task(there.acquire(NOTHING, Line(), tell=told[2].append)))
+        await asyncio.sleep(25)
+        for task in waiting:
+            task.cancel()
+        return told
+
+    assert run_virtual(run()) == [["requests", "paused", "requests"]] * 2 + [["paused", "requests"]]
 
 
 def test_a_pause_holds_in_its_process_where_there_is_no_limit() -> None:
