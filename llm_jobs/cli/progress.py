@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import click
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -25,6 +26,7 @@ from llm_jobs.operations.records import JobReport
 LINE_EVERY_S = 10.0
 REFRESHES_PER_S = 5
 BAR_COLUMNS = 16
+SEPARATOR = " · "
 PACE_OVER_S = 30.0
 WAITS_SHOWN = 2
 WAITS: dict[WaitReason, str] = {
@@ -92,9 +94,13 @@ class Pace:
 
     def line(self, now_s: float) -> str:
         """`120 of 1,319 rows · 40 rows/s · 4,120 tokens/s · $0.024, about $0.26 at the end · 30 s left · …`."""
+        return SEPARATOR.join(self.parts(now_s))
+
+    def parts(self, now_s: float) -> list[str]:
+        """What `line` tells, one thing each."""
         progress = self.progress
         if not progress.jobs_started:
-            return "starting"
+            return ["starting"]
         then, now = self._window(now_s)
         done = f"{progress.rows_done:,} of {number(progress.rows_expected, 'row')}"
         table = f", table {progress.table[0]} of {progress.table[1]}" if progress.table else ""
@@ -109,7 +115,7 @@ class Pace:
         left_s = self._left_s(then, now)
         if left_s is not None:
             parts.append(f"{duration(left_s)} left")
-        return " · ".join([*parts, *_obstacles(progress)])
+        return [*parts, *_obstacles(progress)]
 
     def _window(self, now_s: float) -> tuple[_Sample, _Sample]:
         """The oldest look of the last half minute, and this one."""
@@ -158,21 +164,37 @@ def _obstacles(progress: Progress) -> Iterator[str]:
         yield f"budget reached: {', '.join(sorted(visible(key, most=40) for key in progress.budgets_reached))}"
 
 
+def shown(progress: Progress, parts: Sequence[str], *, columns: int) -> Group:
+    """The bar with `parts` beside it, and below it what a terminal of so many columns has no room for there."""
+    share = progress.percent if progress.jobs_started else None
+    first, *rest = _folded(parts, columns=columns, taken=BAR_COLUMNS + 1)
+    row = Table.grid(padding=(0, 1))
+    row.add_row(
+        ProgressBar(total=None if share is None else 100, completed=share or 0, width=BAR_COLUMNS, pulse=share is None),
+        Text(first, no_wrap=True, overflow="ellipsis"),
+    )
+    return Group(row, *map(Text, rest))
+
+
+def _folded(parts: Sequence[str], *, columns: int, taken: int) -> list[str]:
+    """`parts` in lines of at most so many columns, of which so many are `taken` in the first, broken between parts."""
+    lines, room = [parts[0]], columns - taken
+    for part in parts[1:]:
+        longer = lines[-1] + SEPARATOR + part
+        if cell_len(longer) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+            room = columns
+    return lines
+
+
 @contextmanager
 def _bar(pace: Pace, console: Console, jobs: int) -> Iterator[None]:
-    more = f" · {number(jobs, 'job')}" if jobs > 1 else ""
+    more = [number(jobs, "job")] if jobs > 1 else []
 
-    def render() -> Table:
-        progress = pace.progress
-        share = progress.percent if progress.jobs_started else None
-        row = Table.grid(padding=(0, 1))
-        row.add_row(
-            ProgressBar(
-                total=None if share is None else 100, completed=share or 0, width=BAR_COLUMNS, pulse=share is None
-            ),
-            Text(pace.line(time.monotonic()) + more, no_wrap=True, overflow="ellipsis"),
-        )
-        return row
+    def render() -> Group:
+        return shown(pace.progress, [*pace.parts(time.monotonic()), *more], columns=console.width)
 
     with Live(
         get_renderable=render,

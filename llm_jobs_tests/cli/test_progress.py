@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import get_args
 
 import pytest
+from rich.console import Console
 
-from llm_jobs.cli.progress import WAITS, Pace, watching
+from llm_jobs.cli.progress import WAITS, Pace, shown, watching
 from llm_jobs.engine.stream import DROPPED
 from llm_jobs.events import (
     BudgetReached,
@@ -93,6 +95,35 @@ def test_what_calls_wait_for_is_told_the_most_of_them_first() -> None:
             " · budget reached: label:team=red:2026-11"
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (
+            80,
+            [
+                "120 of 1,319 rows · 40 rows/s · 4,120 tokens/s",
+                "$0.024, about $0.26 at the end · 30 s left",
+                "waiting: 1 for a pause that the provider of openai/gpt-4.1-mini asked for",
+            ],
+        ),
+        (
+            200,
+            [
+                "120 of 1,319 rows · 40 rows/s · 4,120 tokens/s · $0.024, about $0.26 at the end · 30 s left"
+                " · waiting: 1 for a pause that the provider of openai/gpt-4.1-mini asked for"
+            ],
+        ),
+    ],
+)
+def test_a_narrow_terminal_shows_all_that_a_wide_one_does(columns: int, lines: list[str]) -> None:
+    progress = halfway()
+    progress(CallWaiting("c" * 32, "a" * 32, "openai/gpt-4.1-mini", "paused"))
+    console = Console(width=columns, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(shown(progress, Pace(progress, started_s=100.0).parts(103.0), columns=columns))
+    assert [line.lstrip("━╸╺ ").rstrip() for line in captured.get().splitlines()] == lines
 
 
 def test_every_reason_to_wait_has_its_words() -> None:
