@@ -8,6 +8,7 @@ the recorder, and never raises.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
@@ -69,9 +70,10 @@ class Sender:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def start(self, lane: Lane) -> None:
+    def start(self, lane: Lane, *, at_most: int = sys.maxsize) -> None:
         """Open slots while calls are ready; the first window one by one, so that its answers do not come at once."""
-        while self._wants_slot(lane) and not lane.starting and self._may_send(lane):
+        while at_most > 0 and self._wants_slot(lane) and not lane.starting and self._may_send(lane):
+            at_most -= 1
             self._open_slot(lane)
             if lane.opened < lane.concurrency:
                 lane.starting = True
@@ -175,6 +177,7 @@ class Sender:
                 self.start(following)
         if is_its_turn and len(lane.ready) > 1:
             gate.stalled[lane] = None
+            self.start(lane, at_most=room)  # nobody else waits for what is left
         return is_its_turn or not waits_here
 
     def _companions(self, lane: Lane, flight: Flight) -> list[Flight]:

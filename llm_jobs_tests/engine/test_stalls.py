@@ -86,3 +86,21 @@ def test_a_call_whose_estimate_is_more_than_a_lowered_quota_holds_is_estimated_a
             return [row.error or row.status for row in await work]
 
     assert run_virtual(scenario()) == ["succeeded"] * 4
+
+
+def test_a_job_that_waited_for_a_quota_uses_all_that_the_model_bears_when_the_quota_is_gone() -> None:
+    in_force = [Limits(requests_per_minute=100)]
+    provider = ScriptedProvider(latency_s=0.5)
+
+    async def scenario() -> float:
+        async with bench(provider) as b:
+            limiter = Limiter(MemoryLimitStore(now_ms=loop_ms), "m", limits=lambda: in_force[0])
+            gate = ModelGate(limiter=limiter, adaptive=AdaptiveConcurrency(at_most=256), limits=lambda: in_force[0])
+            work = asyncio.create_task(b.complete(numbered(0, 1_000), lane=found(b), steps=[b.step(gate=gate)]))
+            await asyncio.sleep(14)
+            in_force[0] = Limits()
+            assert {row.status for row in await work} == {"succeeded"}
+            return asyncio.get_running_loop().time() - 14
+
+    assert run_virtual(scenario()) < 12
+    assert provider.most_in_flight > 64
