@@ -6,8 +6,9 @@ Plain values and counters; who acts on them is `caller`.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -79,6 +80,12 @@ class Lane:
     def waits_for(self, gate: ModelGate) -> bool:
         """Is one of its calls to the gate's model ready to be sent?"""
         return any(flight.call.gate is gate for flight in self.ready)
+
+    def put_back(self, flights: Sequence[Flight]) -> None:
+        """Calls that were taken from `ready` and not sent, before those that were claimed later."""
+        for flight in flights:
+            place = bisect_left(self.ready, flight.intent_id, key=lambda other: other.intent_id)
+            self.ready.insert(place, flight)
 
 
 def number_of(call_hash: str) -> int:

@@ -297,7 +297,7 @@ class Sender:
             return None
         if isinstance(permit, Permit) and not (gate.has_room(lane) and self._image_room.fits(calls[0].request)):
             permit.unsent()
-            lane.ready.extendleft(reversed(flights))
+            lane.put_back(flights)
             return None
         return permit
 

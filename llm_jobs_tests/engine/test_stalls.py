@@ -104,3 +104,25 @@ def test_a_job_that_waited_for_a_quota_uses_all_that_the_model_bears_when_the_qu
 
     assert run_virtual(scenario()) < 12
     assert provider.most_in_flight > 64
+
+
+def test_calls_that_got_their_quota_where_there_was_no_room_are_sent_in_the_order_in_which_they_came() -> None:
+    in_force = [Limits(requests_per_minute=100)]
+    sent: list[int] = []
+
+    class Noting(ScriptedProvider):
+        async def send(self, request: Any, *, call_hash: str, timeout_s: float) -> Any:
+            sent.append(int(str(request.body["prompt"])))
+            return await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+
+    async def scenario() -> None:
+        async with bench(Noting(latency_s=0.5)) as b:
+            limiter = Limiter(MemoryLimitStore(now_ms=loop_ms), "m", limits=lambda: in_force[0])
+            gate = ModelGate(limiter=limiter, adaptive=AdaptiveConcurrency(at_most=8), limits=lambda: in_force[0])
+            work = asyncio.create_task(b.complete(numbered(0, 400), lane=found(b), steps=[b.step(gate=gate)]))
+            await asyncio.sleep(14)
+            in_force[0] = Limits()
+            await work
+
+    run_virtual(scenario())
+    assert sent[100:] == list(range(100, 400))
