@@ -62,6 +62,7 @@ class Caller:
             again=self._want_again,
             unsent=self._granted,
             taken=self._pump,
+            refused=self._refused,
         )
 
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
@@ -135,6 +136,10 @@ class Caller:
             self._settle(flight, UNSENT, None)
         else:
             self._await_claim(flight)
+
+    def _refused(self, flight: Flight, facts: Facts) -> None:
+        """Its model is left in peace. What was sent before was an attempt all the same."""
+        self._settle(flight, facts, None, reused=flight.attempt == 1)
 
     def _await_claim(self, flight: Flight, *, first: bool = False) -> None:
         if self._is_orphaned(flight):

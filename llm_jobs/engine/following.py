@@ -179,7 +179,7 @@ class FollowedStep(PreparedStep):
         facts = settled.facts
         if sum(asked.used.values()) >= MOST_FOLLOW_UPS:
             return None
-        if facts.status in _FAILED:
+        if facts.status in _FAILED or facts.error_class == CoolingDown.__name__:
             return self._after_failure(asked, settled)
         for index, rule in enumerate(self._rules.get(facts.status, ())):  # type: ignore[arg-type]
             followed = asked.used.get((facts.status, index), 0)

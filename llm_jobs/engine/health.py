@@ -37,6 +37,7 @@ class ModelHealth:
         self._failures = 0
         self._coolings = 0  # since it last answered
         self._until_s = 0.0
+        self.waiting: set[Callable[[], object]] = set()  # each is called when it is left in peace
 
     def is_cooling(self, now_s: float) -> bool:
         """Left in peace at this time. Changes nothing."""
@@ -63,6 +64,8 @@ class ModelHealth:
             self._until_s = now_s + lasts_s
             self._coolings += 1
             self._cooled(lasts_s)
+            for wake in list(self.waiting):
+                wake()
 
     @property
     def coolings(self) -> int:

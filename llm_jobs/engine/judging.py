@@ -60,6 +60,11 @@ def facts_of_failure(error: CallError, latency_s: float) -> Facts:
     )
 
 
+def facts_of_refusal(error: CallError) -> Facts:
+    """Of a call that was not sent, and that others may be sent for."""
+    return Facts(status="cancelled", error_class=type(error).__name__, error=str(error))
+
+
 def _status_of(error: CallError) -> OutcomeStatus:
     if isinstance(error, RateLimited):
         return "rate_limited"

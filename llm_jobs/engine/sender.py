@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from random import Random
@@ -17,9 +18,10 @@ from random import Random
 from llm_jobs.engine.calls import Call, Flight, Lane
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.image_room import ImageRoom
-from llm_jobs.engine.judging import defect, facts_of_failure, facts_of_reply
+from llm_jobs.engine.judging import defect, facts_of_failure, facts_of_refusal, facts_of_reply
 from llm_jobs.engine.recorder import Recorder
 from llm_jobs.engine.telling import Teller
+from llm_jobs.engine.watched import CoolingDown, WatchedProvider
 from llm_jobs.errors import CallError, PermanentError, RateLimited, SetupError
 from llm_jobs.ledger.base import Facts, Outcome
 from llm_jobs.limits.base import Cost
@@ -38,7 +40,8 @@ Settle = Callable[[Flight, Facts, Reply | None], None]
 
 class Sender:
     """The slots of all lanes. `settle` ends a flight, `again` asks for the intent of its next attempt, `unsent` gives
-    back a call that was not sent, `taken` tells that a lane has room for another claim."""
+    back a call that was not sent, `taken` tells that a lane has room for another claim, `refused` ends a flight whose
+    model is left in peace."""
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Sender:
         again: Callable[[Flight], None],
         unsent: Callable[[Flight], None],
         taken: Callable[[Lane], None],
+        refused: Callable[[Flight, Facts], None],
     ) -> None:
         self._recorder = recorder
         self._random = random
@@ -58,6 +62,7 @@ class Sender:
         self._again = again
         self._unsent = unsent
         self._taken = taken
+        self._refused = refused
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stalled: set[Lane] = set()  # would send, were fewer answers at risk or fewer images in flight
@@ -192,6 +197,9 @@ class Sender:
 
     async def _attempt(self, lane: Lane, flight: Flight) -> None:
         gate, calls = flight.call.gate, (flight.call,)
+        if (refusal := _refusal(flight.call)) is not None:
+            self._failed(flight, refusal, None, 0.0)
+            return
         permit: Permit | None = None
         if gate.limiter is not None:
             permitted = await self._permitted(lane, (flight,))
@@ -240,6 +248,8 @@ class Sender:
         """One request; returns why it was refused as a whole. `sent`: flights of this attempt that were sent, to which
         it adds."""
         gate, calls = group[0].call.gate, [flight.call for flight in group]
+        if (refusal := _refusal(calls[0])) is not None:
+            return refusal
         permit: Permit | None = None
         if gate.limiter is not None:
             permitted = await self._permitted(lane, group)
@@ -295,6 +305,10 @@ class Sender:
             for flight in flights:
                 self._unsent(flight)
             return None
+        if (refusal := _refusal(calls[0])) is not None:
+            if isinstance(permit, Permit):
+                permit.unsent()
+            return refusal
         if isinstance(permit, Permit) and not (gate.has_room(lane) and self._image_room.fits(calls[0].request)):
             permit.unsent()
             lane.put_back(flights)
@@ -302,15 +316,17 @@ class Sender:
         return permit
 
     async def _waited(self, lane: Lane, flights: Sequence[Flight], cost: Cost) -> Permit | PermanentError | None:
-        """The permit, when it is their turn. None: the lane was closed. An error: no quota will ever have room."""
-        limiter = flights[0].call.gate.limiter
+        """The permit, when it is their turn. None: the lane was closed, or the model began to cool down. An error: no
+        quota will ever have room."""
+        limiter, provider = flights[0].call.gate.limiter, flights[0].call.provider
         assert limiter is not None
         reason, started_s = limiter.reason, self._loop.time()
         tell = partial(self._tell.waiting, flights[0])
         acquiring = self._loop.create_task(limiter.acquire(cost, lane.line, tell=tell))
         stopping = self._loop.create_task(lane.stop.wait())
         try:
-            await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
+            with provider.ending(acquiring) if isinstance(provider, WatchedProvider) else nullcontext():
+                await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             lane.ready.extendleft(reversed(flights))  # nothing was sent: whoever closes the lane records that
             raise
@@ -359,6 +375,10 @@ class Sender:
         return None
 
     def _failed(self, flight: Flight, error: CallError, raw: bytes | None, latency_s: float) -> None:
+        if isinstance(error, CoolingDown):
+            unsent = facts_of_refusal(error)
+            self.record(flight, unsent, None, final=True, recorded=lambda: self._refused(flight, unsent))
+            return
         if isinstance(error, RateLimited):
             flight.rate_limits += 1
         else:
@@ -379,6 +399,11 @@ class Sender:
             self._again(flight)
         else:
             flight.lane.resting[flight] = self._loop.call_later(seconds, self._recorder.tell, self._again, flight)
+
+
+def _refusal(call: Call) -> CoolingDown | None:
+    """Why the call's model is left in peace now."""
+    return call.provider.refusal(call.request) if isinstance(call.provider, WatchedProvider) else None
 
 
 def _divided(raw: bytes, requests: Sequence[Request]) -> list[bytes] | CallError:

@@ -6,13 +6,15 @@ Around the providers of calls that another model may answer, and of no others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Endpoint, ModelRef
 from llm_jobs.documents.steps import Message, Operation
 from llm_jobs.engine.health import ModelHealth
 from llm_jobs.errors import PermanentError, TransientError
+from llm_jobs.limits.limiter import Permit
 from llm_jobs.providers.base import Answered, Provider, Reply, Request
 
 TOO_MANY_REQUESTS = 429
@@ -44,11 +46,27 @@ class WatchedProvider:
     ) -> dict[str, JsonValue]:
         return self._provider.body(model, operation, messages, parameters, schema)
 
+    def refusal(self, request: Request) -> CoolingDown | None:
+        """What `send` would raise now because the model is left in peace; None where it would ask. Changes nothing."""
+        if self._insists or not self._health.is_cooling(asyncio.get_running_loop().time()):
+            return None
+        return _cooling_down(request)
+
+    @contextmanager
+    def ending(self, wait: asyncio.Task[Permit]) -> Iterator[None]:
+        """`wait`, for a call to be sent, is cancelled where the model begins to cool down meanwhile."""
+        if not self._insists:
+            self._health.waiting.add(wait.cancel)
+        try:
+            yield
+        finally:
+            self._health.waiting.discard(wait.cancel)
+
     async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
         health, now = self._health, asyncio.get_running_loop().time
         was_cooling, admitted = health.coolings > 0, health.admits(now())
         if not admitted and not self._insists:
-            raise CoolingDown(f"{request.model.name} is cooling down; nothing was sent", was_sent=False)
+            raise _cooling_down(request)
         try:
             answered = await self._provider.send(request, call_hash=call_hash, timeout_s=timeout_s)
         except TransientError as error:
@@ -66,3 +84,7 @@ class WatchedProvider:
 
     async def aclose(self) -> None:
         """Whoever opened the provider closes it."""
+
+
+def _cooling_down(request: Request) -> CoolingDown:
+    return CoolingDown(f"{request.model.name} is cooling down; nothing was sent", was_sent=False)

@@ -94,13 +94,16 @@ async def through(
     samples: int = 1,
     lane: Lane | None = None,
     weights: Mapping[str, float] | None = None,
+    gates: Mapping[str, ModelGate] | None = None,
 ) -> list[OpenRow]:
-    """The same in an engine that is open. `weights`: the catalogue's, by model; 1 where nothing is said."""
+    """The same in an engine that is open. `weights`: the catalogue's, by model; 1 where nothing is said. `gates`: by
+    model; one without limits where nothing is said."""
     gate, stated = ModelGate(), weights or {}
 
     def means(asked: ModelRef) -> Means:
         share = partial(_share, stated, asked.upstream)
-        return Means(provider=b.provider, gate=gate, price=lambda usage: 0.5, weight=share)
+        own = (gates or {}).get(asked.upstream, gate)
+        return Means(provider=b.provider, gate=own, price=lambda usage: 0.5, weight=share)
 
     stream = RowStream(
         steps=[prepare(means, b.session.health) for prepare in questions],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,15 @@ from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.documents.model_refs import Candidate, ModelChoice
 from llm_jobs.documents.steps import Message, PromptStep
 from llm_jobs.engine.choosing import order_of
+from llm_jobs.engine.gates import ModelGate
+from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
-from llm_jobs_tests.engine.bench import memory_ledger
-from llm_jobs_tests.engine.questions import choice, completed, question
+from llm_jobs.events import CallFailed, CallRecorded, CallSent, Event
+from llm_jobs.limits.base import Limits
+from llm_jobs_tests.engine.bench import bench, memory_ledger, virtual_limiter
+from llm_jobs_tests.engine.questions import choice, completed, question, through
 from llm_jobs_tests.engine.speaking import Said, SpeakingProvider, model
+from llm_jobs_tests.virtual_time import run_virtual
 
 Body = Mapping[str, Any]
 QUESTIONS = 10_000
@@ -209,6 +215,33 @@ def test_a_model_that_fails_again_and_again_is_left_in_peace_and_the_others_answ
     assert Counter(row.model_reason for row in rows)[why] > 100
 
 
+def test_a_model_that_is_left_in_peace_is_not_waited_for_and_what_it_is_not_sent_is_no_attempt() -> None:
+    provider = SpeakingProvider(lambda body: TransientError("down", http_status=500) if body["model"] == "a" else "yes")
+
+    async def scenario() -> tuple[list[OpenRow], list[Event], float]:
+        async with bench(provider) as b:
+            limits = Limits(requests_per_minute=60)
+            gates = {"a": ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)}
+            lane, models = b.lane(concurrency=64), question(models=choice("fallback", "a", "b"))
+            rows = await through(b, numbered(300), models, lane=lane, gates=gates)
+            assert list(b.ledger.unrecorded()) == []
+            assert gates["a"].limiter is not None
+            assert (gates["a"].limiter.waiting, gates["a"].limiter.held) == (0, 0)
+            return rows, b.events, asyncio.get_running_loop().time()
+
+    rows, events, ended_s = run_virtual(scenario())
+    of_a = [e for e in events if isinstance(e, CallSent | CallFailed | CallRecorded) and e.model == "speaking/a"]
+    asked = provider.asked["a"]
+    assert {(row.status, row.model) for row in rows} == {("succeeded", "speaking/b")}
+    assert ended_s < 20
+    assert Counter(type(event) for event in of_a if not isinstance(event, CallRecorded)) == {
+        CallSent: asked,
+        CallFailed: asked,
+    }
+    assert sum(settled.attempts for row in rows for settled in row.settled) == asked + len(rows)
+    assert Counter(row.model_reason for row in rows)["fallback: speaking/a cooling down"] > 250
+
+
 def test_a_model_that_is_well_again_is_asked_again() -> None:
     sent = Counter[str]()
 
@@ -218,6 +251,27 @@ def test_a_model_that_is_well_again_is_asked_again() -> None:
 
     provider = SpeakingProvider(speech, latency_s=0.1)
     rows = completed(provider, numbered(4000), question(models=choice("fallback", "a", "b")), max_retries=20)
+    reasons = Counter(row.model_reason for row in rows)
+    assert {row.status for row in rows} == {"succeeded"}
+    assert reasons["first"] > 500
+    assert reasons["fallback: speaking/a cooling down"] > 100
+
+
+def test_a_model_that_is_well_again_is_asked_again_also_where_its_calls_wait_for_a_quota() -> None:
+    sent = Counter[str]()
+
+    def speech(body: Body) -> Said:
+        sent[body["model"]] += 1
+        return TransientError("down", http_status=500) if body["model"] == "a" and sent["a"] <= 8 else "yes"
+
+    async def scenario() -> list[OpenRow]:
+        async with bench(SpeakingProvider(speech, latency_s=0.1)) as b:
+            limits = Limits(requests_per_minute=600)
+            gates = {"a": ModelGate(limiter=virtual_limiter(limits), limits=lambda: limits)}
+            models = question(models=choice("fallback", "a", "b"))
+            return await through(b, numbered(2_000), models, lane=b.lane(concurrency=4, max_retries=20), gates=gates)
+
+    rows = run_virtual(scenario())
     reasons = Counter(row.model_reason for row in rows)
     assert {row.status for row in rows} == {"succeeded"}
     assert reasons["first"] > 500
