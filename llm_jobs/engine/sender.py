@@ -311,8 +311,9 @@ class Sender:
             return refusal
         if isinstance(permit, Permit) and not (gate.has_room(lane) and self._image_room.fits(calls[0].request)):
             permit.unsent()
+            permit = None
+        if permit is None:  # for want of room; or the model cooled down while they waited, and is well again
             lane.put_back(flights)
-            return None
         return permit
 
     async def _waited(self, lane: Lane, flights: Sequence[Flight], cost: Cost) -> Permit | PermanentError | None:

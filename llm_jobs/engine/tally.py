@@ -6,6 +6,7 @@ from random import Random
 
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import INCOMPLETE, OpenRow
+from llm_jobs.ledger.charges import surely_free
 
 RESERVOIR = 4096
 
@@ -71,7 +72,7 @@ class Tally:
         self.completion_tokens += facts.completion_tokens or 0
         if facts.cost_usd is not None:
             self.cost += facts.cost_usd
-        elif settled.reply is not None:
+        elif not surely_free(facts):
             self._unpriced += 1
         if facts.latency_s is not None:
             self._time(facts.latency_s)

@@ -39,7 +39,7 @@ class UsageLine:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     cost_usd: float | None = None
-    unpriced: int = 0  # attempts whose cost is not known
+    unpriced: int = 0  # attempts that may have cost something nobody knows
     latency_s: float | None = None  # the mean over the attempts that were timed
     calls_reused: int | None = None  # None where it cannot be told
     saved_usd: float | None = None
