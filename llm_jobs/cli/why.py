@@ -21,7 +21,9 @@ from llm_jobs.operations.why import CallWhy, RowWhy, why_call, why_row
 _STATES = {
     "answered": "answered, so it is reused and costs nothing",
     "cut off": "its answer was cut off, so the same question is not sent again",
+    "followed": "answered without success, so what follows that is asked in its place, and this is not sent again",
     "in flight": "being asked at this moment",
+    "lost": "asked by a run that ended before the answer was recorded, and maybe paid; it would be asked again",
     "failed": "asked before without an answer, so it would be asked again",
     "new": "never asked, so it would be asked",
 }
@@ -136,7 +138,8 @@ def _nearest(near: Nearest) -> Iterator[str]:
 def _trace(trace: Trace) -> str:
     time = datetime.fromtimestamp((trace.recorded_ns or trace.intended_ns) / 1e9, UTC).strftime("%Y-%m-%d %H:%M:%S")
     if trace.facts is None:
-        return f"asked of {visible(trace.model)} at {time} (UTC) for job {trace.job_hash[:8]}, no answer yet"
+        since = "no answer was recorded, and it may have been paid" if trace.is_lost else "no answer yet"
+        return f"asked of {visible(trace.model)} at {time} (UTC) for job {trace.job_hash[:8]}, {since}"
     error = f": {visible(trace.facts.error, most=200)}" if trace.facts.error else ""
     return (
         f"{trace.facts.status} at {time} (UTC) by {visible(trace.model)} for job {trace.job_hash[:8]}, "

@@ -214,7 +214,8 @@ class Unrecorded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
-    """One attempt at a call. `facts` and `recorded_ns` None: it is under way. `is_answer`: what is reused."""
+    """One attempt at a call. `facts` and `recorded_ns` None: it is under way, or `is_lost`: whoever made it runs no
+    longer, and it may have been paid. `is_answer`: what is reused."""
 
     intent_id: int
     job_hash: str
@@ -224,6 +225,7 @@ class Trace:
     recorded_ns: int | None
     facts: Facts | None
     is_answer: bool
+    is_lost: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -441,8 +443,9 @@ class Ledger(BatchLedger, Protocol):
     def attempts(self, call_hash: str) -> Sequence[tuple[int, Facts, bytes, bytes | None]]:
         """Every recorded attempt at a call, oldest first: intent id, facts, request body, answer body."""
 
-    def traces(self, call_hash: str) -> Sequence[Trace]:
-        """Every attempt at a call that was recorded or is under way, oldest first, without bodies."""
+    def traces(self, call_hash: str, *, job_hash: str | None = None) -> Sequence[Trace]:
+        """Every attempt at a call that was recorded or holds the call, oldest first, without bodies; and those that
+        `job_hash` made and that were lost."""
 
     def live_runs(self, host: str) -> Sequence[str]:
         """Dagster run ids of the owners that are alive."""

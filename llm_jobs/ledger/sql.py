@@ -288,9 +288,9 @@ class SqlLedger(Batching, ABC):
         with self._reading() as plain:
             return audits.select_attempts(plain, call_hash)
 
-    def traces(self, call_hash: str) -> Sequence[Trace]:
+    def traces(self, call_hash: str, *, job_hash: str | None = None) -> Sequence[Trace]:
         with self._reading() as plain:
-            return histories.select_traces(plain, call_hash)
+            return histories.select_traces(plain, call_hash, job_hash=job_hash, is_alive=self._is_alive)
 
     def truncated(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         with self._reading() as plain:

@@ -30,13 +30,15 @@ from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
 from llm_jobs.operations.planned_table import planned_table
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.so_far import prepared_steps
-from llm_jobs.operations.walking import WalkedRow, walk
+from llm_jobs.operations.walking import Visit, WalkedRow, walk
 from llm_jobs.pipelines.stages import stages_of
 from llm_jobs.sources.tables import Table
 
-# answered: reused, free. cut off: the answer was truncated, and the same question is not sent again. in flight: asked
-# at this moment. failed: asked before, and no answer came. new: never asked.
-CallState = Literal["answered", "cut off", "in flight", "failed", "new"]
+# answered: reused, free. cut off: the answer was truncated, and the same question is not sent again. followed: the
+# answer is no success, and the call that follows it is asked in its place. in flight: asked at this moment. lost: its
+# run ended before an answer was recorded, and it may have been paid. failed: asked before, and no success came. new:
+# never asked.
+CallState = Literal["answered", "cut off", "followed", "in flight", "lost", "failed", "new"]
 Row = Mapping[str, JsonValue]
 Columns = Collection[str] | None
 
@@ -195,7 +197,7 @@ def _calls(
 ) -> Iterator[CallWhy]:
     known: dict[str, Mapping[int, WalkedRow]] = {}
     for visit in row.visits:
-        traces = services.ledger.traces(visit.call.call_hash)
+        traces = services.ledger.traces(visit.call.call_hash, job_hash=job.hash)
         near = None
         if visit.answer is None:
             wanted = Wanted(job=job, steps=steps, row=row, visit=visit, columns=columns, known=known)
@@ -204,17 +206,21 @@ def _calls(
             call_hash=visit.call.call_hash,
             step=visit.step,
             step_name=job.steps[visit.step].name,
-            state=_state(traces),
+            state=_state(visit, traces),
             traces=traces,
             nearest=near,
         )
 
 
-def _state(traces: Sequence[Trace]) -> CallState:
+def _state(visit: Visit, traces: Sequence[Trace]) -> CallState:
     if any(trace.is_answer for trace in traces):
         return "answered"
-    if any(trace.facts is None for trace in traces):
+    if any(trace.facts is None and not trace.is_lost for trace in traces):
         return "in flight"
     if any(trace.facts is not None and trace.facts.status == "truncated" for trace in traces):
         return "cut off"
+    if visit.answer is not None:
+        return "followed"
+    if traces and traces[-1].is_lost:
+        return "lost"
     return "failed" if traces else "new"

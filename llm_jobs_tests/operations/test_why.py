@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ import pytest
 
 from llm_jobs.documents.json_value import JsonValue
 from llm_jobs.errors import NotFound
+from llm_jobs.ledger.base import Want
+from llm_jobs.ledger.owners import this_process
 from llm_jobs.operations.overrides import NO_OVERRIDES, Overrides
+from llm_jobs.operations.plan import plan_named
 from llm_jobs.operations.why import RowWhy, why_call, why_row
 from llm_jobs_tests.cli.house import House
+from llm_jobs_tests.servers.speaking import speaking_server
 
 Document = dict[str, Any]
 Change = Callable[[Document], None]
@@ -348,3 +352,42 @@ def test_of_a_batch_file_the_member_of_the_line_is_named(house: House) -> None:
     assert call.nearest is not None
     assert [each.path for each in call.nearest.differences] == ["body.temperature"]
     assert call.nearest.because == ("input.rows[0].body",)
+
+
+@pytest.mark.parametrize(
+    ("is_killed", "state", "words"),
+    [(False, "in flight", "being asked at this moment"), (True, "lost", "maybe paid; it would be asked again")],
+)
+def test_a_call_is_in_flight_only_while_who_asks_it_runs(house: House, is_killed: bool, state: str, words: str) -> None:
+    [job] = house.accept(house.write("reviews.yaml", BASE))
+    identity = replace(this_process(), started=1.0) if is_killed else this_process()
+    with house.entry.open_services() as services:
+        [before] = why_row(services, "0", "reviews.yaml")
+        want = Want(
+            call_hash=before.calls[0].call_hash, job_hash=job.hash, submission_id=1, provider="simulated", model="m"
+        )
+        services.ledger.exchange(services.ledger.open_owner(identity), outcomes=[], wants=[want])
+        [found] = why_row(services, "0", "reviews.yaml")
+        [attempt] = why_call(services, want.call_hash)
+    assert (found.calls[0].state, attempt.is_lost) == (state, is_killed)
+    shown = house.invoke("why", "0", "reviews.yaml").output
+    assert words in shown
+    assert ("it may have been paid" in shown) == is_killed
+
+
+def test_of_calls_that_follow_each_other_only_the_last_would_be_asked_again(tmp_path: Path) -> None:
+    rules = {"refused": ["ask_again", {"model": "openai/other"}]}
+    prompt = {"name": "said", "text": "{{ text }}", "model": "openai/m", "on_status": rules}
+    document = {"job": {"name": "refused", "input": {"rows": [{"text": "no"}]}, "prompts": [prompt]}}
+    with speaking_server(lambda body: ("I cannot", "refused")) as speaking:
+        house = House(tmp_path, dict(speaking.environment))
+        path = house.write("refused.yaml", document)
+        house.answer(path)
+        with house.entry.open_services() as services:
+            [found] = why_row(services, "0", "refused.yaml")
+            [plan] = plan_named(services, "refused.yaml")
+        asked = len(speaking.bodies)
+        house.answer(path)
+        assert len(speaking.bodies) - asked == plan.calls.new == 1
+    assert [call.state for call in found.calls] == ["followed", "followed", "failed"]
+    assert [each.facts.status for call in found.calls for each in call.traces if each.facts] == ["refused"] * 3
