@@ -68,6 +68,7 @@ class Caller:
     def ask(self, call: Call, lane: Lane, done: Done) -> None:
         """Have `call` answered; `done` is called once, in the loop, after the outcome is durable."""
         self._lanes.add(lane)
+        lane.gates.add(call.gate)
         flight = self._flights.get(call.call_hash)
         if flight is not None:
             flight.askers.append((lane, done))

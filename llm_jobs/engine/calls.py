@@ -50,7 +50,9 @@ class Lane:
     short: deque[Flight] = field(default_factory=deque)  # not granted: calls in flight hold what is left of a budget
     resting: dict[Flight, asyncio.TimerHandle] = field(default_factory=dict)  # failed, to be sent again later
     wanted: int = 0  # asked of the ledger, not decided
-    in_flight: int = 0
+    gates: set[ModelGate] = field(default_factory=set)  # of the models that it asks
+    in_flight: int = 0  # slots: calls that are sent, and calls that wait for a model's quota
+    waiting: int = 0  # of them those that wait
     opened: int = 0  # slots opened so far
     opening: int = 0  # opened, and not at work yet
     starting: bool = False  # the next slot waits for its turn
@@ -68,6 +70,12 @@ class Lane:
     def may_claim(self) -> bool:
         """Is there room in the window that is claimed ahead of what is in flight?"""
         return self.wanted + len(self.ready) + len(self.short) < self._window()
+
+    @property
+    def at_work(self) -> int:
+        """Slots that count for its concurrency. Where it asks several models, calls that wait for the quota of one do
+        not hold up those to another; there are no more of them than rows that are read ahead."""
+        return self.in_flight if len(self.gates) < 2 else self.in_flight - self.waiting
 
     def runs_low(self) -> bool:
         """Is less than half of that window ready to be sent? Then what is decided next is waited for."""

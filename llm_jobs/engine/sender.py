@@ -103,7 +103,7 @@ class Sender:
         self.start(lane)
 
     def _wants_slot(self, lane: Lane) -> bool:
-        return len(lane.ready) > lane.opening and lane.in_flight < lane.concurrency
+        return len(lane.ready) > lane.opening and lane.at_work < lane.concurrency
 
     def _may_send(self, lane: Lane) -> bool:
         """May a ready call of the lane be sent? It is put first. If not, the lane is called when that may change."""
@@ -150,7 +150,7 @@ class Sender:
         """One of the lane's slots: attempts what is ready until nothing is."""
         lane.opening -= 1
         try:
-            while lane.ready and self._may_send(lane):
+            while lane.ready and lane.at_work <= lane.concurrency and self._may_send(lane):
                 flight = lane.ready.popleft()
                 companions = self._companions(lane, flight) if lane.group > 1 else None
                 self._taken(lane)
@@ -309,7 +309,8 @@ class Sender:
             if isinstance(permit, Permit):
                 permit.unsent()
             return refusal
-        if isinstance(permit, Permit) and not (gate.has_room(lane) and self._image_room.fits(calls[0].request)):
+        is_room = lane.at_work <= lane.concurrency and gate.has_room(lane)
+        if isinstance(permit, Permit) and not (is_room and self._image_room.fits(calls[0].request)):
             permit.unsent()
             permit = None
         if permit is None:  # for want of room; or the model cooled down while they waited, and is well again
@@ -325,6 +326,9 @@ class Sender:
         tell = partial(self._tell.waiting, flights[0])
         acquiring = self._loop.create_task(limiter.acquire(cost, lane.line, tell=tell))
         stopping = self._loop.create_task(lane.stop.wait())
+        lane.waiting += 1
+        if len(lane.gates) > 1:
+            self.start(lane, at_most=1)
         try:
             with provider.ending(acquiring) if isinstance(provider, WatchedProvider) else nullcontext():
                 await asyncio.wait((acquiring, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -332,6 +336,7 @@ class Sender:
             lane.ready.extendleft(reversed(flights))  # nothing was sent: whoever closes the lane records that
             raise
         finally:
+            lane.waiting -= 1
             stopping.cancel()
             acquiring.cancel()  # gives back what it was granted, unless it is done
         self._tell.waited(flights[0], self._loop.time() - started_s, reason)

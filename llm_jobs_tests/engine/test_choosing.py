@@ -22,6 +22,7 @@ from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
 from llm_jobs.events import CallFailed, CallRecorded, CallSent, Event
 from llm_jobs.limits.base import Limits
+from llm_jobs.providers.base import Answered, Request
 from llm_jobs_tests.engine.bench import bench, memory_ledger, virtual_limiter
 from llm_jobs_tests.engine.questions import choice, completed, question, through
 from llm_jobs_tests.engine.speaking import Said, SpeakingProvider, model
@@ -276,6 +277,38 @@ def test_a_model_that_is_well_again_is_asked_again_also_where_its_calls_wait_for
     assert {row.status for row in rows} == {"succeeded"}
     assert reasons["first"] > 500
     assert reasons["fallback: speaking/a cooling down"] > 100
+
+
+@pytest.mark.parametrize("is_fixed", [True, False])
+def test_a_model_that_is_paused_does_not_stop_the_others_of_its_choice(is_fixed: bool) -> None:
+    in_flight = [0]
+
+    class Counting(SpeakingProvider):
+        async def send(self, request: Request, *, call_hash: str, timeout_s: float) -> Answered:
+            in_flight.append(in_flight[-1] + 1)
+            try:
+                return await super().send(request, call_hash=call_hash, timeout_s=timeout_s)
+            finally:
+                in_flight.append(in_flight[-1] - 1)
+
+    provider = Counting(lambda body: "yes", latency_s=0.1)
+
+    async def scenario() -> list[OpenRow]:
+        async with bench(provider) as b:
+            limiter = virtual_limiter(Limits())
+            limiter.pause(600.0)
+            lane, models = b.lane(concurrency=8), question(models=choice("weighted", "a", "b"))
+            lane.is_fixed = is_fixed
+            gates = {"a": ModelGate(limiter=limiter)}
+            work = asyncio.create_task(through(b, numbered(1_000), models, lane=lane, gates=gates))
+            await asyncio.sleep(300)
+            assert provider.asked["a"] == 0
+            assert provider.asked["b"] > 400
+            return await work
+
+    rows = run_virtual(scenario())
+    assert {row.status for row in rows} == {"succeeded"}
+    assert max(in_flight) == 8
 
 
 def test_where_every_model_is_unwell_the_calls_are_tried_and_not_given_up() -> None:
