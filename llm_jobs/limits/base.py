@@ -72,9 +72,20 @@ class Cost:
 
     def within(self, limits: Limits) -> Cost:
         """This cost, or as much of it as a whole minute's quota holds, for estimates that may be too high."""
-        input_tokens = _least(self.input_tokens, limits.input_tokens_per_minute, limits.tokens_per_minute)
-        left = None if limits.tokens_per_minute is None else limits.tokens_per_minute - input_tokens
-        return Cost(input_tokens, _least(self.output_tokens, limits.output_tokens_per_minute, left))
+        most, most_read, most_written = (
+            limits.tokens_per_minute,
+            limits.input_tokens_per_minute,
+            limits.output_tokens_per_minute,
+        )
+        if (
+            (most is None or self.input_tokens + self.output_tokens <= most)
+            and (most_read is None or self.input_tokens <= most_read)
+            and (most_written is None or self.output_tokens <= most_written)
+        ):
+            return self
+        input_tokens = _least(self.input_tokens, most_read, most)
+        left = None if most is None else most - input_tokens
+        return Cost(input_tokens, _least(self.output_tokens, most_written, left))
 
 
 def _least(amount: int, *limits: int | None) -> int:
