@@ -94,7 +94,7 @@ class CallSent:
 
 @positional_value
 class RequestSent:
-    """One request was handed to the network, for one call or for a group of them."""
+    """One request is sent, for one call or for a group of them."""
 
     job_hash: str
     model: str
@@ -143,6 +143,7 @@ class CallRecorded:
     output: object = field(
         default=None, repr=False, hash=False
     )  # content, as `CallSent.body`; None where nothing was said
+    recorded_ns: int = 0  # since 1970; of what a batch answered, when that was collected
 
 
 @positional_value

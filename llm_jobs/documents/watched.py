@@ -27,7 +27,7 @@ METRICS: Mapping[str, str] = {
     "input_tokens": "tokens of prompts",
     "output_tokens": "tokens of answers",
     "cost_usd": "dollars that the calls cost; unknown where one has no known price",
-    "saved_usd": "dollars that reused answers cost once",
+    "saved_usd": "dollars that others paid for the answers reused",
     "budget_used": "share of the job's budget that is spent, earlier runs included; 1 is all of it",
     "latency_p50": "seconds from a request to its answer, the median",
     "latency_p95": "the same, the 95th percentile",

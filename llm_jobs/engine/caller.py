@@ -138,8 +138,20 @@ class Caller:
         else:
             self._await_claim(flight)
 
+    def _unsent(self, call: Call, facts: Facts) -> Settled:
+        return Settled(
+            call_hash=call.call_hash,
+            facts=facts,
+            reply=None,
+            reused=True,
+            attempts=0,
+            answered_ns=self._clock.now_ns(),
+        )
+
     def _refused(self, flight: Flight, facts: Facts) -> None:
         """Its model is left in peace. What was sent before was an attempt all the same."""
+        if flight.attempt == 1:
+            self._tell.recorded(flight.call, flight.lane, self._unsent(flight.call, facts))
         self._settle(flight, facts, None, reused=flight.attempt == 1)
 
     def _await_claim(self, flight: Flight, *, first: bool = False) -> None:
@@ -165,14 +177,7 @@ class Caller:
         heirs = [(lane, done) for lane, done in flight.askers if not leaves(lane)]
         if not heirs:
             return False
-        unsent = Settled(
-            call_hash=flight.call.call_hash,
-            facts=facts,
-            reply=None,
-            reused=True,
-            attempts=0,
-            answered_ns=self._clock.now_ns(),
-        )
+        unsent = self._unsent(flight.call, facts)
         gone = [done for lane, done in flight.askers if leaves(lane)]
         flight.askers, flight.lane = heirs, heirs[0][0]
         for done in gone:
@@ -337,6 +342,8 @@ class Caller:
         )
         askers = flight.askers
         if not reused:
+            if flight.lane.collected:
+                flight.lane.collected.pop(number_of(call.call_hash), None)
             self._tell.recorded(call, flight.lane, settled)
             askers[0][1](settled)
             if len(askers) == 1:

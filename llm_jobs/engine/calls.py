@@ -65,7 +65,7 @@ class Lane:
     exhausted: set[str] = field(default_factory=set)  # budgets that refused one of its calls
     # What a vendor's batch ended for the job since its last result, by `number_of` the call: attempts. Counted once.
     collected: dict[int, int] = field(default_factory=dict)
-    paid: Container[int] = ()  # its answers that the job had paid for before, by the same number
+    paid: Container[int] = ()  # what the job had paid for before, by the same number
 
     def may_claim(self) -> bool:
         """Is there room in the window that is claimed ahead of what is in flight?"""
@@ -97,7 +97,7 @@ class Lane:
 
 
 def number_of(call_hash: str) -> int:
-    """A number that tells the calls of one job apart, in a quarter of the memory of their hashes."""
+    """A number that tells the calls of one job apart, in less than half of the memory of their hashes."""
     return int(call_hash[:16], 16)
 
 

@@ -101,6 +101,7 @@ class Teller:
                 facts.finish_reason,
                 facts.error_class,
                 settled.reply and settled.reply.output,
+                settled.answered_ns,
             )
         )
 

@@ -63,11 +63,12 @@ class Figures:
         budget: Budget | None = None,
         spent_usd: float = 0.0,
         spent_tokens: int = 0,
+        spent_ns: int = 0,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`budget`: the job's own; `spent_usd`, `spent_tokens`: what earlier runs used of it."""
+        """`budget`: the job's own; `spent_usd`, `spent_tokens`: what was used of it until `spent_ns`, ns since 1970."""
         self._budget = budget
-        self._spent_before = (spent_usd, spent_tokens)
+        self._spent_usd, self._spent_tokens, self._spent_ns = spent_usd, spent_tokens, spent_ns
         self._now_s = now_s
         self._started_s: float | None = None
         self._seconds: float | None = None  # how long the job took, once it has ended
@@ -132,12 +133,11 @@ class Figures:
         """The fuller of the two caps."""
         if self._budget is None:
             return NAN
-        before_usd, before_tokens = self._spent_before
         shares = []
         if self._budget.max_cost_usd is not None:
-            shares.append((before_usd + cost_usd) / self._budget.max_cost_usd)
+            shares.append((self._spent_usd + cost_usd) / self._budget.max_cost_usd)
         if self._budget.max_tokens is not None:
-            shares.append((before_tokens + tokens) / self._budget.max_tokens)
+            shares.append((self._spent_tokens + tokens) / self._budget.max_tokens)
         return max((share for share in shares if share == share), default=NAN)
 
     def _job_started(self, event: JobStarted) -> None:
@@ -161,6 +161,9 @@ class Figures:
             self._cost_usd += event.cost_usd
         elif event.prompt_tokens is not None:
             self._unpriced = True
+        if event.recorded_ns < self._spent_ns:  # a batch answered it: told now, and spent before
+            self._spent_usd -= event.cost_usd or 0.0
+            self._spent_tokens -= (event.prompt_tokens or 0) + (event.completion_tokens or 0)
         if event.latency_s is not None:
             self._latency.observe(event.latency_s)
 

@@ -102,7 +102,7 @@ def _usage(calls: _Calls) -> Iterator[Metric]:
     )
     yield _counter(
         "llm_jobs_saved_usd_total",
-        "What reused answers cost when they were bought, in US dollars, where the price was known.",
+        "What others paid for the answers reused, in US dollars, where the price was known.",
         _CALLS,
         ((labels, each.saved_usd) for labels, each in calls),
     )

@@ -52,7 +52,7 @@ class Progress:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.cost_usd = 0.0
-        self.saved_usd = 0.0  # what reused answers cost once
+        self.saved_usd = 0.0  # what others paid for the answers reused
         self.calls_unpriced = 0
         self.budgets_reached: set[str] = set()
         self.waits = Waits()

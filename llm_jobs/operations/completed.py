@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
+from llm_jobs.documents.job import AnswerStatus
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.results import columns
 
 Total = int | float | None
+ANSWERED = frozenset(("succeeded", *get_args(AnswerStatus)))
 
 
 def completed_row(
@@ -54,7 +57,7 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.ANSWERED_AT] = last.answered_ns // 1000
     if len(settled) == 1:  # as of nearly every row, and sums cost more than all the rest here
         members[columns.ATTEMPTS] = last.attempts
-        members[columns.REUSED] = last.reused and facts.status != "cancelled"
+        members[columns.REUSED] = last.reused and facts.status in ANSWERED
         members[columns.COST_USD] = 0.0 if last.reused else facts.cost_usd
         members[columns.PROMPT_TOKENS] = facts.prompt_tokens
         members[columns.COMPLETION_TOKENS] = facts.completion_tokens
@@ -66,7 +69,7 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
 
 def _add_totals(members: dict[str, object], settled: list[Settled]) -> None:
     members[columns.ATTEMPTS] = sum([each.attempts for each in settled])
-    members[columns.REUSED] = all(each.reused and each.facts.status != "cancelled" for each in settled)
+    members[columns.REUSED] = all(each.reused and each.facts.status in ANSWERED for each in settled)
     members[columns.COST_USD] = _total([0.0 if each.reused else each.facts.cost_usd for each in settled])
     members[columns.PROMPT_TOKENS] = _total([each.facts.prompt_tokens for each in settled])
     members[columns.COMPLETION_TOKENS] = _total([each.facts.completion_tokens for each in settled])

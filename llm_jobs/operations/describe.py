@@ -95,10 +95,10 @@ def _waits_for(waiting: Waiting | None, hold: Hold | None, gate: GateTold | None
 
 
 def _cost(records: Sequence[ResultRecord]) -> float | None:
-    """What all runs of the job cost; None while nothing ran or a price is not known."""
-    told = records[0].facts.get("spent_usd") if records else None
-    if isinstance(told, int | float):
-        return told
+    """What the job had cost when its newest result was made; None while nothing ran or a price is not known."""
+    if records and "spent_usd" in records[0].facts:
+        told = records[0].facts["spent_usd"]
+        return told if isinstance(told, int | float) else None
     costs = [record.facts.get("cost_usd") for record in records]
     known = [cost for cost in costs if isinstance(cost, int | float)]
     return sum(known) if known and len(known) == len(costs) else None

@@ -29,13 +29,19 @@ class _Bill:
 
 
 class Paid:
-    """The calls that a job paid for, by `number_of` the call. `answers` and `collected` tell the attempts; what is in
-    `collected` the run that makes the next result tells as its own."""
+    """The calls that a job paid for, by `number_of` the call. `collected`: attempts of those that the run which makes
+    the next result tells as its own, and takes out."""
 
     def __init__(self) -> None:
-        self.answers: dict[int, int] = {}
         self.collected: dict[int, int] = {}
+        self._answers: dict[int, int] = {}  # attempts; 0: a row has told it
         self._bills: dict[int, _Bill] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._answers or self._bills or self.collected)
+
+    def __contains__(self, number: object) -> bool:
+        return number in self._answers or number in self._bills or number in self.collected
 
     @classmethod
     def of(cls, calls: Iterable[PaidCall], *, ended_ns: int | None = None) -> Self:
@@ -46,7 +52,7 @@ class Paid:
             if ended_ns is not None and call.mode == "batch" and call.recorded_ns > ended_ns:
                 paid.collected[number] = call.attempts
             elif call.is_answer:
-                paid.answers[number] = call.attempts
+                paid._answers[number] = call.attempts
             if not call.is_answer:
                 paid._bills.setdefault(number, _Bill()).add(call)
         return paid
@@ -54,18 +60,19 @@ class Paid:
     def told(self, settled: list[Settled]) -> tuple[list[Settled], float]:
         """The calls of a row, of which those are not reused that the job paid for, and what it paid beside their
         answers, in dollars."""
-        if not (self.answers or self._bills):
+        if not (self._answers or self._bills):
             return settled, 0.0
         told = [self._told(each) for each in settled]
         return [each for each, _ in told], sum(more_usd for _, more_usd in told)
 
     def _told(self, each: Settled) -> tuple[Settled, float]:
-        if each.facts.status == "cancelled":
-            return each, 0.0
         number = number_of(each.call_hash)
-        if each.reused and (attempts := self.answers.pop(number, 0)):
-            each = replace(each, reused=False, attempts=attempts)
         bill = self._bills.pop(number, None)
+        if each.facts.status == "cancelled":
+            return each, bill.older_usd + bill.newest_usd if bill else 0.0
+        if attempts := self._answers.get(number, 0):
+            self._answers[number] = 0
+            each = replace(each, reused=False, attempts=attempts) if each.reused else each
         if bill is None:
             return each, 0.0
         if bill.newest_ns == each.answered_ns:  # what it said then, though no success, is what this row has

@@ -96,16 +96,21 @@ class Production:
         )
 
     async def run(self, watch: Watch) -> JobReport:
-        self._paid = paid = await asyncio.to_thread(paid_before, self._services.ledger, self._job.hash)
-        self._lane.collected, self._lane.paid = paid.collected, paid.answers
+        await self._look_back()
+        self._lane.collected = self._paid.collected
         async with watch.following(self._lane, self._submission, self._job):
             return await self._run()
 
     async def ask(self, watch: Watch, steps: int) -> None:
+        await self._look_back()
         async with watch.following(self._lane, self._submission, self._job):
             table = await asyncio.to_thread(self._open_table)
             prepared = [self._prepared(step) for step in self._job.steps[:steps]]
             await self._answer(rows_of(table), self._stream(prepared), lambda rows: None)
+
+    async def _look_back(self) -> None:
+        self._paid = await asyncio.to_thread(paid_before, self._services.ledger, self._job.hash)
+        self._lane.paid = self._paid
 
     async def _run(self) -> JobReport:
         job = self._job

@@ -204,6 +204,7 @@ def _finished_report(services: Services, submission: Submission, record: ResultR
         sample_request=shown.sample_request,
         submitter=submission.submitter,
         document_path=str(services.settings.jobs / submission.job_hash),
+        spent_usd=spent if isinstance(spent := record.facts.get("spent_usd"), int | float) else None,
         made_with=record.facts,
     )
 

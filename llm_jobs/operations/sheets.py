@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
 
 from llm_jobs.documents.frozen import job_from_json
 from llm_jobs.documents.job import Job
@@ -12,6 +12,7 @@ from llm_jobs.documents.steps import GroupStep, SplitStep, SweepStep
 from llm_jobs.errors import NotFound
 from llm_jobs.ledger.base import ResultRecord, Submission
 from llm_jobs.operations.services import Services
+from llm_jobs.operations.step_rows import kept_tables
 from llm_jobs.results import columns
 from llm_jobs.results.row_columns import row_fields
 from llm_jobs.results.single import read_result
@@ -42,8 +43,10 @@ def sheet_of(services: Services, submission: Submission) -> Sheet:
 def cost_usd(services: Services, sheet: Sheet, found: Survey) -> float | None:
     """What a result cost with the tables that it was made of; None where nothing of it is known. `found`: in its last
     table."""
-    made_of = cast("Sequence[Mapping[str, str]]", sheet.record.facts.get("tables", ()))
-    surveys = [found, *(survey(services.store, table["path"]) for table in made_of)]
+    surveys = [found]
+    for table in kept_tables(sheet.record):
+        with suppress(NotFound):  # `verify` tells that
+            surveys.append(survey(services.store, table.path))
     known = [total for each in surveys if (total := each.total(columns.COST_USD)) is not None]
     return sum(known) if known else None
 

@@ -170,11 +170,12 @@ class _Opening:
         )
 
     def _figures(self, submission: Submission, job: Job) -> Figures:
-        ledger, submitted_ns = self._services.ledger, submission.submitted_ns or 0
+        ledger, now_ns = self._services.ledger, self._services.clock.now_ns()
+        submitted_ns = submission.submitted_ns or 0
         budget = budget_in_force(job, changes_of(ledger, job.hash), submitted_ns=submitted_ns)
         key = f"job:{job.hash}"
         spent = ledger.budget_state([key]).get(key, BudgetState()) if budget is not None else BudgetState()
-        return Figures(budget=budget, spent_usd=spent.spent_usd, spent_tokens=spent.spent_tokens)
+        return Figures(budget=budget, spent_usd=spent.spent_usd, spent_tokens=spent.spent_tokens, spent_ns=now_ns)
 
     def _log(self, job: Job, watching: Watching) -> Iterator[Listener]:
         log, settings = watching.log, self._services.settings

@@ -101,7 +101,7 @@ def result_metadata(report: JobReport) -> dict[str, Any]:
         "calls reused in this run": report.calls_reused,
         "prompt tokens": _number(used, "prompt_tokens"),
         "completion tokens": _number(used, "completion_tokens"),
-        "cost (USD)": _dollars(used, "spent_usd"),
+        "cost (USD)": _dollars(used, "spent_usd" if "spent_usd" in used else "cost_usd"),
         "cost in this run (USD)": _dollars(used, "cost_usd"),
         "seconds": round(_number(used, "seconds"), 3),
         "submitter": report.submitter,

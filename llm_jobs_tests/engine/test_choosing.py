@@ -20,7 +20,7 @@ from llm_jobs.engine.choosing import order_of
 from llm_jobs.engine.gates import ModelGate
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.errors import CallError, CallTimeout, PermanentError, RateLimited, TransientError
-from llm_jobs.events import CallFailed, CallRecorded, CallSent, Event
+from llm_jobs.events import CallFailed, CallRecorded, CallSent, CallWaiting, Event
 from llm_jobs.limits.base import Limits
 from llm_jobs.providers.base import Answered, Request
 from llm_jobs_tests.engine.bench import bench, memory_ledger, virtual_limiter
@@ -231,14 +231,15 @@ def test_a_model_that_is_left_in_peace_is_not_waited_for_and_what_it_is_not_sent
             return rows, b.events, asyncio.get_running_loop().time()
 
     rows, events, ended_s = run_virtual(scenario())
-    of_a = [e for e in events if isinstance(e, CallSent | CallFailed | CallRecorded) and e.model == "speaking/a"]
+    told = [event for event in events if isinstance(event, CallSent | CallFailed)]
+    ended = [event for event in events if isinstance(event, CallRecorded) and event.model == "speaking/a"]
+    waited = {event.call_hash for event in events if isinstance(event, CallWaiting)}
     asked = provider.asked["a"]
     assert {(row.status, row.model) for row in rows} == {("succeeded", "speaking/b")}
     assert ended_s < 20
-    assert Counter(type(event) for event in of_a if not isinstance(event, CallRecorded)) == {
-        CallSent: asked,
-        CallFailed: asked,
-    }
+    assert Counter(type(event) for event in told if event.model == "speaking/a") == {CallSent: asked, CallFailed: asked}
+    assert sum(event.attempts for event in ended) == asked
+    assert waited <= {event.call_hash for event in ended}
     assert sum(settled.attempts for row in rows for settled in row.settled) == asked + len(rows)
     assert Counter(row.model_reason for row in rows)["fallback: speaking/a cooling down"] > 250
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,14 @@ def test_what_is_not_known_is_no_number(name: str, events: tuple[Event, ...]) ->
 )
 def test_the_budget_counts_what_earlier_runs_spent_and_the_fuller_cap(budget: Budget, share: float) -> None:
     assert measured(recorded(), budget=budget)["budget_used"] == pytest.approx(share)
+
+
+def test_what_a_batch_answered_before_the_budget_was_read_is_spent_once() -> None:
+    figures = Figures(budget=Budget(max_cost_usd=3.0, max_tokens=100), spent_usd=0.75, spent_tokens=25, spent_ns=7)
+    figures(replace(recorded(), recorded_ns=6))
+    assert (figures.values()["budget_used"], figures.values()["cost_usd"]) == (0.25, 0.5)
+    figures(replace(recorded(), recorded_ns=8))
+    assert figures.values()["budget_used"] == pytest.approx(1.25 / 3)
 
 
 def test_the_cap_in_tokens_is_known_where_the_price_is_not() -> None:

@@ -23,6 +23,20 @@ def move(house: BatchHouse, job_hash: str, to: str) -> list[str]:
         return list(move_job(services, submission, "batch" if to == "batch" else "online", why="a test"))
 
 
+def test_what_a_batch_had_refused_is_paid_once_more_online_and_told_once(batch_house: BatchHouse) -> None:
+    house = batch_house
+    house.server.wrong.finish = {0: "filtered"}
+    job_hash = house.submit(["same", "same", "other"])
+    house.run(job_hash)
+    house.server.finish()
+    house.poll()
+    move(house, job_hash, "online")
+    report = house.run(job_hash)
+    told = [(row["llm_reused"], row["llm_attempts"]) for row in house.rows(report)]
+    assert told == [(False, 2), (True, 0), (False, 1)]
+    assert (report.calls_sent, house.server.online) == (2, 1)
+
+
 def launchable(house: BatchHouse) -> list[str]:
     with house.services() as services:
         return [job.job_hash for job in unfinished(services)]

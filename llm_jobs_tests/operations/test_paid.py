@@ -123,6 +123,13 @@ def test_what_a_run_without_a_result_paid_is_told_of_the_job(tmp_path: Path, mon
     assert [row["llm_cost_usd"] for row in rows] == [1.0, 1.0, 0.0]
 
 
+def test_an_attempt_that_failed_for_nothing_leaves_the_cost_known(tmp_path: Path) -> None:
+    said: list[Said] = [500, "one"]
+    with speaking_server(lambda body: said.pop(0)) as speaking:
+        report, rows = answered(house_of(tmp_path, speaking), "mine", "one")
+    assert (report.cost_usd, report.spent_usd, rows[0]["llm_cost_usd"]) == (1.0, 1.0, 1.0)
+
+
 def test_what_a_job_had_paid_for_itself_is_not_called_saved(tmp_path: Path) -> None:
     told: list[Event] = []
     with speaking_server(Speech(three=400)) as speaking:
