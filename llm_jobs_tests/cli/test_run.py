@@ -27,6 +27,7 @@ FACTS = [
     "prompt_tokens",
     "completion_tokens",
     "cost_usd",
+    "spent_usd",
     "result",
     "seconds",
 ]
