@@ -46,7 +46,8 @@ def refresh_job_table(instance: dg.DagsterInstance, lines: Sequence[JobLine]) ->
     """Report the table of jobs if it differs from the one that the catalogue shows."""
     shown = lines[: evidence.LATEST_JOBS]
     digest = hash_of([repr(line) for line in shown])
-    if not shown or _in_sync(instance, evidence.JOB_TABLE, digest):
+    latest = instance.get_latest_materialization_event(evidence.JOB_TABLE)
+    if not shown or _in_sync(instance, latest, digest):
         return False
     metadata, tags = evidence.job_table(shown), {DATA_VERSION_TAG: digest}
     instance.report_runless_asset_event(dg.AssetMaterialization(evidence.JOB_TABLE, metadata=metadata, tags=tags))
@@ -60,10 +61,10 @@ def refresh_usage(
     attempt of a month, so it is done seldom enough to cost a twentieth of the time."""
     made = [line.result for line in lines if line.result is not None]
     digest = hash_of(made)
-    if not made or _in_sync(instance, evidence.USAGE, digest):
+    latest = instance.get_latest_materialization_event(evidence.USAGE)
+    if not made or _in_sync(instance, latest, digest):
         return False
     began_s = now_s()
-    latest = instance.get_latest_materialization_event(evidence.USAGE)
     told = latest.asset_materialization if latest else None
     if latest and told and began_s - latest.timestamp < _usage_rest_s(told):
         return False
@@ -74,16 +75,14 @@ def refresh_usage(
     return True
 
 
-def _in_sync(instance: dg.DagsterInstance, table: dg.AssetKey, digest: str) -> bool:
-    """Whether the catalogue shows this content, told after the newest result. A result stands in the ledger before
+def _in_sync(instance: dg.DagsterInstance, told: dg.EventLogEntry | None, digest: str) -> bool:
+    """Whether a table was `told` with this content, after the newest result. A result stands in the ledger before
     Dagster hears of it, so a table may tell it first: Dagster calls that table unsynced until it is told again."""
-    told = instance.get_latest_materialization_event(table)
-    if told is None or told.asset_materialization is None:
+    made = told.asset_materialization if told else None
+    if told is None or made is None or (made.tags or {}).get(DATA_VERSION_TAG) != digest:
         return False
     result = instance.get_latest_materialization_event(evidence.RESULTS)
-    return (told.asset_materialization.tags or {}).get(DATA_VERSION_TAG) == digest and (
-        result is None or result.timestamp <= told.timestamp
-    )
+    return result is None or result.timestamp <= told.timestamp
 
 
 def _usage_rest_s(told: dg.AssetMaterialization) -> float:
