@@ -22,7 +22,7 @@ from llm_jobs.operations.job_changes import (
     hold_in_force,
     priority_in_force,
 )
-from llm_jobs.operations.records import JobLine, SubmittedJob, status_of_record
+from llm_jobs.operations.records import JobLine, SubmittedJob, spent_usd_of, status_of_record
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.waiting import WaitingJobs, waiting_jobs
 
@@ -97,8 +97,7 @@ def _waits_for(waiting: Waiting | None, hold: Hold | None, gate: GateTold | None
 def _cost(records: Sequence[ResultRecord]) -> float | None:
     """What the job had cost when its newest result was made; None while nothing ran or a price is not known."""
     if records and "spent_usd" in records[0].facts:
-        told = records[0].facts["spent_usd"]
-        return told if isinstance(told, int | float) else None
+        return spent_usd_of(records[0])
     costs = [record.facts.get("cost_usd") for record in records]
     known = [cost for cost in costs if isinstance(cost, int | float)]
     return sum(known) if known and len(known) == len(costs) else None

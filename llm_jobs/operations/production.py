@@ -37,7 +37,7 @@ from llm_jobs.operations.images import find_image, image_finder, look_ahead
 from llm_jobs.operations.paid import Paid, paid_before, spent_usd
 from llm_jobs.operations.preview import MOST_ROWS, preview_row
 from llm_jobs.operations.recency import readable
-from llm_jobs.operations.records import JobReport, status_of
+from llm_jobs.operations.records import JobReport, spent_usd_of, status_of
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.stand_ins import stand_ins
 from llm_jobs.operations.tables import job_table, tell_bad_rows
@@ -282,7 +282,7 @@ class Production:
             prompt_tokens=tally.prompt_tokens,
             completion_tokens=tally.completion_tokens,
             cost_usd=tally.cost_usd,
-            spent_usd=record.facts["spent_usd"],  # type: ignore[arg-type]
+            spent_usd=spent_usd_of(record),
             result=self._services.store.locate(record.path),
             sha256=record.sha256,
             seconds=seconds,

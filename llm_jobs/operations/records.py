@@ -189,6 +189,12 @@ def status_of(rows: int, succeeded: int, incomplete: int = 0, skipped: int = 0) 
     return "partial" if succeeded or incomplete else "failed"
 
 
+def spent_usd_of(record: ResultRecord) -> float | None:
+    """What all runs of the job had cost when this result was made; None where that is not known."""
+    told = record.facts.get("spent_usd")
+    return told if isinstance(told, int | float) else None
+
+
 def status_of_record(record: ResultRecord) -> JobStatus:
     """The status of a job whose result this is."""
     incomplete, skipped = (int(str(record.facts.get(name, 0))) for name in ("incomplete", "skipped"))

@@ -25,7 +25,7 @@ from llm_jobs.operations.gates import open_gate
 from llm_jobs.operations.preview import preview_of
 from llm_jobs.operations.produce import ask_ahead, produce
 from llm_jobs.operations.production import concurrency_of
-from llm_jobs.operations.records import JobReport, status_of_record
+from llm_jobs.operations.records import JobReport, spent_usd_of, status_of_record
 from llm_jobs.operations.services import Services
 from llm_jobs.operations.watchers import watched
 from llm_jobs.operations.watching import Watch, watching
@@ -204,7 +204,7 @@ def _finished_report(services: Services, submission: Submission, record: ResultR
         sample_request=shown.sample_request,
         submitter=submission.submitter,
         document_path=str(services.settings.jobs / submission.job_hash),
-        spent_usd=spent if isinstance(spent := record.facts.get("spent_usd"), int | float) else None,
+        spent_usd=spent_usd_of(record),
         made_with=record.facts,
     )
 
