@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from llm_jobs.documents.caching import CachePolicy
 from llm_jobs.documents.destinations import FAILS, Output, OutputError
@@ -24,6 +24,7 @@ InputKind = Literal["inline", "file", "batch", "query", "api"]
 FileFormat = Literal["csv", "tsv", "json", "jsonl", "parquet"]
 Mode = Literal["online", "batch"]
 AnswerStatus = Literal["truncated", "refused", "filtered", "empty", "invalid"]  # of answers that are no success
+NO_SUCCESS: tuple[AnswerStatus, ...] = get_args(AnswerStatus)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

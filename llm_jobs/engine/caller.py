@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import get_args
 from weakref import WeakSet
 
 from llm_jobs.clock import Clock
-from llm_jobs.documents.job import AnswerStatus
+from llm_jobs.documents.job import NO_SUCCESS
 from llm_jobs.engine.calls import Call, Done, Flight, Lane, Settled, number_of
 from llm_jobs.engine.gates import UNKNOWN
 from llm_jobs.engine.judging import defect, judge
@@ -36,7 +35,6 @@ LONGEST_POLL_S = 5.0
 POLL_BATCH = 256
 IN_VAIN = 1_000  # calls of a job in a row that had no answer: then they are claimed at once, which finds one too
 SHORT_BATCH = 16  # of a job's calls that wait for budget: the others would be told the same
-ANSWERED = frozenset(get_args(AnswerStatus))  # though not with a success
 UNSENT = Facts(status="cancelled", error_class="Cancelled", error="not sent: the job was stopped or its time was over")
 
 
@@ -268,7 +266,7 @@ class Caller:
 
     def _failed_elsewhere(self, flight: Flight, facts: Facts) -> None:
         """It failed for the process that held it, which may have an answer all the same: one that is no success."""
-        if facts.status in ANSWERED:
+        if facts.status in NO_SUCCESS:
             self._recorder.look_back(flight.call.call_hash, partial(self._heard, flight, facts))
         else:
             self._heard(flight, facts, None)

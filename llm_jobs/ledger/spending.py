@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
-from llm_jobs.documents.job import AnswerStatus
+from llm_jobs.documents.job import NO_SUCCESS
 from llm_jobs.ledger.base import BudgetState, PaidCall, UsageRow
 from llm_jobs.ledger.budgets import Account
 from llm_jobs.ledger.charges import SENT, UNPRICED
@@ -26,7 +26,7 @@ SELECT o.recorded_ns / {_DAY_S * 1_000_000_000} AS day, i.provider, i.model, i.j
 FROM outcomes o JOIN intents i ON i.id = o.intent_id WHERE ({SENT} OR i.attempt > 1){{bounds}}
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
 """
-_BOUGHT = ", ".join(f"'{status}'" for status in ("succeeded", *get_args(AnswerStatus)))
+_BOUGHT = ", ".join(f"'{status}'" for status in ("succeeded", *NO_SUCCESS))
 _PAID = f"""
 SELECT i.id, i.call_hash, i.attempt, i.mode, o.status = 'succeeded' AND NOT o.late, o.cost_usd, o.recorded_ns
 FROM intents i JOIN outcomes o ON o.intent_id = i.id

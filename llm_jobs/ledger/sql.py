@@ -11,10 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import get_args
 
 from llm_jobs.clock import Clock
-from llm_jobs.documents.job import AnswerStatus
+from llm_jobs.documents.job import NO_SUCCESS
 from llm_jobs.errors import SetupError
 from llm_jobs.ledger import audits, changes, erasing, finished, histories, notices, spending, submitted
 from llm_jobs.ledger.append_only import Dialect
@@ -298,7 +297,7 @@ class SqlLedger(Batching, ABC):
 
     def unsuccessful(self, call_hashes: Sequence[str]) -> Mapping[str, Answer]:
         with self._reading() as plain:
-            return select_unsuccessful(plain, call_hashes, get_args(AnswerStatus))
+            return select_unsuccessful(plain, call_hashes, NO_SUCCESS)
 
     def unrecorded(self, job_hash: str | None = None) -> Iterator[Unrecorded]:
         """Pages of one short transaction each, so that a slow reader holds nobody up."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Literal, cast
 
-from llm_jobs.documents.job import Job, Mode
+from llm_jobs.documents.job import NO_SUCCESS, Job, Mode
 from llm_jobs.engine.calls import Call
 from llm_jobs.engine.steps import PreparedStep
 from llm_jobs.errors import PermanentError
@@ -34,7 +34,6 @@ LOST_LINE = "BatchLostLine"  # said to be answered, but its line never came: may
 
 # What is asked of a call that is not answered: in a batch; online; or nothing, for its row has ended.
 Decision = Literal["batch", "online", "ended"]
-NO_SUCCESS = frozenset({"truncated", "refused", "filtered", "empty", "invalid"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
 
-from llm_jobs.documents.job import AnswerStatus
+from llm_jobs.documents.job import NO_SUCCESS
 from llm_jobs.engine.calls import Settled
 from llm_jobs.engine.stream import OpenRow
 from llm_jobs.results import columns
 
 Total = int | float | None
-ANSWERED = frozenset(("succeeded", *get_args(AnswerStatus)))
+ANSWERED = ("succeeded", *NO_SUCCESS)
 
 
 def completed_row(
@@ -29,9 +28,7 @@ def completed_row(
     members[columns.EPOCH] = epoch_ns
     members[columns.SAMPLE] = row.sample
     if settled:
-        _add_facts(members, settled)
-        if more_usd:
-            members[columns.COST_USD] = more_usd + float(str(members[columns.COST_USD] or 0.0))
+        _add_facts(members, settled, more_usd)
         members[columns.RAW] = None if row.status == "succeeded" else _raw(settled)
     return members
 
@@ -47,7 +44,7 @@ def _raw(settled: list[Settled]) -> str | None:
     return None
 
 
-def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
+def _add_facts(members: dict[str, object], settled: list[Settled], more_usd: float) -> None:
     last = settled[-1]
     facts = last.facts
     members[columns.MODEL_ANSWERED] = facts.model_answered
@@ -58,23 +55,27 @@ def _add_facts(members: dict[str, object], settled: list[Settled]) -> None:
     if len(settled) == 1:  # as of nearly every row, and sums cost more than all the rest here
         members[columns.ATTEMPTS] = last.attempts
         members[columns.REUSED] = last.reused and facts.status in ANSWERED
-        members[columns.COST_USD] = 0.0 if last.reused else facts.cost_usd
+        members[columns.COST_USD] = _cost([last], more_usd) if more_usd else 0.0 if last.reused else facts.cost_usd
         members[columns.PROMPT_TOKENS] = facts.prompt_tokens
         members[columns.COMPLETION_TOKENS] = facts.completion_tokens
         members[columns.CACHED_TOKENS] = facts.cached_tokens
         members[columns.REASONING_TOKENS] = facts.reasoning_tokens
     else:
-        _add_totals(members, settled)
+        _add_totals(members, settled, more_usd)
 
 
-def _add_totals(members: dict[str, object], settled: list[Settled]) -> None:
+def _add_totals(members: dict[str, object], settled: list[Settled], more_usd: float) -> None:
     members[columns.ATTEMPTS] = sum([each.attempts for each in settled])
     members[columns.REUSED] = all(each.reused and each.facts.status in ANSWERED for each in settled)
-    members[columns.COST_USD] = _total([0.0 if each.reused else each.facts.cost_usd for each in settled])
+    members[columns.COST_USD] = _cost(settled, more_usd)
     members[columns.PROMPT_TOKENS] = _total([each.facts.prompt_tokens for each in settled])
     members[columns.COMPLETION_TOKENS] = _total([each.facts.completion_tokens for each in settled])
     members[columns.CACHED_TOKENS] = _total([each.facts.cached_tokens for each in settled])
     members[columns.REASONING_TOKENS] = _total([each.facts.reasoning_tokens for each in settled])
+
+
+def _cost(settled: list[Settled], more_usd: float) -> Total:
+    return _total([more_usd or None, *(0.0 if each.reused else each.facts.cost_usd for each in settled)])
 
 
 def _total(amounts: list[Total]) -> Total:
